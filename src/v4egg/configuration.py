@@ -1,0 +1,102 @@
+"""The configuration: checked against the schema, defaults filled in, every mistake one line that names its key."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from v4egg.errors import V4eggError
+
+_REQUIRED_BY_FORMAT = {"nwb": ("file",), "simulated": ("simulation",), "cowley": ()}
+
+
+def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
+    """The configuration with every default filled in.
+
+    Raises:
+        V4eggError: an unknown key, a wrong type or value, or settings that contradict each other; names the key.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text())
+    filled = with_defaults(copy.deepcopy(dict(config)), schema)
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(filled), key=lambda e: (len(e.path), str(e.path))
+    )
+    if errors:
+        raise V4eggError(_explain(errors[0]))
+    _choose_sessions(filled)
+    _check_sessions(filled)
+    _check_sizes(filled)
+    return filled
+
+
+def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
+    """``value`` with the defaults of ``schema`` put where a key is absent, at every depth."""
+    root = schema if root is None else root
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    if not isinstance(value, dict):
+        return value
+    properties = schema.get("properties", {})
+    for key, sub in properties.items():
+        if key not in value and "default" in sub:
+            value[key] = copy.deepcopy(sub["default"])
+    for key in value:
+        sub = properties.get(key, schema.get("additionalProperties"))
+        if isinstance(sub, Mapping):
+            value[key] = with_defaults(value[key], sub, root)
+    return value
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    key = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = set(error.schema.get("properties", {}))
+        unknown = sorted(set(error.instance) - known)
+        where = f"{key}.{unknown[0]}" if key else unknown[0]
+        return f"configuration key '{where}' is unknown; known here: {', '.join(sorted(known))}"
+    if error.validator == "type":
+        kind = type(error.instance).__name__
+        return f"configuration key '{key}' is {error.instance!r} ({kind}); it must be of type {error.validator_value}"
+    return f"configuration key '{key or 'top level'}': {error.message}; correct it (config/README.md lists all keys)"
+
+
+def _choose_sessions(config: dict[str, Any]) -> None:
+    """Keep the sessions of ``use_sessions``: an overlay can shorten a list, but not delete keys."""
+    chosen = config["use_sessions"] or list(config["sessions"])
+    for session in chosen:
+        if session not in config["sessions"]:
+            raise V4eggError(f"configuration key 'use_sessions' names '{session}', which is not under 'sessions'")
+    config["sessions"] = {session: config["sessions"][session] for session in chosen}
+
+
+def _check_sessions(config: Mapping[str, Any]) -> None:
+    for session, source in config["sessions"].items():
+        for key in _REQUIRED_BY_FORMAT[source["format"]]:
+            if key not in source:
+                raise V4eggError(
+                    f"configuration key 'sessions.{session}.{key}' is missing; {source['format']} needs it"
+                )
+        if source["split"] == "repeated" and "min_repeats" not in source:
+            raise V4eggError(
+                f"configuration key 'sessions.{session}.min_repeats' is missing; split 'repeated' needs it"
+            )
+    if all(source["split"] == "none" for source in config["sessions"].values()):
+        raise V4eggError("configuration key 'sessions': no session has a test split; set split to halves or repeated")
+    for session in config["targets"]["sessions"]:
+        if session not in config["sessions"]:
+            raise V4eggError(f"configuration key 'targets.sessions' names '{session}', which is not under 'sessions'")
+    if not config["prior"]["sessions"] and not config["prior"]["photographs"]:
+        raise V4eggError("configuration key 'prior': the pool is empty; set prior.sessions: true or prior.photographs")
+
+
+def _check_sizes(config: Mapping[str, Any]) -> None:
+    prior = config["prior"]
+    reduction = prior["fold"] * 2 ** (len(prior["widths"]) - 1)
+    if config["images"]["size"] % reduction:
+        raise V4eggError(
+            f"configuration key 'images.size' is {config['images']['size']}; the prior needs a multiple of {reduction} "
+            "(prior.fold x 2^(levels - 1))"
+        )

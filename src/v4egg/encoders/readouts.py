@@ -1,0 +1,148 @@
+"""Readouts: from a feature map (B, C, h, w) to the responses of each unit, before the output nonlinearity.
+
+Every readout has the same calls: ``forward(features, units) -> (B, len(units))`` where ``units`` is an index tensor or
+None for all, ``paired(features, units[B]) -> (B,)`` with one target unit an image, and ``penalty(units)``.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from v4egg.errors import V4eggError
+
+
+def sinusoidal_code(channels: int, height: int, width: int) -> Tensor:
+    """Fixed 2-D position code (height * width, channels): half the channels for rows, half for columns, base 10^4."""
+    half = channels // 2
+    quarter = (half + 1) // 2
+    frequency = torch.exp(-math.log(1e4) * torch.arange(quarter) / max(quarter, 1))
+
+    def one_axis(length: int, width: int) -> Tensor:
+        angle = torch.arange(length)[:, None] * frequency
+        return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :width]
+
+    rows = one_axis(height, half)[:, None].expand(height, width, half)
+    columns = one_axis(width, channels - half) if channels % 2 == 0 else F.pad(one_axis(width, half), (0, 1))
+    columns = columns[None].expand(height, width, channels - half)
+    return torch.cat([rows, columns], -1).reshape(height * width, channels).float()
+
+
+class AttentionReadout(nn.Module):
+    """Attention over positions with keys and values shared by all units (Pierzchlewicz et al. 2023).
+
+    With X the features plus a fixed position code, k_s and v_s linear in X, and a query q_n, features f_n and bias b_n
+    for unit n: a_{s,n} = softmax_s(k_s . q_n / (sqrt(c) T)), y_n = f_n . sum_s a_{s,n} v_s + b_n. With several heads,
+    keys, queries, values and features are split in groups.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        n_units: int,
+        dim: int = 128,
+        heads: int = 1,
+        temperature: float = 1.0,
+        dropout: float = 0.1,
+        l1: float = 0.0,
+    ):
+        super().__init__()
+        channels, height, width = shape
+        if dim % heads:
+            raise V4eggError(f"encoders: attention readout: dim {dim} is not divisible by heads {heads}")
+        self.heads, self.l1 = heads, l1
+        self.scale = (dim // heads) ** -0.5 / temperature
+        self.register_buffer("position", sinusoidal_code(channels, height, width), persistent=False)
+        self.dropout = nn.Dropout(dropout)
+        self.key = nn.Linear(channels, dim, bias=False)
+        self.value = nn.Linear(channels, dim, bias=False)
+        self.query = nn.Parameter(torch.randn(n_units, dim))
+        self.feature = nn.Parameter(torch.randn(n_units, dim) * dim**-0.5)
+        self.bias = nn.Parameter(torch.zeros(n_units))
+
+    def _keys_values(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self.dropout(features.flatten(2).transpose(1, 2) + self.position)
+        return self._grouped(self.key(tokens)), self._grouped(self.value(tokens))
+
+    def _grouped(self, vectors: Tensor) -> Tensor:
+        return vectors.unflatten(-1, (self.heads, -1))
+
+    def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        query, feature, bias = self._of(units)
+        keys, values = self._keys_values(features)
+        attention = torch.einsum("bshd,nhd->bnhs", keys, query * self.scale).float().softmax(-1)
+        drive = torch.einsum("bshd,nhd->bnhs", values, feature)
+        return (attention * drive).sum((-1, -2)) + bias
+
+    def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        query, feature, bias = self._of(units)
+        keys, values = self._keys_values(features)
+        attention = torch.einsum("bshd,bhd->bhs", keys, query * self.scale).float().softmax(-1)
+        drive = torch.einsum("bshd,bhd->bhs", values, feature)
+        return (attention * drive).sum((-1, -2)) + bias
+
+    def penalty(self, units: Tensor) -> Tensor:
+        return self.l1 * (self.query[units].abs().mean() + self.feature[units].abs().mean())
+
+    def _of(self, units: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        if units is None:
+            return self._grouped(self.query), self._grouped(self.feature), self.bias
+        return self._grouped(self.query[units]), self._grouped(self.feature[units]), self.bias[units]
+
+
+class GaussianReadout(nn.Module):
+    """Each unit reads the features at one learned position (Lurz et al. 2021).
+
+    In training the position is drawn from N(mu_n, sigma_n^2), which lets the gradient look around; in evaluation it is
+    mu_n. Positions lie in [-1, 1]^2; features are interpolated bilinearly.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], n_units: int, spread: float = 0.4, sigma: float = 0.6, l1: float = 0.0
+    ):
+        super().__init__()
+        self.l1 = l1
+        self.mu = nn.Parameter(torch.empty(n_units, 2).uniform_(-spread, spread))
+        self.log_sigma = nn.Parameter(torch.full((n_units, 2), math.log(sigma)))
+        self.feature = nn.Parameter(torch.randn(n_units, shape[0]) * shape[0] ** -0.5)
+        self.bias = nn.Parameter(torch.zeros(n_units))
+
+    def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        units = torch.arange(len(self.bias), device=features.device) if units is None else units
+        position = self._positions(units).expand(len(features), -1, -1)
+        sampled = F.grid_sample(features.float(), self._jittered(position, units)[:, :, None], align_corners=False)
+        return torch.einsum("bcn,nc->bn", sampled.squeeze(-1), self.feature[units]) + self.bias[units]
+
+    def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        position = self._jittered(self._positions(units)[:, None], units[:, None])
+        sampled = F.grid_sample(features.float(), position[:, :, None], align_corners=False)
+        return (sampled.flatten(1) * self.feature[units]).sum(-1) + self.bias[units]
+
+    def penalty(self, units: Tensor) -> Tensor:
+        return self.l1 * self.feature[units].abs().mean()
+
+    def _positions(self, units: Tensor) -> Tensor:
+        return self.mu[units].clamp(-1, 1)
+
+    def _jittered(self, position: Tensor, units: Tensor) -> Tensor:
+        if not self.training:
+            return position
+        return (position + self.log_sigma[units].exp() * torch.randn_like(position)).clamp(-1, 1)
+
+
+READOUTS = {"attention": AttentionReadout, "gaussian": GaussianReadout}
+
+
+def make_readout(name: str, shape: tuple[int, int, int], n_units: int, **options) -> nn.Module:
+    """The readout of that name for feature maps of ``shape`` (channels, h, w).
+
+    Raises:
+        V4eggError: no readout has that name, or it does not take an option.
+    """
+    if name not in READOUTS:
+        raise V4eggError(f"encoders: unknown readout '{name}'; known: {', '.join(sorted(READOUTS))}")
+    try:
+        return READOUTS[name](shape, n_units, **options)
+    except TypeError as error:
+        raise V4eggError(f"encoders: readout '{name}': {error}; correct its options") from error

@@ -1,0 +1,165 @@
+"""What an image costs, and how fast each method climbs.
+
+Seconds and encoder evaluations per image (evaluations: images that the encoder saw with a gradient), by method and
+architecture, and the generators' activation along the synthesis. The activation of each unit, averaged over seeds, is
+divided by where gradient ascent ended for that unit; units that it left at or below zero have no such scale.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from v4egg.errors import V4eggError
+from v4egg.figures import style
+from v4egg.summary import gather, mei_stores
+
+REFERENCE = "gradient_ascent"
+_COSTS = {"seconds": "seconds per image", "evaluations": "encoder evaluations per image"}
+_QUARTILES = (0.25, 0.5, 0.75)
+
+
+def table(meis: Sequence[str | Path]) -> pd.DataFrame:
+    """Every number of the figure, one a row.
+
+    Columns: method, arch, measure (``seconds``, ``evaluations``, ``relative_activation``), statistic (``image``,
+    ``mean``, ``ratio``: the mean of gradient ascent over this method's; ``q25``, ``median``, ``q75`` over units), unit,
+    seed, step_fraction, value.
+
+    Raises:
+        V4eggError: there is no store, or a store lacks its attributes.
+    """
+    groups = _read(meis)
+    columns = ["method", "arch", "measure", "statistic", "unit", "seed", "step_fraction", "value"]
+    costs = pd.concat([_cost_table(groups, measure) for measure in _COSTS])
+    return pd.concat([costs, _trajectory_table(groups)]).reindex(columns=columns).reset_index(drop=True)
+
+
+@style.styled
+def draw(meis: Sequence[str | Path]) -> Figure:
+    """The figure: costs on logarithmic axes, then trajectories by architecture. Raises as :func:`table`."""
+    groups = _read(meis)
+    archs = list(dict.fromkeys(arch for _, arch in groups))
+    colours = style.colours(list(dict.fromkeys(method for method, _ in groups)))
+    figure = style.new_figure(2.5)
+    ratios = [0.5 + 0.3 * len(archs)] * 2 + [1.0] * len(archs)
+    axes = figure.subplots(1, 2 + len(archs), squeeze=False, width_ratios=ratios)[0]
+    for panel, measure in zip(axes, _COSTS, strict=False):
+        _draw_costs(panel, _cost_table(groups, measure), measure, archs, colours)
+    trajectories = _trajectory_table(groups)
+    for panel, arch in zip(axes[2:], archs, strict=True):
+        _draw_trajectories(panel, trajectories[trajectories["arch"] == arch], arch, colours)
+    for other in axes[3:]:
+        other.sharey(axes[2])
+    axes[2].set_ylabel(f"generators' activation\n(1: final of {style.label(REFERENCE)})")
+    for panel, letter in zip(axes[:3], "abc", strict=True):
+        style.panel_letter(panel, letter, -28)
+    handles = [axes[0].plot([], [], "o", color=c, markersize=3, label=style.label(m))[0] for m, c in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _read(meis: Sequence[str | Path]) -> dict[tuple[str, str], list]:
+    groups = mei_stores(meis)
+    if not groups:
+        raise V4eggError("compute_time: no mei stores are given; make images by a method of the configuration")
+    return groups
+
+
+def _cost_table(groups: dict[tuple[str, str], list], measure: str) -> pd.DataFrame:
+    """Cost of every image, the means, and the ratio of gradient ascent's mean to each other method's."""
+    parts, means = [], {}
+    for (method, arch), batches in groups.items():
+        head = {"method": method, "arch": arch, "measure": measure}
+        images = gather(batches, measure).astype(float).to_series().dropna().rename("value").reset_index()
+        means[method, arch] = images["value"].mean()
+        parts.append(images[["unit", "seed", "value"]].assign(**head, statistic="image"))
+        parts.append(pd.DataFrame([{**head, "statistic": "mean", "value": means[method, arch]}]))
+    for (method, arch), mean in means.items():
+        ratio = means.get((REFERENCE, arch), np.nan) / mean if mean > 0 else np.nan
+        if method != REFERENCE and np.isfinite(ratio):
+            row = {"method": method, "arch": arch, "measure": measure, "statistic": "ratio", "value": ratio}
+            parts.append(pd.DataFrame([row]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _trajectory_table(groups: dict[tuple[str, str], list]) -> pd.DataFrame:
+    """Quartiles over units of the normalised activation, by step as a fraction of the synthesis."""
+    rows = []
+    for (method, arch), batches in groups.items():
+        reference = groups.get((REFERENCE, arch))
+        if reference is None:
+            continue
+        final = gather(reference, "activation").isel(step=-1).mean("seed")
+        scale = final.where(final > 0)
+        relative = gather(batches, "activation").mean("seed") / scale  # aligned by unit
+        values = relative.transpose("step", "unit").values
+        values = values[:, np.isfinite(values).any(0)]
+        if not values.size:
+            continue
+        fractions = np.linspace(0, 1, len(values)) if len(values) > 1 else np.ones(1)
+        quartiles = np.nanquantile(values, _QUARTILES, axis=1).T
+        head = (method, arch, "relative_activation")
+        rows += [
+            (*head, name, float(fraction), float(value))
+            for fraction, row in zip(fractions, quartiles, strict=True)
+            for name, value in zip(("q25", "median", "q75"), row, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["method", "arch", "measure", "statistic", "step_fraction", "value"])
+
+
+def _draw_costs(axes: Axes, costs: pd.DataFrame, measure: str, archs: Sequence[str], colours: dict[str, str]) -> None:
+    step = 0.8 / len(colours)
+    for group, arch in enumerate(archs):
+        for rank, method in enumerate(colours):
+            here = costs[(costs["arch"] == arch) & (costs["method"] == method)]
+            x = group + (rank - (len(colours) - 1) / 2) * step
+            images = here.loc[here["statistic"] == "image", "value"].to_numpy()
+            style.strip(axes, x, images[images > 0], colours[method], (measure, arch, method), 0.5 * step)
+            _draw_cost(axes, x, here.set_index("statistic")["value"], step, colours[method])
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 1.5, high * 2.2)  # room for the numbers
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    spare = 0.4 if len(archs) == 1 else 0.0
+    axes.set_xlim(-0.6 - spare, len(archs) - 0.4 + spare)
+    axes.set_xticks(range(len(archs)), [style.wrapped(arch) for arch in archs])
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel(_COSTS[measure])
+
+
+def _draw_cost(axes: Axes, x: float, statistics: pd.Series, step: float, colour: str) -> None:
+    """The mean, its number, and how many times less than gradient ascent it is."""
+    mean = statistics.get("mean", np.nan)
+    if not mean > 0:
+        return
+    axes.plot([x - 0.35 * step, x + 0.35 * step], [mean, mean], color=style.BLACK, linewidth=1.4)
+    text = f"{mean:.3g}" + (f"\n{_times(statistics['ratio'])}" if "ratio" in statistics else "")
+    top = np.max(statistics["image"])
+    axes.annotate(
+        text, (x, top), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=style.SMALL, color=colour
+    )
+
+
+def _times(ratio: float) -> str:
+    """How gradient ascent's cost over a method's reads beside that method."""
+    return f"{ratio:.1f}× less" if ratio >= 1 else f"{1 / ratio:.1f}× more"
+
+
+def _draw_trajectories(axes: Axes, trajectories: pd.DataFrame, arch: str, colours: dict[str, str]) -> None:
+    for method, rows in trajectories.groupby("method", sort=False):
+        wide = rows.pivot(index="step_fraction", columns="statistic", values="value")
+        marker = "o" if len(wide) == 1 else None
+        axes.fill_between(wide.index, wide["q25"], wide["q75"], color=colours[method], alpha=0.2, linewidth=0)
+        axes.plot(wide.index, wide["median"], color=colours[method], marker=marker, markersize=3)
+    axes.axhline(1, color=style.LIGHT, linewidth=0.6, zorder=0)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.5, 1])
+    axes.set_xlabel("fraction of steps")
+    axes.set_title(style.label(arch), loc="left")

@@ -1,0 +1,171 @@
+"""What all figures share: colours, names, panel furniture, and the one way to write a figure.
+
+Colours are those of Okabe and Ito ("Color universal design", 2008), which readers with any common colour blindness
+tell apart. A method, and an architecture, has the same colour in every figure, and no method shares one with an
+architecture.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from v4egg.seeding import numpy_generator
+from v4egg.statistics import bootstrap_interval
+
+WIDTH = 7.2  # inches: a figure over both columns of a journal page (183 mm)
+DPI = 300
+BASE, SMALL = 7.0, 6.0  # font sizes in points at print size
+POINTS: dict[str, Any] = {"s": 8, "alpha": 0.55, "linewidths": 0}
+
+BLACK, GREY, LIGHT = "#000000", "#6E6E6E", "#BDBDBD"
+_METHODS = {
+    "gradient_ascent": ("#D55E00", "gradient ascent"),
+    "energy_guided": ("#0072B2", "energy guided"),
+    "best_natural": ("#009E73", "best natural image"),
+    "evolution": ("#8C6D00", "evolution"),
+}
+_ARCHS = {"attention": "#CC79A7", "factorized": "#E69F00", "gaussian": "#E69F00", "task_driven": "#56B4E9"}
+_SPARE = ("#56B4E9", "#E69F00", "#F0E442", BLACK)
+
+_RC: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same figure on every machine
+    "font.size": BASE,
+    "axes.titlesize": BASE,
+    "axes.labelsize": BASE,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.fontsize": SMALL,
+    "lines.linewidth": 1.0,
+    "svg.hashsalt": "v4egg",  # ids in the svg follow from the data, not from chance
+    "svg.fonttype": "path",
+}
+
+
+def styled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run ``function`` under the style of the house, and leave matplotlib's settings as they were."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()  # a user's own matplotlibrc must not change the bytes
+            matplotlib.rcParams.update(_RC)
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+@styled
+def write(figure: Figure, table: pd.DataFrame, folder: str | Path, name: str) -> list[Path]:
+    """Write ``<name>.svg``, ``<name>.png`` and ``<name>.csv`` into ``folder``; equal data gives equal bytes.
+
+    Returns the three paths. Each file is written beside its place and renamed, so none is ever half there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    svg = {"Date": None, "Creator": "v4egg"}
+    writers = {
+        "svg": lambda path: figure.savefig(path, format="svg", dpi=DPI, metadata=svg),
+        "png": lambda path: figure.savefig(path, format="png", dpi=DPI, metadata={"Software": "v4egg"}),
+        "csv": lambda path: table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n"),
+    }
+    return [_replace(folder / f"{name}.{suffix}", writer) for suffix, writer in writers.items()]
+
+
+def _replace(path: Path, writer: Callable[[Path], Any]) -> Path:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        writer(temporary)
+        return temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """A figure of ``width`` by ``height`` inches in constrained layout, outside pyplot's memory."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def label(name: str) -> str:
+    """A name of the configuration as a reader would write it."""
+    return _METHODS[name][1] if name in _METHODS else str(name).replace("_", " ")
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each method or architecture: its own if it has one, else spare ones in the order given."""
+    own = {**_ARCHS, **{method: colour for method, (colour, _) in _METHODS.items()}}
+    found: dict[str, str] = {}
+    for name in names:
+        free = [colour for colour in _SPARE if colour not in found.values()]
+        preferred = own.get(name)
+        taken = preferred is None or preferred in found.values()
+        found[name] = (free[0] if free else GREY) if taken else preferred
+    return found
+
+
+def wrapped(name: str) -> str:
+    """The label of a name, broken at its first space if it is too long for one tick of a strip panel."""
+    text = label(name)
+    return text.replace(" ", "\n", 1) if len(text) > 11 else text
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number for a label, with a true minus sign and no negative zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
+
+
+def panel_letter(axes: Axes, letter: str, offset: float = -26, rise: float = 6) -> None:
+    """A bold letter ``offset`` points from the left and ``rise`` points above the upper left corner of the axes."""
+    axes.annotate(
+        letter,
+        (0, 1),
+        xytext=(offset, rise),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=BASE + 2,
+        fontweight="bold",
+        va="bottom",
+    )
+
+
+def strip(axes: Axes, x: float, values: np.ndarray, colour: str, key: object, width: float = 0.3) -> None:
+    """One point per finite value, spread sideways by a generator of its own (``key``) within ``width``."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    spread = numpy_generator("figures", "strip", key).uniform(-width / 2, width / 2, values.size)
+    axes.scatter(x + spread, values, color=colour, **POINTS)
+
+
+def number_above(axes: Axes, x: float, value: float, colour: str = BLACK) -> None:
+    """The number ``value`` above the panel at ``x``, clear of all points; nothing for NaN."""
+    if np.isfinite(value):
+        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        axes.text(x, 1.01, number(value), color=colour, fontsize=SMALL, **place)
+
+
+def identity_line(axes: Axes) -> None:
+    """The line x = y behind the points."""
+    axes.axline((0, 0), slope=1, color=LIGHT, linewidth=0.7, zorder=0)
+
+
+def bootstrap_mean(values: np.ndarray, key: object) -> tuple[float, float, float]:
+    """Mean of the finite values and its 95% bootstrap interval; fewer than two values leave the interval NaN."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    mean = float(values.mean()) if values.size else np.nan
+    return mean, *bootstrap_interval(values, np.mean, ("figures", "bootstrap", key))

@@ -1,0 +1,232 @@
+"""Do the images also excite judges that did not take part in making them?
+
+Above, energy guided against gradient ascent images, unit by unit: a row per generating architecture, a column per
+judge. Below, every method's activation on the scale from the mean natural image (0) to the best one (1). Slopes are
+Huber regressions through the origin, p values two-sided paired Wilcoxon tests; both methods' images are chosen by the
+same rule, the highest activation of the generators.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
+
+from v4egg.errors import V4eggError
+from v4egg.figures import style
+from v4egg.statistics import huber_slope, paired_wilcoxon
+from v4egg.summary import best_images, load_transfer
+
+REFERENCE, CHALLENGER, NATURAL = "gradient_ascent", "energy_guided", "best_natural"
+_QUANTILES = (0.02, 0.98)  # of relative activation, a ratio with long tails: see _strip_limits
+_NATURAL_LINE = {"color": style.colours([NATURAL])[NATURAL], "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
+_PANEL, _STRIP = 1.75, 2.1  # heights of a row of scatters and of the strips, inches
+
+
+def table(transfer: str | Path) -> pd.DataFrame:
+    """Every number of the figure, one a row.
+
+    Columns: arch, judge, took_part, method, measure, statistic, unit, value. Per unit: ``zscore`` and
+    ``relative_activation`` of each method. Over units: their ``median``; and of ``energy_guided`` against
+    ``gradient_ascent`` in z-scores ``huber_slope``, ``wilcoxon_p``, ``rank_biserial``, ``n_won``, ``n_units``.
+
+    Raises:
+        V4eggError: the store holds no synthesised images, or no judge named generators.
+    """
+    best, took_part = _read(transfer)
+    rows = []
+    for arch in best["arch"].values:
+        for judge in best["judge"].values:
+            here = best.sel(arch=arch, judge=judge)
+            head = (str(arch), str(judge), bool(took_part.sel(judge=judge)))
+            rows += [(*head, *row) for row in _unit_rows(here) + _pair_rows(here)]
+    return pd.DataFrame(rows, columns=["arch", "judge", "took_part", "method", "measure", "statistic", "unit", "value"])
+
+
+@style.styled
+def draw(transfer: str | Path) -> Figure:
+    """The figure. Without one of the two methods there are no scatters. Raises as :func:`table` does."""
+    best, took_part = _read(transfer)
+    archs = [str(arch) for arch in best["arch"].values]
+    paired = {REFERENCE, CHALLENGER} <= {str(method) for method in best["method"].values}
+    heights = [_PANEL * len(archs) + 0.7, _STRIP] if paired else [_STRIP]
+    figure = style.new_figure(sum(heights) + 0.1)
+    blocks = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    if paired:
+        _draw_scatters(blocks[0], best, took_part)
+    strips = blocks[-1].subplots(1, len(archs), squeeze=False, sharey=True)[0]
+    limits = _strip_limits(best["relative_activation"])
+    for axes, arch in zip(strips, archs, strict=True):
+        _draw_strips(axes, best["relative_activation"].sel(arch=arch), took_part, arch, limits)
+    strips[0].set_ylabel("relative activation")
+    _explain(blocks[-1], strips[0], best)
+    style.panel_letter(strips[0], "b" if paired else "a", -30)
+    return figure
+
+
+def _read(path: str | Path) -> tuple[xr.Dataset, xr.DataArray]:
+    transfer = load_transfer(path)
+    if set(map(str, transfer["method"].values)) <= {NATURAL}:
+        raise V4eggError(
+            f"{path}: holds natural images only; make images by a method of the configuration (mei.methods)"
+        )
+    return best_images(transfer), transfer["took_part"]
+
+
+def _draw_scatters(block: SubFigure, best: xr.Dataset, took_part: xr.DataArray) -> None:
+    archs, judges = best["arch"].values, best["judge"].values
+    panels = block.subplots(len(archs), len(judges), squeeze=False)
+    for row, arch in enumerate(archs):
+        for column, judge in enumerate(judges):
+            name = _judge_label(str(judge), took_part).replace(" (", "\n(") if row == 0 else ""
+            _draw_scatter(panels[row, column], best["zscore"].sel(arch=arch, judge=judge), name)
+        panels[row, 0].set_ylabel(f"{style.label(str(arch))}\n{style.label(CHALLENGER)} (z)")
+    block.supxlabel(
+        f"{style.label(REFERENCE)} (z-score of the judge's responses to natural images)", fontsize=style.BASE
+    )
+    style.panel_letter(panels[0, 0], "a", -34, rise=22)
+
+
+def _draw_scatter(axes: Axes, zscore: xr.DataArray, name: str) -> None:
+    """``zscore`` has dims (method, unit)."""
+    x, y = zscore.sel({"method": REFERENCE}).values, zscore.sel({"method": CHALLENGER}).values
+    natural = _median(zscore.sel({"method": NATURAL}).values) if NATURAL in zscore["method"].values else np.nan
+    shown = np.concatenate([x, y, [0.0, natural]])
+    shown = shown[np.isfinite(shown)]
+    margin = 0.06 * max(float(np.ptp(shown)), 1.0)
+    low, high = float(shown.min()) - margin, float(shown.max()) + margin
+    style.identity_line(axes)
+    axes.scatter(x, y, color=style.BLACK, **style.POINTS)
+    axes.axhline(natural, **_NATURAL_LINE)
+    axes.axvline(natural, **_NATURAL_LINE)
+    axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+    statistics = _statistics(x, y)
+    slope = statistics["huber_slope"]
+    if np.isfinite(slope):
+        axes.axline((0, 0), slope=slope, color=style.colours([CHALLENGER])[CHALLENGER], linewidth=1)
+    axes.set_title("\n".join(part for part in (name, _statistics_text(statistics)) if part), loc="left", fontsize=6.5)
+
+
+def _statistics_text(statistics: dict[str, float]) -> str:
+    slope, p = statistics["huber_slope"], statistics["wilcoxon_p"]
+    above = f"{statistics['n_won']:.0f}/{statistics['n_units']:.0f} above"
+    parts = [f"slope {style.number(slope)}" if np.isfinite(slope) else "", above]
+    p_text = "" if not np.isfinite(p) else "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+    return ", ".join(part for part in parts if part) + (f"\n{p_text}" if p_text else "")
+
+
+def _draw_strips(
+    axes: Axes, relative: xr.DataArray, took_part: xr.DataArray, arch: str, limits: tuple[float, float]
+) -> None:
+    """``relative`` has dims (method, unit, judge)."""
+    methods = [str(method) for method in relative["method"].values if method != NATURAL]
+    colours = style.colours(methods)
+    low, high = limits
+    step = 0.8 / len(methods)
+    for group, judge in enumerate(relative["judge"].values):
+        for rank, method in enumerate(methods):
+            x = group + (rank - (len(methods) - 1) / 2) * step
+            values = relative.sel({"method": method, "judge": judge}).values
+            within = values[(values >= low) & (values <= high)]
+            style.strip(axes, x, within, colours[method], (arch, str(judge), method), 0.6 * step)
+            _draw_beyond(axes, x, values, (low, high), colours[method])
+            _draw_median(axes, x, _median(values), step, colours[method])
+    margin = 0.11 * (high - low)
+    axes.set_ylim(low - margin, high + margin)
+    axes.axhline(1, **_NATURAL_LINE)
+    axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
+    axes.set_xticks(
+        range(relative.sizes["judge"]), [_tick(str(judge), took_part) for judge in relative["judge"].values]
+    )
+    axes.tick_params(axis="x", length=0)
+    axes.set_title(style.label(arch), loc="left", pad=13)
+
+
+def _strip_limits(relative: xr.DataArray) -> tuple[float, float]:
+    """The range of all values but outliers: half the span of _QUANTILES beyond them; never less than 0 to 1."""
+    values = relative.values[np.isfinite(relative.values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.quantile(values, _QUANTILES)
+    margin = (high - low) / 2
+    usual = values[(values >= low - margin) & (values <= high + margin)]
+    return min(float(usual.min()), 0.0), max(float(usual.max()), 1.0)
+
+
+def _draw_beyond(axes: Axes, x: float, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
+    """A triangle with the number of units that lie beyond the limit, in the margin outside it."""
+    margin = 0.06 * (limits[1] - limits[0])
+    sides = (
+        (limits[0] - margin, "v", np.sum(values < limits[0])),
+        (limits[1] + margin, "^", np.sum(values > limits[1])),
+    )
+    for y, marker, count in sides:
+        if count:
+            axes.plot([x - 0.03], [y], marker, color=colour, markersize=3.5, markeredgewidth=0)
+            axes.text(x + 0.03, y, f"{count}", fontsize=5, va="center", color=colour)
+
+
+def _draw_median(axes: Axes, x: float, median: float, step: float, colour: str) -> None:
+    axes.plot([x - 0.4 * step, x + 0.4 * step], [median, median], color=style.BLACK, linewidth=1.4)
+    style.number_above(axes, x, median, colour)
+
+
+def _explain(block: SubFigure, axes: Axes, best: xr.Dataset) -> None:
+    """What the colours mean, once for all panels of the block."""
+    methods = [str(method) for method in best["method"].values if method != NATURAL]
+    colours = style.colours(methods)
+    handles = [axes.plot([], [], "o", color=colours[m], markersize=3, label=style.label(m))[0] for m in methods]
+    median = axes.plot([], [], color=style.BLACK, linewidth=1.4, label="median")[0]
+    natural = axes.plot([], [], label=style.label(NATURAL), **_NATURAL_LINE)[0]
+    block.legend(handles=[*handles, median, natural], loc="outside lower center", ncols=len(handles) + 2)
+
+
+def _judge_label(judge: str, took_part: xr.DataArray) -> str:
+    return f"{style.label(judge)} ({'took part' if bool(took_part.sel(judge=judge)) else 'held out'})"
+
+
+def _tick(judge: str, took_part: xr.DataArray) -> str:
+    name = style.wrapped(judge)
+    return f"{name}\n(took part)" if bool(took_part.sel(judge=judge)) else name
+
+
+def _median(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else np.nan
+
+
+def _statistics(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Of the challenger's ``y`` against the reference's ``x``, (unit,) each, over units that have both."""
+    test = paired_wilcoxon(y, x)
+    return {
+        "huber_slope": huber_slope(x, y),
+        "wilcoxon_p": test.p_value,
+        "rank_biserial": test.rank_biserial,
+        "n_won": float(np.sum(y > x)),
+        "n_units": float(np.isfinite(x - y).sum()),
+    }
+
+
+def _unit_rows(here: xr.Dataset) -> list[tuple]:
+    rows = []
+    for method in here["method"].values:
+        for measure in ("zscore", "relative_activation"):
+            values = here[measure].sel({"method": method})
+            finite = values.dropna("unit")
+            pairs = zip(finite["unit"].values, finite.values, strict=True)
+            rows += [(str(method), measure, "unit", str(unit), float(value)) for unit, value in pairs]
+            rows.append((str(method), measure, "median", "", _median(values.values)))
+    return rows
+
+
+def _pair_rows(here: xr.Dataset) -> list[tuple]:
+    if not {REFERENCE, CHALLENGER} <= {str(method) for method in here["method"].values}:
+        return []
+    zscore = here["zscore"]
+    statistics = _statistics(zscore.sel({"method": REFERENCE}).values, zscore.sel({"method": CHALLENGER}).values)
+    return [(CHALLENGER, "zscore", name, "", value) for name, value in statistics.items()]

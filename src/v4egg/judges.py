@@ -1,0 +1,105 @@
+"""Who scores an image. A judge that took no part in making an image is marked so, everywhere.
+
+Every judge wraps models with ``forward(images, units) -> (B, U)`` and ``paired(images, units) -> (B,)`` and knows which
+of their outputs belongs to which unit id.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from v4egg.encoders.ensemble import Ensemble
+
+
+def _simulated_brain(path: str, session: str) -> nn.Module:
+    from v4egg.recordings.brain import load_brain
+
+    return load_brain(path)
+
+
+def _published_compact(path: str, session: str) -> nn.Module:
+    from v4egg.recordings.published_models import load_published_models
+
+    return load_published_models(path, session)
+
+
+OUTSIDERS: dict[str, Callable[[str, str], nn.Module]] = {
+    "simulated_brain": _simulated_brain,
+    "published_compact": _published_compact,
+}
+
+
+@dataclass
+class Judge:
+    """One scorer of images.
+
+    Attributes:
+        name: generators, validators, across, simulated_brain or published_compact.
+        models: models that together hold all units; each has ``units``, ``forward`` and ``paired``.
+        took_part: whether its networks made the images.
+    """
+
+    name: str
+    models: Sequence[nn.Module]
+    took_part: bool
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, units: Sequence[str], batch: int = 64) -> Tensor:
+        """The response (B,) of one unit to each image; images (B, C, y, x) in [0, 1], unit ids (B,)."""
+        result = torch.full((len(images),), float("nan"))
+        for model in self.models:
+            index = _index(model)
+            rows = [i for i, unit in enumerate(units) if unit in index]
+            for start in range(0, len(rows), batch):
+                part = rows[start : start + batch]
+                targets = torch.tensor([index[units[i]] for i in part])
+                result[part] = model.paired(images[part], targets).float()
+        return result
+
+    @torch.no_grad()
+    def responses(self, images: Tensor, units: Sequence[str], batch: int = 128) -> Tensor:
+        """Responses (n, U) of the ``units`` to all images (n, C, y, x); NaN for units that the judge does not know."""
+        result = torch.full((len(images), len(units)), float("nan"))
+        for model in self.models:
+            index = _index(model)
+            columns = [i for i, unit in enumerate(units) if unit in index]
+            if not columns:
+                continue
+            targets = torch.tensor([index[units[i]] for i in columns])
+            for start in range(0, len(images), batch):
+                rows = slice(start, start + batch)
+                result[rows, columns] = model(images[rows], targets).float()
+        return result
+
+
+def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
+    """The judges that are encoders, for images made by the generators of ``arch``.
+
+    ``across`` is the whole ensemble of the other architectures: it shares no weight with the generators.
+    """
+    judges = [
+        Judge("generators", [ensembles[arch].generators()], took_part=True),
+        Judge("validators", [ensembles[arch].validators()], took_part=False),
+    ]
+    others = [member for name, ensemble in ensembles.items() if name != arch for member in ensemble.members]
+    if others:
+        judges.append(Judge("across", [Ensemble(others)], took_part=False))
+    return judges
+
+
+def _index(model: nn.Module) -> dict[str, int]:
+    return {unit: i for i, unit in enumerate(model.units)}
+
+
+def outside_judges(sources: Mapping[str, Mapping[str, str]]) -> list[Judge]:
+    """Judges that no workflow of ours trained: the simulated brain, the published compact models.
+
+    Args:
+        sources: session -> ``judge`` (a name of :data:`OUTSIDERS`) and ``path`` (its store or folder).
+    """
+    models: dict[str, list[nn.Module]] = {}
+    for session, source in sources.items():
+        models.setdefault(source["judge"], []).append(OUTSIDERS[source["judge"]](source["path"], session))
+    return [Judge(name, found, took_part=False) for name, found in models.items()]

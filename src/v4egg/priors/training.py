@@ -1,0 +1,136 @@
+"""Train a diffusion prior on the image pool: velocity prediction, squared-cosine schedule, averaged weights."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+
+from v4egg.checkpoints import Checkpoint
+from v4egg.compute import autocast
+from v4egg.errors import V4eggError
+from v4egg.priors.prior import Prior
+from v4egg.seeding import seed_of
+from v4egg.stimuli import to_float
+
+CURVE_EVERY = 25  # steps that one point of the loss curve averages
+SAVE_EVERY = 250  # steps between two saved states
+
+
+def new_prior(options: Mapping[str, Any]) -> Prior:
+    """An untrained prior for images of ``size`` and ``channels``; ``widths`` are the channels of its levels."""
+    fold, size, widths = options["fold"], options["size"], tuple(options["widths"])
+    reduction = fold * 2 ** (len(widths) - 1)
+    if size % reduction:
+        raise V4eggError(f"prior: size {size} is not divisible by {reduction} (fold x 2^(levels - 1)); change it")
+    levels = len(widths)
+    unet = UNet2DModel(
+        sample_size=size // fold,
+        in_channels=options["channels"] * fold**2,
+        out_channels=options["channels"] * fold**2,
+        block_out_channels=widths,
+        layers_per_block=options["layers"],
+        down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+        norm_num_groups=16,
+        attention_head_dim=32,
+    )
+    scheduler = DDPMScheduler(
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )
+    return Prior(unet, {k: v for k, v in scheduler.config.items() if not k.startswith("_")}, fold)
+
+
+def train_prior(
+    images: np.ndarray,
+    options: Mapping[str, Any],
+    seed: int,
+    *,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[range], Any] = iter,
+    device: str = "cpu",
+) -> tuple[Prior, dict[str, list[float]]]:
+    """Train on uint8 images (n, c, y, x) of the prior's own size.
+
+    Args:
+        images: the pool.
+        options: ``size``, ``channels``, ``fold``, ``widths``, ``layers``, ``steps``, ``batch_size``, ``learning_rate``.
+        seed: everything random follows from it, step by step, so that a resumed run ends like an uninterrupted one.
+        checkpoint: where the state is kept; an existing state is resumed.
+
+    Returns:
+        The prior with exponentially averaged weights, and its curve ``loss``.
+
+    Raises:
+        V4eggError: the loss is not finite; names the step.
+    """
+    torch.manual_seed(seed_of(seed, "initialisation"))
+    prior = new_prior(options).to(device, memory_format=torch.channels_last).train()
+    average = EMAModel(prior.unet.parameters(), decay=0.999)
+    optimizer = torch.optim.AdamW(prior.unet.parameters(), lr=options["learning_rate"], weight_decay=0.01)
+    schedule = get_cosine_schedule_with_warmup(optimizer, max(1, options["steps"] // 20), options["steps"])
+    losses: list[float] = []
+    parts = {"unet": prior.unet, "average": average, "optimizer": optimizer, "schedule": schedule}
+    first = _resume(parts, losses, checkpoint)
+    for step in progress(range(first, options["steps"])):
+        loss = _step(prior, images, options["batch_size"], seed, step)
+        if not torch.isfinite(loss):
+            raise V4eggError(f"prior: the loss is {loss.item()} at step {step}; lower prior.learning_rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(prior.unet.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        average.step(prior.unet.parameters())
+        losses.append(loss.item())
+        if checkpoint and (step + 1) % SAVE_EVERY == 0:
+            checkpoint.save({name: part.state_dict() for name, part in parts.items()} | {"losses": losses})
+    average.copy_to(prior.unet.parameters())
+    curve = [float(np.mean(losses[i : i + CURVE_EVERY])) for i in range(0, len(losses), CURVE_EVERY)]
+    return prior.eval().cpu(), {"loss": curve}
+
+
+def _resume(parts: Mapping[str, Any], losses: list[float], checkpoint: Checkpoint | None) -> int:
+    state = checkpoint.load() if checkpoint else None
+    if state is None:
+        return 0
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    losses.extend(state["losses"])
+    return len(losses)
+
+
+def _step(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: int) -> Tensor:
+    """Mean squared error of the velocity on one random batch, flipped left-right half of the time."""
+    device = prior.unet.device
+    generator = torch.Generator().manual_seed(seed_of(seed, "step", step))
+    chosen = torch.randint(len(images), (batch_size,), generator=generator)
+    clean = to_float(images[chosen.numpy()]) * 2 - 1
+    flip = torch.rand(batch_size, generator=generator) < 0.5
+    clean[flip] = clean[flip].flip(-1)
+    noise = torch.randn(clean.shape, generator=generator)
+    times = torch.randint(prior.schedule["num_train_timesteps"], (batch_size,), generator=generator)
+    scheduler = prior.scheduler()
+    noisy = scheduler.add_noise(clean, noise, times).to(device)
+    velocity = scheduler.get_velocity(clean, noise, times).to(device)
+    with autocast(device):
+        predicted = prior.predict(noisy, times.to(device))
+    return (predicted - velocity).square().mean()
+
+
+@torch.no_grad()
+def sample(prior: Prior, generators: list[torch.Generator], steps: int) -> Tensor:
+    """Unguided ancestral samples, one a generator: images (n, C, y, x) in [0, 1]."""
+    scheduler = prior.scheduler(steps)
+    noisy = torch.cat([torch.randn((1, *prior.shape), generator=g) for g in generators])
+    for timestep in scheduler.timesteps:
+        output = prior.predict(noisy, timestep)
+        noisy = scheduler.step(output, timestep, noisy, generator=generators).prev_sample
+    return ((noisy + 1) / 2).clamp(0, 1)

@@ -1,0 +1,76 @@
+"""Digests of code: Snakemake does not notice changed imports, so every rule carries the digest of what it uses.
+
+The digest covers a script and all v4egg modules that it reaches by import, with comments and docstrings left out:
+changed code reruns what it touches and nothing else.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "v4egg"
+_ROOT = Path(__file__).parent
+
+
+def code_digest(script: str | Path) -> str:
+    """Digest of a script and of every v4egg module it imports, directly or not."""
+    seen: dict[str, str] = {}
+    pending = list(_imports(Path(script)))
+    while pending:
+        module = pending.pop()
+        if module in seen:
+            continue
+        path = _file_of(module)
+        seen[module] = _normalised(path)
+        pending += _imports(path)
+    text = _normalised(Path(script)) + "".join(f"{name}\n{seen[name]}" for name in sorted(seen))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _normalised(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if documented and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            node.body = body[1:]
+    return ast.dump(tree)
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """The v4egg modules that a file imports anywhere, functions included."""
+    found = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
+            found |= {_module_of(node.module, alias.name) for alias in node.names}
+    return frozenset(found)
+
+
+def _module_of(module: str, name: str) -> str:
+    """``from v4egg.recordings import nwb`` names a module; ``from v4egg.stores import load`` names a thing in one."""
+    candidate = f"{module}.{name}"
+    return candidate if _exists(candidate) else module
+
+
+def _path(module: str) -> Path:
+    return _ROOT.joinpath(*module.split(".")[1:])
+
+
+def _exists(module: str) -> bool:
+    path = _path(module)
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def _file_of(module: str) -> Path:
+    path = _path(module)
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -1,0 +1,105 @@
+"""What each kind of Zarr store holds: variables, dims, dtype and unit. docs/stores.md shows this table."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of a store kind."""
+
+    dims: tuple[str, ...]
+    dtype: str  # a numpy kind or name: "float32", "uint8", "int64", "bool", "str"
+    unit: str
+    meaning: str
+    optional: bool = False
+
+
+_IMAGE = ("channel", "y", "x")
+_SCORE = ("arch", "member", "split", "unit")
+
+KINDS: dict[str, dict[str, Variable]] = {
+    "recording": {
+        "images": Variable(("image", *_IMAGE), "uint8", "intensity 0-255", "what was shown"),
+        "trial_image": Variable(("trial",), "int64", "index", "position on the image axis of the image shown", True),
+        "trial_onset": Variable(("trial",), "float64", "s", "start of the presentation", True),
+        "trial_offset": Variable(("trial",), "float64", "s", "end of the presentation", True),
+        "spike_times": Variable(("spike",), "float64", "s", "spike times, unit after unit", True),
+        "spike_count": Variable(("unit",), "int64", "spikes", "how many of spike_times belong to each unit", True),
+        "counts": Variable(
+            ("image", "repeat", "unit"), "float32", "spikes per window", "NaN-padded, without spikes", True
+        ),
+    },
+    "splits": {
+        "split": Variable(("image",), "str", "train | validation | test | excluded", "role of each image"),
+        "group": Variable(("image",), "int64", "index", "position of the first image that shows the same picture"),
+    },
+    "responses": {
+        "counts": Variable(("image", "repeat", "unit"), "float32", "spikes per window", "NaN where not repeated"),
+        "reliability": Variable(
+            ("unit",), "float32", "correlation", "split-half, Spearman-Brown corrected; NaN without repeats"
+        ),
+        "signal_to_noise": Variable(
+            ("unit",), "float32", "ratio", "image variance over trial variance; NaN without repeats"
+        ),
+        "mean_count": Variable(("unit",), "float32", "spikes per window", "mean over fit images"),
+        "sd_count": Variable(("unit",), "float32", "spikes per window", "sd over fit images of the repeat mean"),
+        "selected": Variable(("unit",), "bool", "1", "passes the selection of the configuration"),
+        "split": Variable(("image",), "str", "train | validation | test | excluded", "role of each image"),
+    },
+    "pool": {
+        "images": Variable(("image", *_IMAGE), "uint8", "intensity 0-255", "images that no test split holds"),
+        "source": Variable(("image",), "str", "name", "session or photograph that the image comes from"),
+    },
+    "natural_responses": {
+        "response": Variable(
+            ("image", "unit"), "float32", "response of the judge", "to each natural image of the session"
+        ),
+    },
+    "weights": {
+        "float32": Variable(
+            ("parameter",), "float32", "1", "all floating tensors, flattened in the order of attrs['layout']"
+        ),
+        "int64": Variable(("counter",), "int64", "1", "all integer tensors, likewise", True),
+        "loss": Variable(("epoch",), "float32", "loss", "training loss", True),
+        "validation": Variable(("epoch",), "float32", "correlation", "validation correlation to average", True),
+    },
+    "scores": {
+        "correlation_to_average": Variable(_SCORE, "float32", "correlation", "with the repeat mean"),
+        "single_trial_correlation": Variable(_SCORE, "float32", "correlation", "pooled over trials", True),
+        "feve": Variable(_SCORE, "float32", "1", "fraction of explainable variance explained", True),
+        "r2_er": Variable(_SCORE, "float32", "1", "noise-corrected squared correlation", True),
+        "correlation_to_truth": Variable(_SCORE, "float32", "correlation", "with the noise-free response", True),
+        "yardstick_correlation": Variable(
+            ("yardstick", "split", "unit"), "float32", "correlation", "correlation to average of other models", True
+        ),
+        "ceiling": Variable(("unit",), "float32", "correlation", "of the correlation to average on test images", True),
+    },
+    "targets": {
+        "validator_correlation": Variable(
+            ("arch", "unit"), "float32", "correlation", "validators on the validation split"
+        ),
+    },
+    "mei": {
+        "image": Variable(
+            ("unit", "seed", *_IMAGE), "float32", "intensity 0-1", "most exciting image, as it would be shown"
+        ),
+        "activation": Variable(("unit", "seed", "step"), "float32", "response of the generators", "trajectory"),
+        "evaluations": Variable(("unit", "seed"), "int64", "images", "images that the encoder saw with gradient"),
+        "seconds": Variable(("unit", "seed"), "float32", "s", "wall time of the batch over its images"),
+    },
+    "transfer": {
+        "activation": Variable(("method", "arch", "unit", "seed", "judge"), "float32", "response of the judge", "raw"),
+        "zscore": Variable(
+            ("method", "arch", "unit", "seed", "judge"), "float32", "sd", "by the judge's responses to natural images"
+        ),
+        "relative_activation": Variable(
+            ("method", "arch", "unit", "seed", "judge"),
+            "float32",
+            "1",
+            "0: mean natural, 1: the best natural that the generators pick",
+        ),
+        "took_part": Variable(("judge",), "bool", "1", "the judge's members made the images"),
+        "best_natural": Variable(("arch", "unit"), "str", "image", "the natural image that the generators pick"),
+        "natural_image": Variable(("arch", "unit", *_IMAGE), "float32", "intensity 0-1", "the same as an image"),
+    },
+}

@@ -1,0 +1,102 @@
+"""Most exciting images of a batch of units, by the method's name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from v4egg.encoders.ensemble import Ensemble
+from v4egg.energies import Constraint, Energy, Excite, Jittered, L2Norm, PixelRange, chain
+from v4egg.errors import V4eggError
+from v4egg.seeding import torch_generator
+from v4egg.stimuli import Preprocess
+from v4egg.synthesis.energy_guided import energy_guided
+from v4egg.synthesis.gradient_ascent import gradient_ascent
+from v4egg.synthesis.synthesis import Synthesis
+
+SHARED = ("norm", "jitter")  # options that shape the energy, the same for every method
+
+
+def most_exciting_images(
+    method: str,
+    generators: Ensemble,
+    units: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    prior_path: str | None = None,
+    seeds: int = 1,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable = iter,
+) -> xr.Dataset:
+    """Images [unit, seed, channel, y, x] of kind ``mei`` that excite each unit of ``generators``.
+
+    Args:
+        method: a name of :data:`METHODS`.
+        generators: the ensemble to climb.
+        units: unit ids; none gives an empty result.
+        options: ``norm`` (L2 norm of the z-scored image, None: free), ``jitter`` (copies, shift, noise), and those of
+            the method.
+        prior_path: store of the prior, for methods that use one.
+        seeds: images a unit. Every draw is keyed by (seed, method, unit, sample): batches do not matter.
+
+    Raises:
+        V4eggError: no method has that name.
+    """
+    if method not in METHODS:
+        raise V4eggError(f"synthesis: unknown method '{method}'; known: {', '.join(sorted(METHODS))}")
+    generators = generators.to(device)
+    pairs = [(unit, sample) for unit in units for sample in range(seeds)]
+    preprocess = generators.members[0].preprocess
+    if not pairs:
+        shape = (0, seeds, preprocess.channels, preprocess.size, preprocess.size)
+        return _dataset(units, np.zeros(shape), np.zeros((0, seeds, 0)), 0, 0.0)
+    energy = _energy(generators, pairs, options["jitter"], (seed, method), device)
+    constraint = _constraint(options["norm"], preprocess)
+    draws = [torch_generator(seed, method, unit, sample) for unit, sample in pairs]
+    own = {key: value for key, value in options.items() if key not in SHARED}
+    result = METHODS[method](energy, draws, preprocess, prior_path, constraint, own, device, progress)
+    images = result.images.cpu().numpy().reshape(len(units), seeds, *result.images.shape[1:])
+    trajectory = -result.trajectory.cpu().numpy().reshape(len(units), seeds, -1)
+    return _dataset(units, images, trajectory, result.evaluations, result.seconds / len(pairs))
+
+
+def _energy(generators: Ensemble, pairs, jitter: Mapping[str, Any], key: tuple, device: str) -> Energy:
+    energy = Excite(generators, generators.index([unit for unit, _ in pairs]).to(device))
+    if not jitter["copies"]:
+        return energy
+    draws = [torch_generator(*key, "jitter", unit, sample) for unit, sample in pairs]
+    return Jittered(energy, draws, jitter["copies"], jitter["shift"], jitter["noise"])
+
+
+def _constraint(norm: float | None, preprocess: Preprocess) -> Constraint:
+    return PixelRange() if norm is None else chain(L2Norm(norm, preprocess), PixelRange())
+
+
+def _dataset(units: Sequence[str], images, trajectory, evaluations: int, seconds: float) -> xr.Dataset:
+    cost = ("unit", "seed")
+    shape = images.shape[:2]
+    return xr.Dataset(
+        {
+            "image": (("unit", "seed", "channel", "y", "x"), images.astype(np.float32)),
+            "activation": (("unit", "seed", "step"), trajectory.astype(np.float32)),
+            "evaluations": (cost, np.full(shape, evaluations)),
+            "seconds": (cost, np.full(shape, seconds, np.float32)),
+        },
+        {"unit": np.asarray(list(units), object)},
+    )
+
+
+def _gradient_ascent(energy, draws, preprocess, prior_path, constraint, options, device, progress) -> Synthesis:
+    return gradient_ascent(energy, draws, preprocess, constraint=constraint, progress=progress, **options)
+
+
+def _energy_guided(energy, draws, preprocess, prior_path, constraint, options, device, progress) -> Synthesis:
+    from v4egg.priors.prior import load_prior  # diffusers takes a second to import; gradient ascent does without
+
+    prior = load_prior(prior_path, device)
+    return energy_guided(energy, draws, prior, constraint=constraint, progress=progress, **options)
+
+
+METHODS = {"gradient_ascent": _gradient_ascent, "energy_guided": _energy_guided}

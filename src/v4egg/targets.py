@@ -1,0 +1,32 @@
+"""Which units get images: by the validators' prediction on validation images, never by the outcome of synthesis."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from v4egg.errors import V4eggError
+
+
+def select_targets(scores: xr.Dataset, *, sessions: Sequence[str], units: int, min_correlation: float) -> xr.Dataset:
+    """The ``units`` best-predicted units of ``sessions``, best first.
+
+    A unit qualifies where the validators of every architecture reach ``min_correlation`` on the validation images.
+    Ranked by the mean over architectures.
+
+    Raises:
+        V4eggError: no unit qualifies.
+    """
+    found = scores["correlation_to_average"].sel(member="validators", split="validation").load()
+    found = found.isel(unit=np.isin(scores["session"].values.astype(str), list(sessions)))
+    worst = found.min("arch", skipna=False)
+    good = found.isel(unit=np.flatnonzero(worst.values >= min_correlation))
+    if good.sizes["unit"] == 0:
+        best = float(worst.max()) if worst.size else float("nan")
+        raise V4eggError(
+            f"no unit of {', '.join(sessions)} reaches targets.min_correlation {min_correlation} (best {best:.2f}); "
+            "lower it or train longer"
+        )
+    order = np.argsort(-good.mean("arch").values, kind="stable")[:units]
+    chosen = good.isel(unit=order).drop_vars(["member", "split"])
+    return xr.Dataset({"validator_correlation": chosen.transpose("arch", "unit")})

@@ -1,0 +1,173 @@
+"""Scripts are thin: they read what the rule gives them, write one store, and fail in one line."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+import yaml
+
+from v4egg import load_encoder, load_recording, load_responses, stores
+from v4egg.encoders.encoder import Encoder
+from v4egg.recordings.recording import Recording
+
+SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
+RULES = Path(__file__).parents[2] / "workflow/rules"
+
+
+@pytest.fixture
+def recording(tmp_path) -> str:
+    """A session of 12 images, 3 repeats and 2 units that like bright images."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 255, (12, 3, 20, 20), dtype=np.uint8) // 4 + np.arange(12, dtype=np.uint8)[
+        :, None, None, None
+    ] * np.uint8(15)
+    counts = images.mean((1, 2, 3))[:, None, None] / 40 + generator.random((12, 3, 2))
+    units = pd.DataFrame(index=["s1-u000", "s1-u001"])
+    path = tmp_path / "recordings/s1.zarr"
+    Recording("s1", images, units, [f"i{i}" for i in range(12)], counts=counts.astype(np.float32)).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def member(tmp_path) -> str:
+    """A small untrained generator of the units s1-u000 to s1-u004."""
+    torch.manual_seed(0)
+    spec = {
+        "core": {"name": "residual", "channels": 8, "blocks": 1},
+        "readout": {"name": "attention", "dim": 8},
+        "size": 16,
+        "channels": 3,
+        "mean": [0.5] * 3,
+        "std": [0.2] * 3,
+        "output": "identity",
+    }
+    path = tmp_path / "encoders/attention/m0.zarr"
+    encoder = Encoder([f"s1-u{i:03d}" for i in range(5)], spec)
+    encoder.save(path, arch="attention", member="m0", role="generator")
+    return str(path)
+
+
+def targets(path, units) -> str:
+    correlation = xr.DataArray([[0.5] * len(units)], dims=("arch", "unit"), coords={"arch": ["a"], "unit": units})
+    stores.save(xr.Dataset({"validator_correlation": correlation}), path, "targets")
+    return str(path)
+
+
+def split_and_count(run_script, tmp_path, recording, policy="halves", **options):
+    run_script(
+        "split_images",
+        input=[recording],
+        output=[str(tmp_path / "splits.zarr")],
+        params={
+            "policies": {"s1": {"split": policy}},
+            "seed": 0,
+            "options": {"validation_fraction": 0.2, "near_duplicate": 0.9999},
+        },
+    )
+    run_script(
+        "count_responses",
+        input={"recording": recording, "splits": str(tmp_path / "splits.zarr")},
+        output=[str(tmp_path / "responses.zarr")],
+        params={"seed": 0, "options": {"window": [0.07, 0.17], "selection": options}},
+        wildcards={"session": "s1"},
+    )
+    return load_responses(tmp_path / "responses.zarr")
+
+
+def test_every_script_has_its_rule_and_the_other_way_round():
+    used = {
+        line.split("/")[-1].strip('"\n ') for path in RULES.glob("*.smk") for line in path.open() if "/scripts/" in line
+    }
+    assert {path.name for path in SCRIPTS.glob("*.py")} == {name for name in used if name.endswith(".py")} - {
+        "{script}.py"
+    }
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.stem)
+def test_scripts_are_thin_and_do_not_read_the_configuration(path):
+    text = path.read_text()
+    assert "snakemake.config" not in text
+    assert len(text.splitlines()) < 60
+    assert ast.get_docstring(ast.parse(text))
+
+
+def test_split_and_count(run_script, tmp_path, recording):
+    responses = split_and_count(run_script, tmp_path, recording, min_reliability=0.3)
+    assert list(responses.split[6:]) == ["test"] * 6
+    assert set(responses.split[:6]) == {"train", "validation"}
+    assert responses.selected.all()
+    assert "2 of 2 units selected" in (tmp_path / "log").read_text()
+
+
+def test_an_error_is_one_line_in_log_and_terminal_and_leaves_nothing(run_script, tmp_path, recording, capsys):
+    with pytest.raises(SystemExit) as caught:
+        split_and_count(run_script, tmp_path, recording, min_reliability=1.1)
+    assert caught.value.code == 1
+    log = (tmp_path / "log").read_text()
+    assert log.startswith("error: count_responses s1: session s1")
+    assert log.count("\n") == 1
+    assert log in capsys.readouterr().err
+    assert not list(tmp_path.glob("responses*"))
+
+
+def test_a_gpu_that_is_not_there_is_said(run_script, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        run_script("write_configuration", output=[str(tmp_path / "c.yaml")], params={"config": {}}, gpu=1)
+    assert "run with --resources gpu=0" in (tmp_path / "log").read_text()
+
+
+def test_configuration_is_written_as_used(run_script, tmp_path):
+    run_script("write_configuration", output=[str(tmp_path / "c.yaml")], params={"config": {"name": "x", "seed": 4}})
+    assert yaml.safe_load((tmp_path / "c.yaml").read_text()) == {"name": "x", "seed": 4}
+
+
+def test_image_pool_leaves_test_images_out(run_script, tmp_path, recording):
+    split_and_count(run_script, tmp_path, recording)
+    run_script(
+        "image_pool",
+        input={"recordings": [recording], "splits": str(tmp_path / "splits.zarr")},
+        output=[str(tmp_path / "pool.zarr")],
+        params={"seed": 0, "options": {"size": 20, "channels": 3, "sessions": True, "photographs": 0}},
+    )
+    pool = stores.load(tmp_path / "pool.zarr", "pool")["images"].values
+    assert np.array_equal(pool, load_recording(recording).images[:6])
+
+
+def synthesize(run_script, tmp_path, member, units, batch, units_per_job):
+    path = tmp_path / f"mei/{units_per_job}/{batch}.zarr"
+    options = {"steps": 4, "learning_rate": 1.0, "weight_decay": 0.01, "smoothing": 1.0, "norm": 10.0}
+    run_script(
+        "synthesize",
+        input={"members": [member], "targets": targets(tmp_path / "targets.zarr", units)},
+        output=[str(path)],
+        params={
+            "numbers": {"seed": 1, "seeds": 2, "units_per_job": units_per_job},
+            "options": {**options, "jitter": {"copies": 2, "shift": 1, "noise": 0.05}},
+        },
+        wildcards={"method": "gradient_ascent", "arch": "attention", "batch": str(batch)},
+    )
+    return str(path)
+
+
+def test_batches_of_units_change_no_image(run_script, tmp_path, member):
+    units = load_encoder(member).units
+    whole = synthesize(run_script, tmp_path, member, units, 0, 5)
+    parts = [synthesize(run_script, tmp_path, member, units, batch, 2) for batch in range(3)]
+    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")])
+    gathered, together = stores.load(tmp_path / "gathered.zarr", "mei"), stores.load(whole, "mei")
+    assert list(gathered["unit"].values) == units
+    assert np.allclose(gathered["image"], together["image"], atol=1e-5)
+    assert gathered.attrs["arch"] == "attention"
+    assert (gathered["evaluations"] == 8).all()
+
+
+def test_a_batch_beyond_the_last_unit_is_empty_and_gathers(run_script, tmp_path, member):
+    units = load_encoder(member).units[:2]
+    parts = [synthesize(run_script, tmp_path, member, units, batch, 2) for batch in range(2)]
+    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")])
+    assert list(stores.load(tmp_path / "gathered.zarr", "mei")["unit"].values) == units

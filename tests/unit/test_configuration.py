@@ -1,0 +1,83 @@
+"""The configuration is strict, filled with defaults, and every mistake is one line that names its key."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from v4egg.configuration import check
+from v4egg.errors import V4eggError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+MINIMAL = {"name": "x", "sessions": {"s1": {"format": "cowley", "split": "halves"}}}
+
+
+def changed(path, value):
+    config = yaml.safe_load(yaml.safe_dump(MINIMAL))
+    place = config
+    *parents, last = path.split(".")
+    for key in parents:
+        place = place.setdefault(key, {})
+    place[last] = value
+    return config
+
+
+def test_defaults_reach_every_depth():
+    config = check(MINIMAL, SCHEMA)
+    assert config["responses"]["selection"]["min_reliability"] == 0.3
+    assert config["synthesis"]["methods"]["energy_guided"]["jitter"]["shift"] == 3
+    assert config["sessions"]["s1"]["columns"] == {}
+    assert MINIMAL == {"name": "x", "sessions": {"s1": {"format": "cowley", "split": "halves"}}}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
+def test_shipped_configurations_are_valid(path):
+    config = yaml.safe_load(path.read_text())
+    if path.name == "cowley2023-quick.yaml":
+        base = yaml.safe_load((ROOT / "config/cowley2023.yaml").read_text())
+        config = {**base, **{k: {**base[k], **v} if isinstance(v, dict) else v for k, v in config.items()}}
+    check(config, SCHEMA)
+
+
+def test_every_key_has_a_description():
+    def walk(schema, path):
+        for key, sub in schema.get("properties", {}).items():
+            nested = "properties" in sub or "$ref" in sub
+            assert nested or "description" in sub or key in ("name",), f"{path}.{key} has no description"
+            walk(sub, f"{path}.{key}")
+        if isinstance(schema.get("additionalProperties"), dict):
+            walk(schema["additionalProperties"], f"{path}.*")
+
+    walk(yaml.safe_load(SCHEMA.read_text()), "")
+
+
+def test_use_sessions_keeps_some():
+    config = changed("sessions.s2", {"format": "cowley"})
+    config["use_sessions"] = ["s1"]
+    assert list(check(config, SCHEMA)["sessions"]) == ["s1"]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (changed("encoders.training.epoch", 3), "'encoders.training.epoch' is unknown; known here: batch_size"),
+        (changed("encoders.training.epochs", "ten"), r"'encoders.training.epochs' is 'ten' \(str\)"),
+        (changed("images.channels", 2), "'images.channels'"),
+        (changed("sessions.s1.format", "matlab"), "'sessions.s1.format'"),
+        (changed("sessions.s1.split", "none"), "no session has a test split"),
+        (changed("sessions.s1.split", "repeated"), "sessions.s1.min_repeats"),
+        (changed("sessions.s2", {"format": "nwb"}), "sessions.s2.file"),
+        (changed("sessions.s2", {"format": "simulated"}), "sessions.s2.simulation"),
+        (changed("targets.sessions", ["s9"]), "'targets.sessions' names 's9'"),
+        (changed("use_sessions", ["s9"]), "'use_sessions' names 's9'"),
+        (changed("images.size", 50), "multiple of 8"),
+        (changed("prior.sessions", False), "the pool is empty"),
+        (changed("name", "a/b"), "'name'"),
+        (changed("sessions", {}), "'sessions'"),
+    ],
+)
+def test_mistakes_name_their_key(config, message):
+    with pytest.raises(V4eggError, match=message) as caught:
+        check(config, SCHEMA)
+    assert "\n" not in str(caught.value)

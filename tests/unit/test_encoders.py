@@ -1,0 +1,208 @@
+"""Encoders: readouts against their equations, ensembles, weights through stores, training that learns and resumes."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from v4egg import load_encoder
+from v4egg.checkpoints import Checkpoint
+from v4egg.encoders.cores import make_core
+from v4egg.encoders.encoder import Encoder
+from v4egg.encoders.ensemble import Ensemble
+from v4egg.encoders.readouts import AttentionReadout, GaussianReadout, make_readout, sinusoidal_code
+from v4egg.encoders.training import TrainingSession, train_member
+from v4egg.errors import V4eggError
+from v4egg.seeding import torch_generator
+
+ATTENTION = {"core": {"name": "residual", "channels": 16, "blocks": 1}, "readout": {"name": "attention", "dim": 16}}
+GAUSSIAN = {"core": {"name": "residual", "channels": 16, "blocks": 1}, "readout": {"name": "gaussian", "sigma": 0.2}}
+OPTIONS = {
+    "size": 16,
+    "channels": 3,
+    "loss": "mse",
+    "epochs": 6,
+    "batch_size": 16,
+    "learning_rate": 0.01,
+    "weight_decay": 0.01,
+    "shift": 1,
+    "noise": 0.05,
+}
+
+
+def encoder(architecture=ATTENTION, units=5, output="identity"):
+    torch.manual_seed(0)
+    spec = {"size": 16, "channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3, "output": output}
+    return Encoder([f"s1-u{i:03d}" for i in range(units)], {**spec, **architecture}).eval()
+
+
+def session(name="s1", n=96, units=3):
+    """Units that like the red, green and blue of the image's left half."""
+    images = np.random.default_rng(len(name)).integers(0, 255, (n, 3, 16, 16), dtype=np.uint8)
+    images[:, :, :, :8] = np.random.default_rng(1).integers(0, 255, (n, 3, 1, 1), dtype=np.uint8)
+    drive = images[:, :, :, :8].mean((2, 3))[:, :units]
+    target = ((drive - drive.mean(0)) / drive.std(0)).astype(np.float32)
+    ids = [f"{name}-u{i:03d}" for i in range(units)]
+    fit, validation = np.arange(n - 24), np.arange(n - 24, n)
+    return TrainingSession(name, ids, images, target, np.ones(n, np.float32), fit, validation)
+
+
+def test_attention_readout_is_its_equation():
+    torch.manual_seed(0)
+    readout = AttentionReadout((6, 3, 4), n_units=2, dim=8, temperature=0.7).eval()
+    features = torch.randn(1, 6, 3, 4)
+    tokens = features[0].flatten(1).T + sinusoidal_code(6, 3, 4)
+    keys, values = tokens @ readout.key.weight.T, tokens @ readout.value.weight.T
+    for unit in range(2):
+        weights = (keys @ readout.query[unit] / (8**0.5 * 0.7)).softmax(0)
+        expected = readout.feature[unit] @ (weights @ values) + readout.bias[unit]
+        assert torch.allclose(readout(features)[0, unit], expected, atol=1e-5)
+
+
+def test_attention_heads_are_groups():
+    torch.manual_seed(0)
+    readout = AttentionReadout((6, 2, 2), n_units=1, dim=8, heads=2).eval()
+    features = torch.randn(1, 6, 2, 2)
+    tokens = features[0].flatten(1).T + sinusoidal_code(6, 2, 2)
+    keys, values = tokens @ readout.key.weight.T, tokens @ readout.value.weight.T
+    total = readout.bias[0].clone()
+    for group in (slice(0, 4), slice(4, 8)):
+        weights = (keys[:, group] @ readout.query[0, group] / 2).softmax(0)
+        total += readout.feature[0, group] @ (weights @ values[:, group])
+    assert torch.allclose(readout(features)[0, 0], total, atol=1e-5)
+    with pytest.raises(V4eggError, match="not divisible by heads 3"):
+        AttentionReadout((6, 2, 2), n_units=1, dim=8, heads=3)
+
+
+def test_position_code_tells_all_positions_apart():
+    code = sinusoidal_code(16, 7, 9)
+    assert code.shape == (63, 16)
+    assert torch.cdist(code, code).fill_diagonal_(1).min() > 0.05
+    rows = code.reshape(7, 9, 16)
+    assert torch.equal(rows[2, 1, :8], rows[2, 6, :8])
+    assert torch.equal(rows[1, 3, 8:], rows[5, 3, 8:])
+
+
+def test_gaussian_readout_reads_one_place_and_samples_only_in_training():
+    readout = GaussianReadout((4, 5, 5), n_units=1, sigma=0.3)
+    with torch.no_grad():
+        readout.mu[:] = torch.tensor([[0.4, -0.4]])  # x, y: the centre of column 3, row 1
+        readout.feature[:] = torch.tensor([[1.0, 0, 0, 0]])
+    features = torch.zeros(2, 4, 5, 5)
+    features[0, 0, 1, 3] = 2.0
+    readout.eval()
+    assert torch.allclose(readout(features), torch.tensor([[2.0], [0.0]]), atol=1e-6)
+    readout.train()
+    uneven = torch.rand(2, 4, 5, 5)
+    assert not torch.equal(readout(uneven), readout(uneven))
+
+
+@pytest.mark.parametrize("architecture", [ATTENTION, GAUSSIAN], ids=["attention", "gaussian"])
+def test_paired_is_the_diagonal_and_subsets_are_columns(architecture):
+    model, images = encoder(architecture), torch.rand(4, 3, 20, 20)
+    units = torch.tensor([4, 0, 2, 2])
+    assert torch.allclose(model.paired(images, units), model(images)[torch.arange(4), units], atol=1e-5)
+    assert torch.allclose(model(images, torch.tensor([3, 1])), model(images)[:, [3, 1]], atol=1e-5)
+
+
+def test_any_size_and_colour_is_bridged():
+    model = encoder()
+    grey = torch.rand(2, 1, 40, 40)
+    assert torch.allclose(model(grey), model(grey.expand(-1, 3, -1, -1)), atol=1e-5)
+    with pytest.raises(V4eggError, match="2 channels"):
+        model(torch.rand(1, 2, 16, 16))
+
+
+def test_counts_are_positive():
+    assert (encoder(output="elu+1")(torch.rand(8, 3, 16, 16) * 10) > 0).all()
+
+
+def test_unknown_names_and_options_are_named():
+    with pytest.raises(V4eggError, match="unknown core 'vgg'; known: residual"):
+        make_core("vgg", 3)
+    with pytest.raises(V4eggError, match="unknown readout 'pool'"):
+        make_readout("pool", (4, 5, 5), 2)
+    with pytest.raises(V4eggError, match=r"core 'residual'.*depth"):
+        make_core("residual", 3, depth=9)
+    with pytest.raises(V4eggError, match=r"readout 'gaussian'.*heads"):
+        make_readout("gaussian", (4, 5, 5), 2, heads=2)
+    with pytest.raises(V4eggError, match="no unit s9-u000"):
+        encoder().index(["s9-u000"])
+
+
+def test_ensemble_through_stores_is_the_mean_in_disjoint_halves(tmp_path):
+    paths = []
+    for i, role in enumerate(["generator", "generator", "validator"]):
+        member = encoder(units=3)
+        nn.init.normal_(member.readout.query, generator=torch_generator(i))
+        paths.append(tmp_path / f"m{i}.zarr")
+        member.save(paths[-1], arch="attention", member=f"m{i}", role=role)
+    ensemble, images = load_encoder(paths), torch.rand(4, 3, 16, 16)
+    expected = torch.stack([load_encoder(path)(images) for path in paths])
+    assert torch.allclose(ensemble(images), expected.mean(0), atol=1e-6)
+    assert torch.allclose(ensemble.generators()(images), expected[:2].mean(0), atol=1e-6)
+    assert torch.allclose(ensemble.validators()(images), expected[2], atol=1e-6)
+    assert not any(p.requires_grad for p in ensemble.parameters())
+    with pytest.raises(V4eggError, match="different units"):
+        Ensemble([encoder(units=3), encoder(units=4)])
+
+
+@pytest.mark.parametrize("architecture", [ATTENTION, GAUSSIAN], ids=["attention", "gaussian"])
+def test_training_learns_sessions_that_share_a_core(architecture):
+    sessions = [session("s1"), session("s22", units=2)]
+    trained, curves = train_member(sessions, architecture, {**OPTIONS, "epochs": 12}, seed=1)
+    assert trained.units == ["s1-u000", "s1-u001", "s1-u002", "s22-u000", "s22-u001"]
+    assert max(curves["validation"]) > 0.8
+    assert curves["loss"][-1] < curves["loss"][0] / 2
+
+
+def test_poisson_training_predicts_counts():
+    data = session()
+    data.target = np.exp(data.target).astype(np.float32)
+    trained, curves = train_member([data], ATTENTION, {**OPTIONS, "loss": "poisson", "epochs": 12}, seed=1)
+    assert trained.spec["output"] == "elu+1"
+    assert max(curves["validation"]) > 0.7
+
+
+def test_killed_training_resumes_to_the_same_weights(tmp_path):
+    whole, curves = train_member([session()], ATTENTION, OPTIONS, seed=3)
+    checkpoint = Checkpoint(tmp_path, {"seed": 3})
+
+    def killed(epochs):
+        for epoch in epochs:
+            if epoch == 3:
+                raise KeyboardInterrupt
+            yield epoch
+
+    with pytest.raises(KeyboardInterrupt):
+        train_member([session()], ATTENTION, OPTIONS, seed=3, checkpoint=checkpoint, progress=killed)
+    resumed_epochs = []
+
+    def watched(epochs):
+        resumed_epochs.extend(epochs)
+        return iter(epochs)
+
+    again, curves_again = train_member([session()], ATTENTION, OPTIONS, seed=3, checkpoint=checkpoint, progress=watched)
+    assert resumed_epochs == [3, 4, 5]
+    assert curves_again == curves
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_non_finite_loss_names_session_and_epoch():
+    data = session("s7")
+    data.target[5] = np.inf
+    with pytest.raises(V4eggError, match=r"session s7: the loss is .* in epoch 0"):
+        train_member([data], ATTENTION, OPTIONS, seed=0)
+
+
+def test_damaged_training_state_is_named(tmp_path):
+    checkpoint = Checkpoint(tmp_path, {"a": 1})
+    assert checkpoint.load() is None
+    checkpoint.save({"step": 3})
+    assert checkpoint.load() == {"step": 3}
+    assert Checkpoint(tmp_path, {"a": 2}).load() is None
+    checkpoint.path.write_bytes(b"half")
+    with pytest.raises(V4eggError, match=r"state\.pt: unreadable training state"):
+        checkpoint.load()
+    checkpoint.remove()
+    assert checkpoint.load() is None

@@ -1,0 +1,130 @@
+"""Judges: who took part, which unit is whose, and activations relative to natural images."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+from v4egg.errors import V4eggError
+from v4egg.judges import Judge, encoder_judges
+from v4egg.targets import select_targets
+from v4egg.transfer import NaturalImages, by_session, gather_architectures, judge_images
+
+
+class Bright(nn.Module):
+    """Unit i of a session responds with (i + 1) times the mean brightness."""
+
+    def __init__(self, session, units=3, role="generator", gain=1.0):
+        super().__init__()
+        self.units = [f"{session}-u{i:03d}" for i in range(units)]
+        self.role, self.gain, self.seen = role, gain, 0
+
+    def forward(self, images, units=None):
+        self.seen += len(images)
+        weights = self.gain * torch.arange(1.0, len(self.units) + 1)
+        return images.mean((1, 2, 3))[:, None] * (weights if units is None else weights[units])
+
+    def paired(self, images, units):
+        return images.mean((1, 2, 3)) * self.gain * (units + 1.0)
+
+
+def natural(session="s1", n=5, known=None):
+    images = np.full((n, 3, 8, 8), 0, np.uint8) + np.arange(0, 50 * n, 50, dtype=np.uint8)[:, None, None, None]
+    units = [f"{session}-u000", f"{session}-u002"]
+    return NaturalImages(images, [f"i{k}" for k in range(n)], units, known or {})
+
+
+def meis(value, units):
+    image = np.full((len(units), 2, 3, 8, 8), value, np.float32)
+    return xr.DataArray(image, dims=("unit", "seed", "channel", "y", "x"), coords={"unit": units})
+
+
+def test_a_judge_over_sessions_answers_for_each_unit():
+    judge = Judge("published", [Bright("s1"), Bright("s2", gain=10.0)], took_part=False)
+    images = torch.ones(3, 3, 4, 4)
+    assert judge(images, ["s2-u001", "s1-u002", "s9-u000"]).tolist()[:2] == [20.0, 3.0]
+    assert torch.isnan(judge(images, ["s9-u000"] * 3)).all()
+    responses = judge.responses(images, ["s1-u001", "s2-u000", "s9-u000"])
+    assert responses[0, :2].tolist() == [2.0, 10.0]
+    assert torch.isnan(responses[:, 2]).all()
+
+
+def test_only_the_generators_took_part():
+    from v4egg.encoders.ensemble import Ensemble
+
+    def ensemble():
+        return Ensemble([Bright("s1", role="generator"), Bright("s1", role="validator")])
+
+    ensembles = {"attention": ensemble(), "gaussian": ensemble()}
+    judges = encoder_judges(ensembles, "attention")
+    assert [(judge.name, judge.took_part) for judge in judges] == [
+        ("generators", True),
+        ("validators", False),
+        ("across", False),
+    ]
+    used = {id(member) for judge in judges[:2] for member in judge.models[0].members}
+    across = {id(member) for member in judges[2].models[0].members}
+    assert not used & across
+    assert across == {id(member) for member in ensembles["gaussian"].members}
+
+
+def test_relative_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
+    units = ["s1-u000", "s1-u002"]
+    judges = [Judge("generators", [Bright("s1")], True), Judge("validators", [Bright("s1", gain=3.0)], False)]
+    mean, best = 100 / 255, 200 / 255
+    scored = judge_images({"a": meis(mean, units), "b": meis(best, units)}, judges, [natural()])
+    assert np.allclose(scored["relative_activation"].sel({"method": "a"}), 0, atol=1e-5)
+    assert np.allclose(scored["relative_activation"].sel({"method": "b"}), 1, atol=1e-5)
+    rival = scored.sel({"method": "best_natural"})
+    assert np.allclose(rival["relative_activation"].sel(seed=0), 1)
+    assert np.isnan(rival["activation"].isel(seed=1)).all()
+    assert list(scored["best_natural"].values) == ["i4", "i4"]
+    assert np.allclose(scored["natural_image"], best)
+    assert list(scored["took_part"].values) == [True, False]
+
+
+def test_known_responses_are_not_asked_for_again():
+    outsider = Bright("s1")
+    judges = [Judge("generators", [Bright("s1")], True), Judge("published", [outsider], False)]
+    known = {"published": np.linspace(0, 1, 10, dtype=np.float32).reshape(5, 2)}
+    judge_images({"a": meis(0.5, ["s1-u000", "s1-u002"])}, judges, [natural(known=known)])
+    assert outsider.seen == 0
+
+
+@pytest.mark.parametrize("archs", [["attention"], ["attention", "gaussian"]])
+def test_architectures_gather_whether_one_or_two(archs):
+    judges = [Judge("generators", [Bright("s1")], True)]
+    part = judge_images({"a": meis(0.5, ["s1-u000", "s1-u002"])}, judges, [natural()])
+    gathered = gather_architectures(dict.fromkeys(archs, part))
+    assert gathered["activation"].dims == ("method", "arch", "unit", "seed", "judge")
+    assert gathered["natural_image"].dims[:2] == ("arch", "unit")
+    assert gathered["took_part"].dims == ("judge",)
+
+
+def test_units_are_grouped_by_session():
+    assert by_session(["s1-u000", "s2-u001", "s1-u003"]) == {"s1": ["s1-u000", "s1-u003"], "s2": ["s2-u001"]}
+
+
+def scores(values, sessions):
+    """Validation correlation of the validators, (arch, unit); test scores that would choose otherwise."""
+    values = np.asarray(values, np.float32)
+    table = np.stack([np.stack([values, 1 - values], 1)], 1)
+    coords = {
+        "arch": [f"a{i}" for i in range(len(values))],
+        "member": ["validators"],
+        "split": ["validation", "test"],
+        "unit": [f"{s}-u{i:03d}" for i, s in enumerate(sessions)],
+        "session": ("unit", sessions),
+    }
+    return xr.Dataset({"correlation_to_average": (("arch", "member", "split", "unit"), table)}, coords)
+
+
+def test_targets_are_the_best_of_their_sessions_in_every_architecture():
+    found = scores([[0.9, 0.5, 0.7, 0.8, 0.9], [0.2, 0.6, 0.8, 0.8, 0.9]], ["s1", "s1", "s1", "s1", "s2"])
+    chosen = select_targets(found, sessions=["s1"], units=2, min_correlation=0.3)
+    assert list(chosen["unit"].values) == ["s1-u003", "s1-u002"]
+    with pytest.raises(V4eggError, match=r"no unit of s1 reaches targets.min_correlation 0.95 \(best 0.80\)"):
+        select_targets(found, sessions=["s1"], units=2, min_correlation=0.95)
+    missing = scores([[np.nan, 0.5]], ["s1", "s1"])
+    assert list(select_targets(missing, sessions=["s1"], units=5, min_correlation=0.3)["unit"].values) == ["s1-u001"]

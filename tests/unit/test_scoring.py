@@ -1,0 +1,104 @@
+"""Scores by arch, member, split and unit: right values in the right places, NaN where there is nothing to score."""
+
+import numpy as np
+import pytest
+from torch import nn
+
+from v4egg import stores
+from v4egg.encoders.ensemble import Ensemble
+from v4egg.encoders.scoring import ScoredSession, score
+from v4egg.responses import Responses
+
+
+class Member(nn.Module):
+    """Predicts with the brightness of channel (unit + shift), so that shift 0 is right."""
+
+    def __init__(self, units, name, role, shift):
+        super().__init__()
+        self.units, self.member, self.role, self.shift = units, name, role, shift
+        self.spec = {"output": "identity"}
+
+    def forward(self, images, units):
+        return images.mean((2, 3))[:, (units + self.shift) % 3]
+
+    def index(self, units):
+        import torch
+
+        return torch.tensor([self.units.index(unit) for unit in units])
+
+
+def responses(session, counts, split, selected=(True, True, True)):
+    n = len(selected)
+    mean = np.nanmean(counts, (0, 1)).astype(np.float32)
+    return Responses(
+        session=session,
+        image_ids=[f"i{k}" for k in range(len(counts))],
+        units=[f"{session}-u{i:03d}" for i in range(n)],
+        counts=counts,
+        split=np.array(split),
+        reliability=np.ones(n, np.float32),
+        signal_to_noise=np.ones(n, np.float32),
+        mean_count=mean,
+        sd_count=np.nanstd(counts.mean(1), 0).astype(np.float32),
+        selected=np.array(selected),
+    )
+
+
+@pytest.fixture
+def scored():
+    """Session s1 with repeats, truth and a test split; s2 without any of them but with a yardstick."""
+    generator = np.random.default_rng(0)
+    images = {s: generator.integers(0, 255, (30, 3, 4, 4), dtype=np.uint8) for s in ("s1", "s2")}
+    drive = {s: image.mean((2, 3)) / 20 for s, image in images.items()}
+    noisy = (drive["s1"][:, None] + generator.normal(size=(30, 4, 3)) * 0.5).astype(np.float32)
+    plain = drive["s2"][:, None].astype(np.float32)
+    split = ["train"] * 10 + ["validation"] * 10 + ["test"] * 10
+    first = ScoredSession(images["s1"], responses("s1", noisy, split, (True, False, True)))
+    first.truth = drive["s1"][:, [0, 2]]
+    second = ScoredSession(images["s2"], responses("s2", plain, ["train"] * 20 + ["validation"] * 10))
+    second.yardsticks = {"published_compact": -drive["s2"]}
+    units = first.responses.units + second.responses.units
+
+    def ensemble(shift):
+        roles = ["generator", "generator", "validator"]
+        return Ensemble([Member(units, f"m{i}", role, shift + (i == 1)) for i, role in enumerate(roles)])
+
+    return score({"right": ensemble(0), "wrong": ensemble(1)}, [first, second])
+
+
+def test_places_and_labels(scored):
+    assert list(scored["unit"].values) == ["s1-u000", "s1-u002", "s2-u000", "s2-u001", "s2-u002"]
+    assert list(scored["member"].values) == ["m0", "m1", "m2", "generators", "validators", "ensemble"]
+    assert list(scored["session"].values) == ["s1", "s1", "s2", "s2", "s2"]
+
+
+def test_values(scored):
+    at = scored.sel(arch="right", member="m0", split="test").isel(unit=slice(0, 2))
+    assert (at["correlation_to_average"] > 0.95).all()
+    assert np.allclose(at["correlation_to_truth"], 1, atol=1e-5)
+    assert np.allclose(scored["ceiling"].isel(unit=slice(0, 2)), 1, atol=0.05)
+    assert (scored.sel(arch="wrong", member="m0", split="test")["correlation_to_truth"][:2] < 0.9).all()
+    validators = scored.sel(arch="right", member="validators", split="validation")["correlation_to_average"]
+    assert (validators > 0.95).all()
+    mixed = scored.sel(arch="right", member="generators", split="validation")["correlation_to_average"]
+    assert (mixed < validators).all()
+
+
+def test_nothing_where_there_is_nothing(scored):
+    second = scored.isel(unit=slice(2, None))
+    assert np.isnan(second["correlation_to_average"].sel(split="test")).all()
+    assert np.isnan(second["correlation_to_truth"]).all()
+    assert np.isnan(second["single_trial_correlation"]).all()
+    assert np.isnan(second["ceiling"]).all()
+    yardstick = scored["yardstick_correlation"].sel(yardstick="published_compact", split="validation")
+    assert np.isnan(yardstick[:2]).all()
+    assert np.allclose(yardstick[2:], -1, atol=1e-4)
+
+
+def test_it_is_a_store(scored, tmp_path):
+    stores.save(scored, tmp_path / "scores.zarr", "scores")
+    assert stores.load(tmp_path / "scores.zarr", "scores")["yardstick_correlation"].dims == (
+        "yardstick",
+        "split",
+        "unit",
+    )

@@ -1,0 +1,120 @@
+"""Synthesis climbs its energy, respects its constraints, and makes images that do not depend on their batch."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from v4egg.energies import Excite, L2Norm, PixelRange, chain
+from v4egg.errors import V4eggError
+from v4egg.priors.training import new_prior, sample
+from v4egg.seeding import torch_generator
+from v4egg.stimuli import Preprocess
+from v4egg.synthesis import most_exciting_images
+from v4egg.synthesis.energy_guided import energy_guided
+from v4egg.synthesis.gradient_ascent import gradient_ascent
+
+PRIOR = {"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1}
+
+
+class Filters(nn.Module):
+    """Unit u responds to the match of the image with filter u."""
+
+    def __init__(self, units=4):
+        super().__init__()
+        self.filters = torch.randn(units, 3, 16, 16, generator=torch_generator("filters"))
+
+    def paired(self, images, units):
+        return (images * self.filters[units]).sum((1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def prior():
+    torch.manual_seed(0)
+    return new_prior(PRIOR).eval().requires_grad_(False)
+
+
+def preprocess():
+    return Preprocess(16, 3, [0.5] * 3, [0.2] * 3)
+
+
+def ascend(units, steps=30, norm=8.0):
+    energy = Excite(Filters(), torch.tensor(units))
+    draws = [torch_generator("ga", unit) for unit in units]
+    constraint = chain(L2Norm(norm, preprocess()), PixelRange())
+    return gradient_ascent(energy, draws, preprocess(), steps=steps, learning_rate=1.0, constraint=constraint)
+
+
+def guide(prior, units, scale=5.0, constraint=None):
+    energy = Excite(Filters(), torch.tensor(units))
+    draws = [torch_generator("egg", unit) for unit in units]
+    return energy_guided(energy, draws, prior, steps=8, energy_scale=scale, constraint=constraint or PixelRange())
+
+
+def test_gradient_ascent_finds_the_filter_at_the_given_norm():
+    made = ascend([0, 3], steps=100)
+    z = preprocess()(made.images)
+    assert torch.allclose(z.flatten(1).norm(dim=1), torch.full((2,), 8.0), atol=0.1)
+    assert (made.trajectory[:, -1] < made.trajectory[:, 0]).all()
+    from v4egg.stimuli import blur
+
+    best = blur(Filters().filters[[0, 3]], 1.0)
+    match = torch.cosine_similarity(z.flatten(1), best.flatten(1))
+    assert (match > 0.7).all()
+    assert made.evaluations == 100
+
+
+def test_guidance_lowers_the_energy(prior):
+    free, guided = guide(prior, [0, 1, 2], scale=0.0), guide(prior, [0, 1, 2])
+    assert (guided.energies < free.energies - 1).all()
+    assert guided.images.min() >= 0
+    assert guided.images.max() <= 1
+    assert guided.trajectory.shape == (3, 8)
+
+
+def test_lambda_zero_is_plain_sampling(prior):
+    draws = [torch_generator("egg", unit) for unit in range(3)]
+    scheduler = prior.scheduler(8)
+    noisy = torch.cat([torch.randn((1, 3, 16, 16), generator=g) for g in draws])
+    for timestep in scheduler.timesteps:
+        clean = prior.denoise(noisy, timestep)
+        noisy = scheduler.step(prior.predict(noisy, timestep), timestep, noisy, generator=draws).prev_sample
+    assert torch.equal(guide(prior, [0, 1, 2], scale=0.0).images, ((clean + 1) / 2).clamp(0, 1))
+    assert sample(prior, [torch_generator(0)], 4).shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("make", [ascend, None], ids=["gradient_ascent", "energy_guided"])
+def test_no_image_depends_on_its_batch(prior, make):
+    make = make or (lambda units: guide(prior, units))
+    together = make([0, 1, 2, 3]).images
+    alone = torch.cat([make([unit]).images for unit in range(4)])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.equal(together, make([0, 1, 2, 3]).images)
+
+
+def test_negative_lambda_and_non_finite_energy_are_refused(prior):
+    with pytest.raises(V4eggError, match="energy_scale is -1"):
+        guide(prior, [0], scale=-1)
+
+    class Broken(nn.Module):
+        def paired(self, images, units):
+            return images.sum((1, 2, 3)) * float("nan")
+
+    draws = [torch_generator(0)]
+    with pytest.raises(V4eggError, match="not finite at step 0"):
+        energy_guided(Excite(Broken(), torch.tensor([0])), draws, prior, steps=2, constraint=PixelRange())
+    with pytest.raises(V4eggError, match="not finite at step 0"):
+        gradient_ascent(Excite(Broken(), torch.tensor([0])), draws, preprocess(), steps=2, constraint=PixelRange())
+
+
+def test_unknown_method_is_named():
+    with pytest.raises(V4eggError, match="unknown method 'magic'; known: energy_guided, gradient_ascent"):
+        most_exciting_images("magic", None, ["u"], {})
+
+
+def test_blurred_gradients_make_smooth_images():
+    rough = ascend([0]).images
+    assert np.isfinite(rough).all()
+    step = (rough[..., 1:] - rough[..., :-1]).abs().mean()
+    spread = rough.std()
+    assert step < spread

@@ -1,0 +1,140 @@
+"""The whole DAG, tiny: it runs, has then nothing to do, gives the same from another folder, and reruns what changed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from v4egg import load_encoder, load_prior, load_recording, load_responses, stores
+
+ROOT = Path(__file__).parents[2]
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def snakemake(folder: Path, *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run the workflow with its results in ``folder``."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile", "--directory", folder]
+    command += ["--workflow-profile", root / "profiles/default", "--cores", "2", "--configfile", TINY, *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "V4EGG_DATA"}
+    return subprocess.run(
+        list(map(str, command)), cwd=folder, capture_output=True, text=True, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which the tiny workflow has run."""
+    folder = tmp_path_factory.mktemp("tiny")
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "correlation" in run.stdout  # the closing table
+    return folder
+
+
+def test_it_makes_figures_numbers_and_summary(finished):
+    results = finished / "results/tiny"
+    for figure in ("encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"):
+        for kind in ("svg", "png", "csv"):
+            assert (results / f"figures/{figure}.{kind}").stat().st_size > 100
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["encoders"]["attention"]["sim01"]["n_units"] >= 3
+    assert summary["mei"]["energy_guided"]["gaussian"]["n_images"] == 6
+    judges = summary["mei"]["gradient_ascent"]["attention"]["judges"]
+    assert {"generators", "validators", "across", "simulated_brain"} <= set(judges)
+    assert judges["generators"]["took_part"]
+    assert not judges["simulated_brain"]["took_part"]
+    assert summary["seconds"]["encoders"] > 0
+    assert "min_correlation: -1" in (results / "config.yaml").read_text()
+
+
+def test_the_public_face_reads_its_stores(finished):
+    results = finished / "results/tiny"
+    recording = load_recording(results / "recordings/sim01.zarr")
+    responses = load_responses(results / "responses/sim01.zarr")
+    ensemble = load_encoder(sorted((results / "encoders/attention").glob("m*.zarr")))
+    prior = load_prior(results / "prior.zarr")
+    assert len(recording.images) == len(responses.split) == 72
+    assert (responses.split == "test").sum() == 12
+    assert len(ensemble.members) == 2
+    assert prior.shape == (3, 16, 16)
+
+
+def test_the_pool_holds_no_test_image(finished):
+    results = finished / "results/tiny"
+    pool = stores.load(results / "pool.zarr", "pool")
+    splits = stores.load(results / "splits.zarr", "splits")
+    fit = np.isin(splits["split"].values.astype(str), ("train", "validation")).sum()
+    assert pool.sizes["image"] == fit + 20
+
+
+def test_images_are_what_can_be_shown_and_keyed_by_unit_and_seed(finished):
+    meis = stores.load(finished / "results/tiny/mei/energy_guided/attention.zarr", "mei")
+    images = meis["image"].values
+    assert images.shape == (3, 2, 3, 16, 16)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert not np.allclose(images[:, 0], images[:, 1])
+
+
+def test_every_intermediate_is_a_complete_store(finished):
+    found = sorted((finished / "results/tiny").rglob("*.zarr"))
+    assert len(found) > 20
+    for path in found:
+        assert stores.load(path).attrs["digest"]
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    run = snakemake(finished)
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stderr + run.stdout
+
+
+def would_run(folder: Path, overlay: str) -> set[str]:
+    """The rules that a dry run would run with that overlay."""
+    (folder / "overlay.yaml").write_text(overlay)
+    run = snakemake(folder, "--dry-run", "--configfile", TINY, folder / "overlay.yaml")
+    assert run.returncode == 0, run.stderr[-2000:]
+    return {
+        line.split()[-1].rstrip(":") for line in run.stdout.splitlines() if line.startswith(("rule ", "localrule "))
+    }
+
+
+def test_a_changed_setting_reruns_what_it_touches(finished):
+    rules = would_run(finished, "gallery: {units: 2}\n")
+    assert rules == {"figure_mei_gallery", "write_configuration", "all"}
+
+
+def test_numbers_that_change_places_are_noticed(finished):
+    """Snakemake compares a rule's params as a set of values without names: 2, 3, 3 would equal 2, 2, 3."""
+    assert "synthesize" in would_run(finished, "synthesis: {units_per_job: 2}\n")
+
+
+def test_changed_package_code_reruns_what_it_touches(finished, tmp_path):
+    copy = tmp_path / "copy"
+    for part in ("Snakefile", "workflow", "src", "config", "profiles", "envs"):
+        source = ROOT / part
+        copy.mkdir(exist_ok=True)
+        shutil.copytree(source, copy / part) if source.is_dir() else shutil.copy(source, copy / part)
+    changed = copy / "src/v4egg/synthesis/energy_guided.py"
+    changed.write_text(changed.read_text() + "\nCHANGED = True\n")
+    run = snakemake(finished, "--dry-run", "--rerun-triggers", "params", root=copy)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "synthesize" in run.stdout
+    assert "train_encoder" not in run.stdout
+    assert "train_prior" not in run.stdout
+    comment = copy / "src/v4egg/synthesis/gradient_ascent.py"
+    changed.write_text((ROOT / "src/v4egg/synthesis/energy_guided.py").read_text())
+    comment.write_text(comment.read_text() + "\n# a remark\n")
+    run = snakemake(finished, "--dry-run", "--rerun-triggers", "params", root=copy)
+    assert "Nothing to be done" in run.stdout + run.stderr
+
+
+def test_report_is_made_offline(finished):
+    run = snakemake(finished, "--report", "report.zip")
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert (finished / "report.zip").stat().st_size > 10_000

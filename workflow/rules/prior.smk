@@ -1,0 +1,54 @@
+"""The image prior: a pool that holds no test image, and a diffusion model trained on it."""
+
+
+rule image_pool:
+    input:
+        recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
+        splits=f"{RESULTS}/splits.zarr",
+    output:
+        directory(f"{RESULTS}/pool.zarr"),
+    log:
+        f"{RESULTS}/logs/image_pool.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prior/image_pool.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=mem_mb(4000),
+        runtime=30,
+    params:
+        code=code("image_pool"),
+        seed=config["seed"],
+        options={**config["images"], **{k: config["prior"][k] for k in ("sessions", "photographs")}},
+    script:
+        "../scripts/image_pool.py"
+
+
+rule train_prior:
+    input:
+        pool=f"{RESULTS}/pool.zarr",
+    output:
+        directory(f"{RESULTS}/prior.zarr"),
+    log:
+        f"{RESULTS}/logs/train_prior.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prior/train_prior.tsv"
+    priority: 10  # the longest job: it starts first, and encoders train beside it
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(6000),
+        runtime=600,
+    params:
+        code=code("train_prior"),
+        seed=config["seed"],
+        state=f"{RESULTS}/.training",
+        options={
+            **config["images"],
+            **{k: v for k, v in config["prior"].items() if k not in ("sessions", "photographs")},
+        },
+    script:
+        "../scripts/train_prior.py"

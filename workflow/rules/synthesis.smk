@@ -1,0 +1,70 @@
+"""Synthesis: which units get images, and their most exciting images by each method, in batches of units."""
+
+
+rule select_targets:
+    input:
+        scores=f"{RESULTS}/encoders/scores.zarr",
+    output:
+        directory(f"{RESULTS}/targets.zarr"),
+    log:
+        f"{RESULTS}/logs/select_targets.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/synthesis/select_targets.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=mem_mb(1000),
+        runtime=10,
+    params:
+        code=code("select_targets"),
+        options={**config["targets"], "sessions": TARGET_SESSIONS},
+    script:
+        "../scripts/select_targets.py"
+
+
+rule synthesize:
+    input:
+        unpack(prior_of),
+        members=lambda wildcards: members(wildcards.arch, "generator"),
+        targets=f"{RESULTS}/targets.zarr",
+    output:
+        directory(f"{RESULTS}/mei/{{method}}/{{arch}}/{{batch}}.zarr"),
+    log:
+        f"{RESULTS}/logs/synthesize/{{method}}-{{arch}}-{{batch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/synthesis/{{method}}-{{arch}}-{{batch}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(6000),
+        runtime=240,
+    params:
+        code=code("synthesize"),
+        numbers={"seed": config["seed"], **{k: config["synthesis"][k] for k in ("seeds", "units_per_job")}},
+        options=lambda wildcards: config["synthesis"]["methods"][wildcards.method],
+    script:
+        "../scripts/synthesize.py"
+
+
+rule gather_images:
+    input:
+        [f"{RESULTS}/mei/{{method}}/{{arch}}/{batch}.zarr" for batch in BATCHES],
+    output:
+        directory(f"{RESULTS}/mei/{{method}}/{{arch}}.zarr"),
+    log:
+        f"{RESULTS}/logs/gather_images/{{method}}-{{arch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/synthesis/gather_images-{{method}}-{{arch}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=mem_mb(2000),
+        runtime=10,
+    params:
+        code=code("gather_images"),
+    script:
+        "../scripts/gather_images.py"

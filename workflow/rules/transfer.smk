@@ -1,0 +1,54 @@
+"""Transfer: what judges from outside say of natural images, and every image under every judge."""
+
+
+rule judge_natural_images:
+    input:
+        recording=f"{RESULTS}/recordings/{{session}}.zarr",
+        outsiders=lambda wildcards: outsider_files([wildcards.session]),
+    output:
+        directory(f"{RESULTS}/judges/{{session}}.zarr"),
+    log:
+        f"{RESULTS}/logs/judge_natural_images/{{session}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/judge_natural_images-{{session}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=mem_mb(3000),
+        runtime=120,
+    params:
+        code=code("judge_natural_images"),
+        outsider=lambda wildcards: outsiders([wildcards.session])[wildcards.session],
+    script:
+        "../scripts/judge_natural_images.py"
+
+
+rule transfer:
+    input:
+        images=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in ARCHITECTURES],
+        members=[path for arch in ARCHITECTURES for path in members(arch)],
+        targets=f"{RESULTS}/targets.zarr",
+        recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
+        outsiders=outsider_files(TARGET_SESSIONS),
+        natural_responses=list(natural_responses(TARGET_SESSIONS).values()),
+    output:
+        directory(f"{RESULTS}/transfer.zarr"),
+    log:
+        f"{RESULTS}/logs/transfer.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/transfer.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=mem_mb(4000),
+        runtime=120,
+    params:
+        code=code("transfer"),
+        images={m: {arch: f"{RESULTS}/mei/{m}/{arch}.zarr" for arch in ARCHITECTURES} for m in METHODS},
+        members={arch: members(arch) for arch in ARCHITECTURES},
+        outsiders=outsiders(TARGET_SESSIONS),
+        natural_responses=natural_responses(TARGET_SESSIONS),
+    script:
+        "../scripts/transfer.py"

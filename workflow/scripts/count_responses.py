@@ -1,0 +1,14 @@
+"""Spikes to windowed counts, reliability and unit selection."""
+
+from v4egg.jobs import job
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import make_responses
+from v4egg.splits import load_splits, split_of
+
+with job(snakemake) as run:
+    recording = load_recording(snakemake.input.recording)
+    split = split_of(load_splits(snakemake.input.splits), recording.session)
+    options = dict(snakemake.params.options)
+    responses = make_responses(recording, split, seed=snakemake.params.seed, **options)
+    responses.save(snakemake.output[0], config=options, inputs=[snakemake.input.recording, snakemake.input.splits])
+    run.say(f"{responses.selected.sum()} of {len(responses.selected)} units selected")

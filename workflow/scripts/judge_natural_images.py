@@ -1,0 +1,20 @@
+"""Ask the judge from outside for its responses to all natural images of a session, once for scores and transfer."""
+
+import xarray as xr
+
+from v4egg import stores
+from v4egg.jobs import job
+from v4egg.judges import outside_judges
+from v4egg.recordings.recording import load_recording
+from v4egg.stimuli import to_float
+
+with job(snakemake) as run:
+    recording = load_recording(snakemake.input.recording)
+    (judge,) = outside_judges({recording.session: snakemake.params.outsider})
+    units = list(recording.units.index)
+    images = to_float(recording.images)
+    blocks = run.progress(range(0, len(images), 64))
+    parts = [xr.DataArray(judge.responses(images[i : i + 64], units), dims=("image", "unit")) for i in blocks]
+    response = xr.concat(parts, "image").assign_coords(image=recording.image_ids, unit=units)
+    result = xr.Dataset({"response": response}, attrs={"judge": judge.name})
+    stores.save(result, snakemake.output[0], "natural_responses", inputs=[snakemake.input.recording])

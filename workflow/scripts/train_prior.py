@@ -1,0 +1,15 @@
+"""Train the diffusion prior on the image pool."""
+
+from v4egg import stores
+from v4egg.checkpoints import Checkpoint
+from v4egg.jobs import job
+from v4egg.priors.training import train_prior
+
+with job(snakemake) as run:
+    options, seed, pool = snakemake.params.options, snakemake.params.seed, snakemake.input.pool
+    key = {"options": options, "seed": seed, "code": snakemake.params.code}
+    checkpoint = Checkpoint.for_inputs(snakemake.params.state, [pool], key)
+    images = stores.load(pool, "pool")["images"].values
+    prior, curves = train_prior(images, options, seed, checkpoint=checkpoint, progress=run.progress, device=run.device)
+    prior.save(snakemake.output[0], curves=curves, config=options, seed=seed, inputs=[pool])
+    checkpoint.remove()

@@ -1,0 +1,37 @@
+"""Score every image under every judge."""
+
+from v4egg import stores
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.jobs import job
+from v4egg.judges import encoder_judges, outside_judges
+from v4egg.recordings.recording import load_recording
+from v4egg.transfer import NaturalImages, by_session, gather_architectures, judge_images
+
+
+def known_responses(path, units):
+    """What the judge from outside has said of the session's natural images, by its name."""
+    if path is None:
+        return {}
+    natural = stores.load(path, "natural_responses")
+    return {natural.attrs["judge"]: natural["response"].sel(unit=units).values}
+
+
+with job(snakemake) as run:
+    ensembles = {arch: load_encoder(paths) for arch, paths in snakemake.params.members.items()}
+    outsiders = outside_judges(snakemake.params.outsiders)
+    units = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
+    groups = by_session(units)
+    natural = []
+    for path in snakemake.input.recordings:
+        recording = load_recording(path)
+        if recording.session in groups:
+            known = known_responses(
+                snakemake.params.natural_responses.get(recording.session), groups[recording.session]
+            )
+            natural.append(NaturalImages(recording.images, recording.image_ids, groups[recording.session], known))
+    parts = {}
+    for arch in run.progress(ensembles):
+        meis = {method: stores.load(paths[arch], "mei")["image"] for method, paths in snakemake.params.images.items()}
+        parts[arch] = judge_images(meis, [*encoder_judges(ensembles, arch), *outsiders], natural)
+    result = gather_architectures(parts)
+    stores.save(result, snakemake.output[0], "transfer", inputs=[p for p in snakemake.input if p.endswith(".zarr")])
