@@ -27,6 +27,8 @@ OPTIONS = {
     "weight_decay": 0.05,
     "shift": 2,
     "noise": 0.1,
+    "average": 0.0,
+    "patience": 0,
 }
 
 

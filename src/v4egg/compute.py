@@ -6,11 +6,11 @@ import torch
 
 
 def fast_bf16(device: str | torch.device) -> bool:
-    """Whether bf16 is multiplied in hardware there: on GPUs, and on CPUs with AMX."""
+    """Whether bf16 is multiplied in hardware there: on GPUs, and on CPUs with AMX or AVX-512 BF16."""
     if torch.device(device).type != "cpu":
         return True
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16", False))
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def autocast(device: str | torch.device) -> AbstractContextManager:

@@ -38,7 +38,7 @@ class Judge:
     Attributes:
         name: generators, validators, across, simulated_brain or published_compact.
         models: models that together hold all units; each has ``units``, ``forward`` and ``paired``.
-        took_part: whether its networks made the images.
+        took_part: whether its networks, or a frozen part of them, made the images.
     """
 
     name: str
@@ -77,15 +77,18 @@ class Judge:
 def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
     """The judges that are encoders, for images made by the generators of ``arch``.
 
-    ``across`` is the whole ensemble of the other architectures: it shares no weight with the generators.
+    ``across`` is the whole ensemble of the other architectures. A judge with a frozen network that the generators have
+    too took part: an image that fools that network fools both.
     """
+    generators, validators = ensembles[arch].generators(), ensembles[arch].validators()
     judges = [
-        Judge("generators", [ensembles[arch].generators()], took_part=True),
-        Judge("validators", [ensembles[arch].validators()], took_part=False),
+        Judge("generators", [generators], took_part=True),
+        Judge("validators", [validators], took_part=generators.shares_network(validators)),
     ]
     others = [member for name, ensemble in ensembles.items() if name != arch for member in ensemble.members]
     if others:
-        judges.append(Judge("across", [Ensemble(others)], took_part=False))
+        across = Ensemble(others)
+        judges.append(Judge("across", [across], took_part=generators.shares_network(across)))
     return judges
 
 

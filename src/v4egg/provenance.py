@@ -6,8 +6,11 @@ changed code reruns what it touches and nothing else.
 
 import ast
 import hashlib
+import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "v4egg"
 _ROOT = Path(__file__).parent
@@ -26,6 +29,11 @@ def code_digest(script: str | Path) -> str:
         pending += _imports(path)
     text = _normalised(Path(script)) + "".join(f"{name}\n{seen[name]}" for name in sorted(seen))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def configuration_digest(options: Mapping[str, Any]) -> str:
+    """Digest of a part of the configuration, whatever the order of its keys: for names of folders."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
 
 
 @cache

@@ -80,8 +80,8 @@ class Preprocess(nn.Module):
     def __init__(self, size: int, channels: int, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.size, self.channels = size, channels
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).view(-1, 1, 1))
-        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).view(-1, 1, 1))
+        for name, values in {"mean": mean, "std": std}.items():
+            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim != 4:

@@ -50,9 +50,19 @@ KINDS: dict[str, dict[str, Variable]] = {
         "images": Variable(("image", *_IMAGE), "uint8", "intensity 0-255", "images that no test split holds"),
         "source": Variable(("image",), "str", "name", "session or photograph that the image comes from"),
     },
+    "features": {
+        "features": Variable(
+            ("image", "view", "feature", "y", "x"), "float16", "1", "of a frozen network; view 0 is the image unshifted"
+        ),
+    },
     "natural_responses": {
         "response": Variable(
             ("image", "unit"), "float32", "response of the judge", "to each natural image of the session"
+        ),
+    },
+    "baselines": {
+        "prediction": Variable(
+            ("baseline", "image", "unit"), "float32", "spikes per window", "of models fitted to the fit images"
         ),
     },
     "weights": {
@@ -69,10 +79,22 @@ KINDS: dict[str, dict[str, Variable]] = {
         "feve": Variable(_SCORE, "float32", "1", "fraction of explainable variance explained", True),
         "r2_er": Variable(_SCORE, "float32", "1", "noise-corrected squared correlation", True),
         "correlation_to_truth": Variable(_SCORE, "float32", "correlation", "with the noise-free response", True),
+        "mixed_correlation": Variable(
+            ("split", "unit"), "float32", "correlation", "to average, of the mean of all architectures' ensembles", True
+        ),
         "yardstick_correlation": Variable(
             ("yardstick", "split", "unit"), "float32", "correlation", "correlation to average of other models", True
         ),
+        "baseline_correlation": Variable(
+            ("baseline", "unit"), "float32", "correlation", "to average, of baselines on test images", True
+        ),
         "ceiling": Variable(("unit",), "float32", "correlation", "of the correlation to average on test images", True),
+        "leave_one_out": Variable(
+            ("unit",), "float32", "correlation", "of test trials with the mean of the image's other trials", True
+        ),
+        "explainable_variance": Variable(
+            ("unit",), "float32", "1", "share of the variance of test trials that the image accounts for", True
+        ),
     },
     "targets": {
         "validator_correlation": Variable(
@@ -98,7 +120,9 @@ KINDS: dict[str, dict[str, Variable]] = {
             "1",
             "0: mean natural, 1: the best natural that the generators pick",
         ),
-        "took_part": Variable(("judge",), "bool", "1", "the judge's members made the images"),
+        "took_part": Variable(
+            ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
+        ),
         "best_natural": Variable(("arch", "unit"), "str", "image", "the natural image that the generators pick"),
         "natural_image": Variable(("arch", "unit", *_IMAGE), "float32", "intensity 0-1", "the same as an image"),
     },

@@ -4,6 +4,7 @@ The rule by which one image stands for a unit, :func:`best_images`, is the same 
 figures: the image that the generators, who made it, rate highest. No judge that is reported has a say in it.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,11 @@ from tabulate import tabulate
 
 from v4egg import stores
 from v4egg.errors import V4eggError
+from v4egg.statistics import bootstrap_interval, paired_wilcoxon
 
 GENERATORS = "generators"
+MIXED = "mixed"  # the mean of all architectures' ensembles
+GROUPS = ("ensemble", "generators", "validators")  # members that are means; every other one is one network
 _JUDGED = ("activation", "zscore", "relative_activation")
 
 
@@ -35,7 +39,11 @@ def summarise(
 
     - ``encoders.<arch>.<session>``: ``n_units``, ``correlation_to_average`` and, where known, ``correlation_to_truth``
       of the whole ensemble, means over the units with a finite correlation on the test split; a session without a
-      test split is left out. ``yardsticks.<name>.<session>`` likewise.
+      test split is left out. ``ci_low`` and ``ci_high`` bound the mean correlation to average (95% bootstrap over
+      units), ``members_mean`` is that of single networks and ``ensemble_gain`` what their mean adds.
+    - ``mixed.<session>``, ``yardsticks.<name>.<session>`` and ``baselines.<name>.<session>`` likewise, without members.
+    - ``ceilings.<session>``: ``ceiling``, ``leave_one_out`` and ``explainable_variance``, means over units.
+    - ``comparisons``: the rows of :func:`compare`.
     - ``mei.<method>.<arch>``: ``n_images``, ``seconds_per_image`` (mean over images) and ``judges.<judge>`` with
       ``median_relative_activation``, ``median_activation`` (over units, one image each) and ``took_part``.
     - ``seconds.<stage>``: wall seconds summed over the stage's jobs.
@@ -45,9 +53,14 @@ def summarise(
     """
     scored = scores_on_test(scores)
     judged = load_transfer(transfer)
+    sessions = sessions_with_test(scored)
     return {
         "encoders": _encoders(scored),
-        "yardsticks": _yardsticks(scored),
+        "mixed": _by_session(_named(scored).get(MIXED), sessions),
+        "yardsticks": _others(scored, "yardstick"),
+        "baselines": _others(scored, "baseline"),
+        "ceilings": _ceilings(scored),
+        "comparisons": _records(compare(scored)),
         "mei": _images(judged, mei_stores(mei)),
         "seconds": {stage: _seconds(paths) for stage, paths in benchmarks.items()},
     }
@@ -79,6 +92,35 @@ def sessions_with_test(scores: xr.Dataset) -> list[str]:
     """Sessions in which some unit has a finite test correlation, in the order of the store."""
     scored = scores["correlation_to_average"].notnull().any(["arch", "member"])
     return list(dict.fromkeys(str(name) for name in scores["session"].values[scored.values]))
+
+
+def units_of(scores: xr.Dataset, session: str) -> xr.Dataset:
+    """The units of one session."""
+    return scores.isel(unit=np.flatnonzero(scores["session"].values == session))
+
+
+def mean_interval(values: xr.DataArray | np.ndarray, *key: str) -> tuple[float, float, float]:
+    """Mean over units of the finite values and its 95% bootstrap interval, NaN below two values.
+
+    ``key`` (session, model, metric) names the draw, so that figure and summary show the same interval.
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    mean = float(values.mean()) if values.size else math.nan
+    return mean, *bootstrap_interval(values, np.mean, ("scores", *key))
+
+
+def compare(scores: xr.Dataset) -> pd.DataFrame:
+    """Paired comparisons over the units of each session, of correlations to average on test images.
+
+    ``scores`` is what :func:`scores_on_test` gives. Encoders (ensembles of an architecture, and ``mixed``) are compared
+    with each other and with every yardstick and baseline. Columns: session; a, b; mean_a, mean_b; difference (a - b)
+    with its 95% bootstrap interval low, high; p_value (two-sided Wilcoxon, not corrected for the number of
+    comparisons); effect (rank-biserial, positive where a wins); n, units with both. Means are over these units.
+    """
+    rows = [row for session in sessions_with_test(scores) for row in _comparisons(units_of(scores, session), session)]
+    columns = ["session", "a", "b", "mean_a", "mean_b", "difference", "low", "high", "p_value", "effect", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def load_transfer(path: str | Path) -> xr.Dataset:
@@ -133,34 +175,96 @@ def _require(dataset: xr.Dataset, dim: str, name: str, path: str | Path) -> None
         raise V4eggError(f"{path}: {dim} '{name}' is missing, there are {names}; run the rule that makes it again")
 
 
-def _encoders(scores: xr.Dataset) -> dict[str, Any]:
-    ensemble = scores.sel(member="ensemble")
-    names = [name for name in ("correlation_to_average", "correlation_to_truth") if name in ensemble]
-    return {
-        str(arch): _by_session(ensemble[names].sel(arch=arch), sessions_with_test(scores))
-        for arch in scores["arch"].values
-    }
+def _named(scores: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The encoders' correlations to average (unit,) by name: mixed, where there is one, and each architecture."""
+    ensembles = scores["correlation_to_average"].sel(member="ensemble")
+    mixed = {MIXED: scores["mixed_correlation"]} if "mixed_correlation" in scores else {}
+    return mixed | {str(arch): ensembles.sel(arch=arch) for arch in scores["arch"].values}
 
 
-def _yardsticks(scores: xr.Dataset) -> dict[str, Any]:
-    if "yardstick_correlation" not in scores:
+def _known(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
+    """The correlations (unit,) of the yardsticks or baselines (``kind``, without s) by name."""
+    if f"{kind}_correlation" not in scores:
         return {}
-    values = scores[["yardstick_correlation"]].rename(yardstick_correlation="correlation_to_average")
+    values = scores[f"{kind}_correlation"]
+    return {str(name): values.sel({kind: name}) for name in scores[kind].values}
+
+
+def _comparisons(here: xr.Dataset, session: str) -> list[tuple]:
+    ours, others = _named(here), {**_known(here, "yardstick"), **_known(here, "baseline")}
+    pairs = [*itertools.combinations(ours, 2), *itertools.product(ours, others)]
+    found = {**others, **ours}
+    rows = [(session, a, b, *_paired(found[a].values, found[b].values, session, a, b)) for a, b in pairs]
+    return [row for row in rows if row[-1]]
+
+
+def _paired(a: np.ndarray, b: np.ndarray, *key: str) -> tuple[float, ...]:
+    """The numbers of one row of :func:`compare`."""
+    paired = np.isfinite(a) & np.isfinite(b)
+    a, b = a[paired].astype(float), b[paired].astype(float)
+    if not len(a):
+        return (math.nan,) * 7 + (0,)
+    test = paired_wilcoxon(a, b)
+    return a.mean(), b.mean(), *mean_interval(a - b, *key), test.p_value, test.rank_biserial, len(a)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON holds them."""
+    return [
+        {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def _encoders(scores: xr.Dataset) -> dict[str, Any]:
+    sessions, named = sessions_with_test(scores), _named(scores)
+    truth = scores.get("correlation_to_truth")
+    found = {}
+    for arch in map(str, scores["arch"].values):
+        found[arch] = _by_session(named[arch], sessions, arch)
+        for session, entry in found[arch].items():
+            here = units_of(scores, session).sel(arch=arch)
+            known = None if truth is None else _number(here["correlation_to_truth"].sel(member="ensemble").mean())
+            entry |= {} if known is None else {"correlation_to_truth": known}
+            entry |= _gain(here["correlation_to_average"], entry["correlation_to_average"])
+    return found
+
+
+def _gain(correlation: xr.DataArray, ensemble: float) -> dict[str, float]:
+    """What the mean over networks adds to them; nothing where no single network was scored."""
+    single = [member for member in correlation["member"].values if member not in GROUPS]
+    mean = _number(correlation.sel(member=single).mean())
+    return {} if mean is None else {"members_mean": mean, "ensemble_gain": ensemble - mean}
+
+
+def _others(scores: xr.Dataset, kind: str) -> dict[str, Any]:
     sessions = sessions_with_test(scores)
-    found = {str(name): _by_session(values.sel(yardstick=name), sessions) for name in scores["yardstick"].values}
+    found = {name: _by_session(values, sessions, name) for name, values in _known(scores, kind).items()}
     return {name: by_session for name, by_session in found.items() if by_session}
 
 
-def _by_session(scores: xr.Dataset, sessions: Sequence[str]) -> dict[str, Any]:
-    """Means over each session's units of the variables with dims (unit,), where any value is finite."""
-    found = {}
-    for session in sessions:
-        here = scores.isel(unit=np.flatnonzero(scores["session"].values == session))
-        n_units = int(here["correlation_to_average"].notnull().sum())
-        means = {str(name): _number(values.mean()) for name, values in here.data_vars.items()}
+def _by_session(correlation: xr.DataArray | None, sessions: Sequence[str], model: str = MIXED) -> dict[str, Any]:
+    """Mean and interval over each session's units of a correlation (unit,), where any is finite."""
+    found: dict[str, Any] = {}
+    for session in sessions if correlation is not None else ():
+        here = correlation.values[correlation["session"].values == session]
+        n_units = int(np.isfinite(here).sum())
+        mean, low, high = mean_interval(here, session, model, "correlation_to_average")
         if n_units:
-            found[session] = {"n_units": n_units, **{k: v for k, v in means.items() if v is not None}}
+            entry = {"correlation_to_average": mean, "ci_low": _number(low), "ci_high": _number(high)}
+            found[session] = {"n_units": n_units, **{k: v for k, v in entry.items() if v is not None}}
     return found
+
+
+def _ceilings(scores: xr.Dataset) -> dict[str, Any]:
+    """Where test images were repeated: what the repeats say of the best possible prediction, means over units."""
+    names = [name for name in ("ceiling", "leave_one_out", "explainable_variance") if name in scores]
+    found = {}
+    for session in sessions_with_test(scores):
+        here = units_of(scores, session)
+        means = {name: _number(here[name].mean()) for name in names}
+        found[session] = {name: mean for name, mean in means.items() if mean is not None}
+    return {session: means for session, means in found.items() if means}
 
 
 def _images(transfer: xr.Dataset, stores_by_pair: Mapping[tuple[str, str], Sequence[xr.Dataset]]) -> dict[str, Any]:
@@ -171,7 +275,9 @@ def _images(transfer: xr.Dataset, stores_by_pair: Mapping[tuple[str, str], Seque
         batches = stores_by_pair.get((method, arch), [])
         entry = _cost(batches) if batches else _free_of_cost(transfer, method, arch)
         if (method, arch) in judged:
-            entry["judges"] = _by_judge(best.sel({"method": method, "arch": arch}), transfer["took_part"])
+            entry["judges"] = _by_judge(
+                best.sel({"method": method, "arch": arch}), transfer["took_part"].sel(arch=arch)
+            )
         if entry["n_images"]:
             found.setdefault(method, {})[arch] = entry
     return found
@@ -217,30 +323,42 @@ def _number(value: xr.DataArray | float) -> float | None:
 
 
 def _encoder_table(summary: Mapping[str, Any]) -> str:
-    models = {**summary["encoders"], **summary["yardsticks"]}
+    extras = ("ensemble_gain", "correlation_to_truth")
+    mixed = {"mixed ensemble": summary.get("mixed", {})}
+    models = {**summary["encoders"], **mixed, **summary["yardsticks"], **summary.get("baselines", {})}
     rows = [
-        [model, session, entry["n_units"], entry["correlation_to_average"], entry.get("correlation_to_truth")]
+        [model, session, entry["n_units"], entry["correlation_to_average"], _interval(entry), *map(entry.get, extras)]
         for model, sessions in models.items()
         for session, entry in sessions.items()
     ]
-    headers = ["model", "session", "units", "test correlation", "to truth"]
+    headers = ["model", "session", "units", "test correlation", "95% interval", "ensemble gain", "to truth"]
     if all(row[-1] is None for row in rows):
         rows, headers = [row[:-1] for row in rows], headers[:-1]
     return tabulate(rows, headers, floatfmt=".3f", missingval="-") if rows else ""
 
 
+def _interval(entry: Mapping[str, Any]) -> str | None:
+    return f"{entry['ci_low']:.3f} to {entry['ci_high']:.3f}" if "ci_low" in entry else None
+
+
 def _image_table(images: Mapping[str, Any]) -> str:
     entries = [(method, arch, entry) for method, archs in images.items() for arch, entry in archs.items()]
-    judges = {judge: found["took_part"] for *_, entry in entries for judge, found in entry.get("judges", {}).items()}
+    judges = list(dict.fromkeys(judge for *_, entry in entries for judge in entry.get("judges", {})))
     rows = [
         [method, arch, entry["n_images"], entry["seconds_per_image"]]
-        + [entry.get("judges", {}).get(judge, {}).get("median_relative_activation") for judge in judges]
+        + [_marked(entry.get("judges", {}).get(judge)) for judge in judges]
         for method, arch, entry in entries
     ]
-    headers = ["images", "encoder", "n", "s / image", *(f"{judge}*" if own else judge for judge, own in judges.items())]
+    headers = ["images", "encoder", "n", "s / image", *judges]
     text = tabulate(rows, headers, floatfmt=".2f", missingval="-")
-    note = "median activation over units: 0 mean natural image, 1 best natural image; * made the images"
+    note = "median activation over units: 0 mean natural image, 1 best natural image; * took part in making the images"
     return f"{text}\n{note}" if rows else ""
+
+
+def _marked(judged: Mapping[str, Any] | None) -> str | None:
+    if judged is None or judged["median_relative_activation"] is None:
+        return None
+    return f"{judged['median_relative_activation']:.2f}{'*' if judged['took_part'] else ' '}"
 
 
 def _seconds_table(seconds: Mapping[str, float]) -> str:

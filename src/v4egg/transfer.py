@@ -97,12 +97,10 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
 
 def gather_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """The results of :func:`judge_images` by architecture as one dataset with the dim ``arch``."""
-    shared = next(iter(parts.values()))["took_part"]
-    by_arch = [part.drop_vars("took_part") for part in parts.values()]
-    gathered = xr.concat(by_arch, xr.Variable("arch", list(parts)))
+    gathered = xr.concat(list(parts.values()), xr.Variable("arch", list(parts)))
     for name in ("activation", "zscore", "relative_activation"):
         gathered[name] = gathered[name].transpose("method", "arch", "unit", "seed", "judge")
-    return gathered.assign(took_part=shared)
+    return gathered
 
 
 def by_session(units: Sequence[str]) -> dict[str, list[str]]:

@@ -61,7 +61,7 @@ def test_use_sessions_keeps_some():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (changed("encoders.training.epoch", 3), "'encoders.training.epoch' is unknown; known here: batch_size"),
+        (changed("encoders.training.epoch", 3), "'encoders.training.epoch' is unknown; known here: average"),
         (changed("encoders.training.epochs", "ten"), r"'encoders.training.epochs' is 'ten' \(str\)"),
         (changed("images.channels", 2), "'images.channels'"),
         (changed("sessions.s1.format", "matlab"), "'sessions.s1.format'"),

@@ -27,6 +27,8 @@ OPTIONS = {
     "weight_decay": 0.01,
     "shift": 1,
     "noise": 0.05,
+    "average": 0.0,
+    "patience": 0,
 }
 
 
@@ -118,7 +120,7 @@ def test_counts_are_positive():
 
 
 def test_unknown_names_and_options_are_named():
-    with pytest.raises(V4eggError, match="unknown core 'vgg'; known: residual"):
+    with pytest.raises(V4eggError, match="unknown core 'vgg'; known: depth_separable, residual"):
         make_core("vgg", 3)
     with pytest.raises(V4eggError, match="unknown readout 'pool'"):
         make_readout("pool", (4, 5, 5), 2)
@@ -206,3 +208,12 @@ def test_damaged_training_state_is_named(tmp_path):
         checkpoint.load()
     checkpoint.remove()
     assert checkpoint.load() is None
+
+
+def test_weights_of_another_version_are_one_line(tmp_path):
+    made = encoder()
+    made.readout.register_buffer("obsolete", torch.zeros(1))
+    made.save(tmp_path / "m0.zarr", arch="a", member="m0", role="generator")
+    with pytest.raises(V4eggError, match=r"m0\.zarr: weights of another version .*obsolete") as error:
+        load_encoder(tmp_path / "m0.zarr")
+    assert "\n" not in str(error.value)

@@ -51,7 +51,9 @@ def save_scores(path, sessions, archs=ARCHS, extras=True):
         variables["correlation_to_truth"] = (SCORE, values + 0.05)
         variables["ceiling"] = ("unit", values[0, 0, 1])
         variables["yardstick_correlation"] = (("yardstick", "split", "unit"), values[:1, 0])
-        coords["yardstick"] = ["published_compact"]
+        variables["mixed_correlation"] = (("split", "unit"), values[:, 4].mean(0))
+        variables["baseline_correlation"] = (("baseline", "unit"), values[0, :2, 1] / 2)
+        coords |= {"yardstick": ["published_compact"], "baseline": ["ridge", "shuffled"]}
     stores.save(xr.Dataset(variables, {**coords, "session": ("unit", names)}), path, "scores")
     return path
 
@@ -69,7 +71,7 @@ def save_transfer(
         "activation": (JUDGED, values),
         "zscore": (JUDGED, values - 1),
         "relative_activation": (JUDGED, values / 3),
-        "took_part": ("judge", np.array([judge == "generators" for judge in judges])),
+        "took_part": (("arch", "judge"), np.array([[judge == "generators" for judge in judges]] * len(archs))),
         "best_natural": (("arch", "unit"), names),
         "natural_image": (("arch", "unit", "channel", "y", "x"), np.full((len(archs), n_units, channels, 6, 6), 0.5)),
     }
@@ -183,8 +185,16 @@ def test_encoder_scores_table(tmp_path):
     table = encoder_scores.table(path)
     truth = stores.load(path, "scores")["correlation_to_average"].sel(split="test").load()
     assert set(table["session"]) == {"one", "two"}
-    assert {"published_compact", "ceiling", "attention", "task_driven"} == set(table["model"])
+    models = {"published_compact", "ceiling", "attention", "task_driven", "mixed", "ridge", "shuffled"}
+    assert models == set(table["model"])
     own = table.query("session == 'one' and model == 'attention' and metric == 'correlation_to_average'")
+    against = own[own["against"] == "ridge"].set_index("statistic")["value"]
+    ridge = stores.load(path, "scores")["baseline_correlation"].sel(baseline="ridge").values[:5]
+    assert against["difference"] == pytest.approx(
+        float((truth.sel(arch="attention", member="ensemble").values[:5] - ridge).mean()), abs=1e-5
+    )
+    assert against["n"] == 5
+    own = own[own["against"] == ""]
     ensemble = own[own["member"] == "ensemble"].set_index("statistic")["value"]
     expected = truth.sel(arch="attention", member="ensemble").values[:5]
     assert np.allclose(ensemble["unit"], expected)
@@ -200,8 +210,12 @@ def test_encoder_scores_shows_both_sessions_and_who_is_better(tmp_path):
     shown = texts(encoder_scores.draw(path))
     assert {"one (5 units)", "two (1 unit)", "a", "b", "c", "d"} <= set(shown)
     assert not any("off" in text for text in shown)
-    scores = stores.load(path, "scores")["correlation_to_average"].sel(split="test", member="ensemble").values
-    assert f"{int((scores[0, :5] > scores[1, :5]).sum())} of 5 above" in shown
+    scores = stores.load(path, "scores").sel(unit=[f"one-u{i:03d}" for i in range(5)]).load()
+    ensembles = scores["correlation_to_average"].sel(member="ensemble")
+    best = ensembles.sel(split="validation").mean("unit").argmax("arch")
+    own, other = ensembles.sel(split="test")[best].values, scores["yardstick_correlation"].sel(split="test")[0].values
+    assert any(text.startswith(f"{int((own > other).sum())} of 5 above, p") for text in shown)
+    assert {"mixed ensemble", "ridge", "shuffled (chance)", "ceiling"} <= set(shown)
 
 
 def test_encoder_scores_of_one_unit_and_one_encoder_without_extras(tmp_path):
@@ -215,6 +229,29 @@ def test_encoder_scores_of_one_unit_and_one_encoder_without_extras(tmp_path):
 def test_encoder_scores_compares_a_lone_encoder_with_the_yardstick(tmp_path):
     path = save_scores(tmp_path / "scores.zarr", {"one": 4}, archs=("attention",))
     assert "published compact (correlation)" in texts(encoder_scores.draw(path))
+
+
+def test_encoder_scores_compares_encoders_where_nobody_else_knows_the_units(tmp_path):
+    path = save_scores(tmp_path / "scores.zarr", {"one": 4}, extras=False)
+    shown = texts(rendered(encoder_scores.draw(path)))
+    assert {"attention (correlation)", "task driven (correlation)"} & set(shown)
+
+
+def test_two_cores_by_two_readouts_stand_in_a_table(tmp_path):
+    archs = ("a", "b", "c", "d")
+    dataset = stores.load(save_scores(tmp_path / "plain.zarr", {"one": 4, "two": 3}, archs), "scores").load()
+    parts = {"core": ("arch", ["x", "x", "y", "y"]), "readout": ("arch", ["p", "q", "p", "q"])}
+    stores.save(dataset.assign_coords(parts).drop_attrs(), tmp_path / "scores.zarr", "scores")
+    figure = rendered(encoder_scores.draw(tmp_path / "scores.zarr"))
+    squares = [axes for axes in figure.axes if axes.images]
+    means = dataset["correlation_to_average"].sel(split="test", member="ensemble")
+    means = means.groupby("session").mean("unit").transpose("session", "arch").values
+    assert [axes.images[0].get_array().ravel().tolist() for axes in squares] == [
+        pytest.approx(row.tolist(), abs=1e-5) for row in means
+    ]
+    parts["readout"] = ("arch", ["p", "q", "p", "p"])
+    stores.save(dataset.assign_coords(parts).drop_attrs(), tmp_path / "uneven.zarr", "scores")
+    assert not any(axes.images for axes in encoder_scores.draw(tmp_path / "uneven.zarr").axes)
 
 
 def test_encoder_scores_without_any_test_session(tmp_path):

@@ -69,6 +69,29 @@ def test_only_the_generators_took_part():
     assert across == {id(member) for member in ensembles["gaussian"].members}
 
 
+def test_a_frozen_network_that_the_generators_share_took_part():
+    from v4egg.encoders.ensemble import Ensemble
+
+    def member(role, weight):
+        made = Bright("s1", role=role)
+        made.core = nn.Module()
+        made.core.backbone = nn.Linear(1, 1)
+        made.core.backbone.options = {"name": "frozen"}
+        nn.init.constant_(made.core.backbone.weight, weight)
+        nn.init.zeros_(made.core.backbone.bias)
+        return made
+
+    ensembles = {
+        "task": Ensemble([member("generator", 1.0), member("validator", 1.0)]),
+        "same": Ensemble([member("generator", 1.0), member("validator", 1.0)]),
+        "data": Ensemble([Bright("s1", role="generator"), Bright("s1", role="validator")]),
+    }
+    took_part = {judge.name: judge.took_part for judge in encoder_judges(ensembles, "task")}
+    assert took_part == {"generators": True, "validators": True, "across": True}
+    ensembles["same"] = Ensemble([member("generator", 2.0), member("validator", 2.0)])
+    assert not encoder_judges(ensembles, "task")[2].took_part
+
+
 def test_relative_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
     units = ["s1-u000", "s1-u002"]
     judges = [Judge("generators", [Bright("s1")], True), Judge("validators", [Bright("s1", gain=3.0)], False)]
@@ -99,7 +122,7 @@ def test_architectures_gather_whether_one_or_two(archs):
     gathered = gather_architectures(dict.fromkeys(archs, part))
     assert gathered["activation"].dims == ("method", "arch", "unit", "seed", "judge")
     assert gathered["natural_image"].dims[:2] == ("arch", "unit")
-    assert gathered["took_part"].dims == ("judge",)
+    assert gathered["took_part"].dims == ("arch", "judge")
 
 
 def test_units_are_grouped_by_session():

@@ -16,10 +16,14 @@ class Member(nn.Module):
     def __init__(self, units, name, role, shift):
         super().__init__()
         self.units, self.member, self.role, self.shift = units, name, role, shift
-        self.spec = {"output": "identity"}
+        self.spec = {"output": "identity", "core": {"name": "none"}, "readout": {"name": f"shift{shift}"}}
+        self.core = nn.Identity()
 
-    def forward(self, images, units):
-        return images.mean((2, 3))[:, (units + self.shift) % 3]
+    def features(self, images, frozen):
+        return images.mean((2, 3))
+
+    def respond(self, features, units):
+        return features[:, (units + self.shift) % 3]
 
     def index(self, units):
         import torch
@@ -57,6 +61,7 @@ def scored():
     first.truth = drive["s1"][:, [0, 2]]
     second = ScoredSession(images["s2"], responses("s2", plain, ["train"] * 20 + ["validation"] * 10))
     second.yardsticks = {"published_compact": -drive["s2"]}
+    first.baselines = {"perfect": drive["s1"][:, [0, 2]], "backwards": -drive["s1"][:, [0, 2]]}
     units = first.responses.units + second.responses.units
 
     def ensemble(shift):
@@ -93,6 +98,26 @@ def test_nothing_where_there_is_nothing(scored):
     yardstick = scored["yardstick_correlation"].sel(yardstick="published_compact", split="validation")
     assert np.isnan(yardstick[:2]).all()
     assert np.allclose(yardstick[2:], -1, atol=1e-4)
+
+
+def test_baselines_and_the_mixed_ensemble(scored):
+    baselines = scored["baseline_correlation"].isel(unit=slice(0, 2))
+    assert (baselines.sel(baseline="perfect") > 0.95).all()
+    assert np.allclose(baselines.sel(baseline="backwards"), -baselines.sel(baseline="perfect"))
+    own = scored["correlation_to_average"].sel(member="ensemble", split="test").isel(unit=slice(0, 2))
+    mixed = scored["mixed_correlation"].sel(split="test").isel(unit=slice(0, 2))
+    assert (mixed < own.sel(arch="right")).all()
+    assert (mixed > own.sel(arch="wrong")).all()
+    assert list(scored["readout"].values) == ["shift0", "shift1"]
+
+
+def test_what_the_repeats_of_test_images_say(scored):
+    first = scored.isel(unit=slice(0, 2))
+    assert (first["explainable_variance"] > 0.7).all()
+    assert (first["leave_one_out"] < first["ceiling"]).all()
+    assert (first["leave_one_out"] > 0.8).all()
+    for name in ("explainable_variance", "leave_one_out"):
+        assert np.isnan(scored[name].isel(unit=slice(2, None))).all()
 
 
 def test_it_is_a_store(scored, tmp_path):

@@ -40,7 +40,7 @@ def save_transfer(path):
         "activation": (JUDGED, values),
         "zscore": (JUDGED, values + 1),
         "relative_activation": (JUDGED, values / 10),
-        "took_part": ("judge", np.array([True, False])),
+        "took_part": (("arch", "judge"), np.array([[True, False]])),
         "best_natural": (("arch", "unit"), np.array([["one/0", "one/1"]], object)),
         "natural_image": (("arch", "unit", "channel", "y", "x"), np.zeros((1, 2, 1, 4, 4))),
     }
@@ -81,11 +81,25 @@ def test_the_whole_summary(run):
     found = summary.summarise(**run)
     assert found["encoders"] == {
         "attention": {
-            "one": {"n_units": 2, "correlation_to_average": pytest.approx(0.3)},
-            "two": {"n_units": 1, "correlation_to_average": pytest.approx(0.7)},
+            "one": {
+                "n_units": 2,
+                "correlation_to_average": pytest.approx(0.3),
+                "ci_low": pytest.approx(0.2),
+                "ci_high": pytest.approx(0.4),
+                "members_mean": pytest.approx(-0.9),
+                "ensemble_gain": pytest.approx(1.2),
+            },
+            "two": {
+                "n_units": 1,
+                "correlation_to_average": pytest.approx(0.7),
+                "members_mean": pytest.approx(-0.9),
+                "ensemble_gain": pytest.approx(1.6),
+            },
         }
     }
-    assert found["yardsticks"] == {}
+    for nothing in ("yardsticks", "baselines", "mixed", "ceilings"):
+        assert found[nothing] == {}
+    assert found["comparisons"] == []
     assert found["seconds"] == {"synthesise": 3.0, "train": 0.0}
     assert found["mei"] == {
         "energy_guided": {
@@ -136,9 +150,36 @@ def test_truth_and_yardsticks_where_present(run, tmp_path, monkeypatch):
     found = summary.summarise(**run)
     assert found["encoders"]["attention"]["one"]["correlation_to_truth"] == pytest.approx(0.6)
     assert "correlation_to_truth" not in found["encoders"]["attention"]["two"]
-    expected = {"one": {"n_units": 2, "correlation_to_average": pytest.approx(0.2)}}
+    ends = {"ci_low": pytest.approx(0.1), "ci_high": pytest.approx(0.3)}
+    expected = {"one": {"n_units": 2, "correlation_to_average": pytest.approx(0.2), **ends}}
     assert found["yardsticks"] == {"published_compact": expected}
     assert "published_compact" in summary.table(found)
+
+
+def test_comparisons_are_paired_over_the_units_that_both_have(run, tmp_path):
+    extra = {
+        "mixed_correlation": (("split", "unit"), np.broadcast_to([0.3, 0.5, 0.6, np.nan], (2, 4))),
+        "baseline_correlation": xr.DataArray(
+            [[0.1, np.nan, 0.1, np.nan]], dims=("baseline", "unit"), coords={"baseline": ["ridge"]}
+        ),
+        "ceiling": ("unit", np.array([0.8, 0.9, np.nan, np.nan])),
+    }
+    run["scores"] = save_scores(tmp_path / "more.zarr", **extra)
+    table = summary.compare(summary.scores_on_test(run["scores"])).set_index(["session", "a", "b"])
+    row = table.loc[("one", "mixed", "attention")]
+    assert row[["mean_a", "mean_b", "difference", "low", "high"]].tolist() == pytest.approx([0.4, 0.3, 0.1, 0.1, 0.1])
+    assert (row["n"], row["effect"]) == (2, 1.0)
+    row = table.loc[("one", "attention", "ridge")]
+    assert (row["n"], row["mean_a"]) == (1, pytest.approx(0.2))
+    assert ("off", "mixed", "attention") not in table.index
+    found = summary.summarise(**run)
+    assert found["baselines"]["ridge"]["one"]["correlation_to_average"] == pytest.approx(0.1)
+    assert found["mixed"]["two"] == {"n_units": 1, "correlation_to_average": pytest.approx(0.6)}
+    assert found["ceilings"] == {"one": {"ceiling": pytest.approx(0.85)}}
+    assert found["comparisons"][0]["session"] == "one"
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    for part in ("mixed ensemble", "ridge", "95% interval"):
+        assert part in summary.table(found)
 
 
 def test_batches_of_one_method_count_together(run, tmp_path):
@@ -160,7 +201,7 @@ def test_best_images_follow_the_generators_alone(run):
 
 def test_the_table_is_aligned_and_holds_the_numbers(run):
     text = summary.table(summary.summarise(**run))
-    for part in ("attention", "0.300", "generators*", "across", "synthesise", "3.0"):
+    for part in ("attention", "0.300", "generators", "0.40*", "across", "synthesise", "3.0"):
         assert part in text
     assert "across*" not in text
     blocks = text.split("\n\n")

@@ -1,7 +1,7 @@
 """Paths, resources and target lists. No science."""
 
 import v4egg.recordings.sources as sources
-from v4egg.provenance import code_digest
+from v4egg.provenance import code_digest, configuration_digest
 
 RESULTS = f"results/{config['name']}"
 DATA = os.environ.get("V4EGG_DATA", config["data"])
@@ -25,6 +25,7 @@ wildcard_constraints:
     member=r"m\d+",
     method="|".join(METHODS),
     batch=r"\d+",
+    backbone=r"\w+-\w+",
 
 
 def code(script):
@@ -51,9 +52,59 @@ def outsider_files(sessions):
     return [path for s in sessions for path in sources.outsider_files(s, config["sessions"][s], COWLEY, RESULTS)]
 
 
+def training_options(arch):
+    """How an architecture is trained: the common options, and those that are its own."""
+    own = config["encoders"]["architectures"][arch].get("training", {})
+    return {**config["images"], **config["encoders"]["training"], **own}
+
+
+def frozen_options(arch):
+    """What decides the features of an architecture's frozen network; None where it has none."""
+    architecture = config["encoders"]["architectures"][arch]
+    if "backbone" not in architecture["core"]:
+        return None
+    training = training_options(arch)
+    share = training["shift"] / config["images"]["size"] if training["views"] > 1 else 0.0
+    size = architecture.get("size", config["images"]["size"])
+    return {"backbone": architecture["core"]["backbone"], "size": size, "views": training["views"], "shift": share}
+
+
+def frozen_key(options):
+    """The folder of frozen features: architectures that share a frozen network share them."""
+    return f"{options['backbone']['name']}-{configuration_digest(options)}"
+
+
+FROZEN = {frozen_key(options): options for options in map(frozen_options, ARCHITECTURES) if options}
+
+
+def prior_of_backbone(backbone):
+    """The prior, for the backbone that is its network."""
+    return {"prior": f"{RESULTS}/prior.zarr"} if backbone["name"] == "denoiser" else {}
+
+
+def frozen_inputs(arch):
+    """Frozen features of all sessions, and the prior, as far as an architecture needs them."""
+    options = frozen_options(arch)
+    if options is None:
+        return {}
+    folder = f"{RESULTS}/features/{frozen_key(options)}"
+    return {"features": [f"{folder}/{s}.zarr" for s in SESSIONS], **prior_of_backbone(options["backbone"])}
+
+
 def natural_responses(sessions):
     """Session -> the store of that judge's responses to its natural images."""
     return {s: f"{RESULTS}/judges/{s}.zarr" for s in outsiders(sessions)}
+
+
+def baselines(sessions):
+    """Session -> the store of the baselines' predictions, if any is configured."""
+    return {s: f"{RESULTS}/baselines/{s}.zarr" for s in sessions} if config["encoders"]["baselines"] else {}
+
+
+def prior_of_baselines(wildcards):
+    """The prior, if a baseline reads its activations."""
+    needed = set(config["encoders"]["baselines"]) & {"ridge", "shuffled"}
+    return {"prior": f"{RESULTS}/prior.zarr"} if needed else {}
 
 
 def prior_of(wildcards):

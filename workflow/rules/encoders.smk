@@ -1,8 +1,34 @@
-"""Encoders: the members of each architecture's ensemble, and their scores beside yardsticks."""
+"""Encoders: the members of each architecture's ensemble, and the baselines, and all scores beside yardsticks."""
+
+
+rule extract_features:
+    input:
+        unpack(lambda wildcards: prior_of_backbone(FROZEN[wildcards.backbone]["backbone"])),
+        recording=f"{RESULTS}/recordings/{{session}}.zarr",
+    output:
+        directory(f"{RESULTS}/features/{{backbone}}/{{session}}.zarr"),
+    log:
+        f"{RESULTS}/logs/extract_features/{{backbone}}-{{session}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/{{backbone}}-{{session}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(3000),
+        runtime=60,
+    params:
+        code=code("extract_features"),
+        seed=config["seed"],
+        options=lambda wildcards: FROZEN[wildcards.backbone],
+    script:
+        "../scripts/extract_features.py"
 
 
 rule train_encoder:
     input:
+        unpack(lambda wildcards: frozen_inputs(wildcards.arch)),
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
         responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
     output:
@@ -24,9 +50,33 @@ rule train_encoder:
         state=f"{RESULTS}/.training",
         architecture=lambda wildcards: config["encoders"]["architectures"][wildcards.arch],
         role=lambda wildcards: ROLES[wildcards.member],
-        options={**config["images"], **config["encoders"]["training"]},
+        options=lambda wildcards: training_options(wildcards.arch),
     script:
         "../scripts/train_encoder.py"
+
+
+rule fit_baselines:
+    input:
+        unpack(prior_of_baselines),
+        recording=f"{RESULTS}/recordings/{{session}}.zarr",
+        responses=f"{RESULTS}/responses/{{session}}.zarr",
+    output:
+        directory(f"{RESULTS}/baselines/{{session}}.zarr"),
+    log:
+        f"{RESULTS}/logs/fit_baselines/{{session}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/baselines/fit_baselines-{{session}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=mem_mb(3000),
+        runtime=60,
+    params:
+        code=code("fit_baselines"),
+        options={"seed": config["seed"], "baselines": config["encoders"]["baselines"]},
+    script:
+        "../scripts/fit_baselines.py"
 
 
 rule score_encoders:
@@ -35,6 +85,7 @@ rule score_encoders:
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
         responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
         natural_responses=list(natural_responses(TEST_SESSIONS).values()),
+        baselines=list(baselines(TEST_SESSIONS).values()),
     output:
         directory(f"{RESULTS}/encoders/scores.zarr"),
     log:
@@ -51,5 +102,6 @@ rule score_encoders:
         code=code("score_encoders"),
         members={arch: members(arch) for arch in ARCHITECTURES},
         natural_responses=[natural_responses(TEST_SESSIONS).get(s) for s in SESSIONS],
+        baselines=[baselines(TEST_SESSIONS).get(s) for s in SESSIONS],
     script:
         "../scripts/score_encoders.py"

@@ -1,4 +1,4 @@
-"""Score members and ensembles on validation and test images, beside yardsticks and the truth where it is known."""
+"""Score members and ensembles on validation and test images, beside yardsticks, baselines and the known truth."""
 
 from v4egg import stores
 from v4egg.encoders.ensemble import load_encoder
@@ -8,7 +8,7 @@ from v4egg.recordings.recording import load_recording
 from v4egg.responses import load_responses
 
 
-def scored_session(recording_path, responses_path, natural_path):
+def scored_session(recording_path, responses_path, natural_path, baselines_path):
     session = ScoredSession(load_recording(recording_path).images, load_responses(responses_path))
     if natural_path is not None:
         natural = stores.load(natural_path, "natural_responses")
@@ -17,13 +17,17 @@ def scored_session(recording_path, responses_path, natural_path):
             session.truth = response
         else:
             session.yardsticks[natural.attrs["judge"]] = response
+    if baselines_path is not None:
+        prediction = stores.load(baselines_path, "baselines")["prediction"].sel(unit=session.units)
+        session.baselines |= {str(name): prediction.sel(baseline=name).values for name in prediction["baseline"].values}
     return session
 
 
 with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in snakemake.params.members.items()}
-    paths = zip(snakemake.input.recordings, snakemake.input.responses, snakemake.params.natural_responses, strict=True)
-    sessions = [scored_session(*of_session) for of_session in paths]
+    own = zip(snakemake.input.recordings, snakemake.input.responses, strict=True)
+    others = zip(snakemake.params.natural_responses, snakemake.params.baselines, strict=True)
+    sessions = [scored_session(*stored, *known) for stored, known in zip(own, others, strict=True)]
     scores = score(ensembles, sessions, run.progress)
     inputs = [*snakemake.input.members, *snakemake.input.recordings, *snakemake.input.responses]
     stores.save(scores, snakemake.output[0], "scores", inputs=inputs)

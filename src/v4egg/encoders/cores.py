@@ -1,11 +1,37 @@
-"""Cores: from z-scored images (B, C, y, x) to a feature map (B, channels, h, w) shared by all units."""
+"""Cores: from z-scored images (B, C, y, x) to a feature map (B, channels, h, w) shared by all units.
 
+Every core has ``penalty()``, a scalar that the training adds to its loss: ``smoothness`` times the roughness of the
+kernels that look at pixels.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from v4egg.encoders.backbones import completed, make_backbone
 from v4egg.errors import V4eggError
 
 
-class _Residual(nn.Module):
+def roughness(maps: Tensor) -> Tensor:
+    """Laplace-L2 roughness of maps (n, c, h, w): the mean over n of ||Laplacian(map)||^2 / ||map||^2, between 0 and 64.
+
+    The Laplacian (the four neighbours minus four times the pixel) goes through each channel by itself; edges repeat, so
+    constant maps have none. It is relative to each map's squared norm: batch normalisation after a kernel, and feature
+    weights after a mask, undo any scale, which a plain penalty would shrink without making anything smoother.
+    """
+    padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
+    rows, columns = padded[:, :, :, 1:-1], padded[:, :, 1:-1]
+    laplacian = rows[:, :, :-2] + rows[:, :, 2:] + columns[..., :-2] + columns[..., 2:] - 4 * maps
+    norm = maps.square().sum((1, 2, 3)).clamp_min(1e-12)  # a map of zeros is smooth
+    return (laplacian.square().sum((1, 2, 3)) / norm).mean()
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around which the features also pass unchanged (He et al. 2016)."""
+
     def __init__(self, channels: int):
         super().__init__()
         self.body = nn.Sequential(
@@ -24,26 +50,156 @@ class _Residual(nn.Module):
 class ResidualCore(nn.Sequential):
     """A data-driven convolutional core that is fast on a CPU: two reductions of the image, then residual blocks.
 
-    A 56 px image becomes a 14 x 14 map. Three choices are for speed in bf16 on a CPU: the first reduction folds 2x2
-    pixels into channels (a strided convolution of 3 channels is slow), convolutions are ordinary (depthwise ones gain
-    nothing), and units rectify (an exponential costs more than the convolution before it).
+    A 56 px image becomes a 14 x 14 map, and so does one of 112 px with ``fold`` 4, for little more time. Three choices
+    are for speed in bf16 on a CPU: the first reduction folds blocks of ``fold`` x ``fold`` pixels into channels (a
+    strided convolution of 3 channels is slow), convolutions are ordinary (depthwise ones gain nothing), and units
+    rectify (an exponential costs more than the convolution before it).
     """
 
-    def __init__(self, in_channels: int = 3, channels: int = 64, blocks: int = 2, first_kernel: int = 5):
+    def __init__(
+        self,
+        in_channels: int = 3,
+        channels: int = 64,
+        blocks: int = 2,
+        first_kernel: int = 5,
+        fold: int = 2,
+        smoothness: float = 0.0,
+    ):
         super().__init__(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * in_channels, channels, first_kernel, padding=first_kernel // 2, bias=False),
+            nn.PixelUnshuffle(fold),
+            nn.Conv2d(fold**2 * in_channels, channels, first_kernel, padding=first_kernel // 2, bias=False),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
-            *(_Residual(channels) for _ in range(blocks)),
+            *(ResidualBlock(channels) for _ in range(blocks)),
+        )
+        self.channels, self.fold, self.smoothness = channels, fold, smoothness
+
+    def pixel_kernels(self) -> Tensor:
+        """The first kernels as they lie on the image (channels, in_channels, fold k, fold k): its blocks unfolded."""
+        return F.pixel_shuffle(self[1].weight, self.fold)
+
+    def penalty(self) -> Tensor:
+        """Roughness of the first kernels in pixels."""
+        return _smoothness_penalty(self.smoothness, self.pixel_kernels())
+
+
+class DepthSeparableCore(nn.Sequential):
+    """The data-driven core of Pierzchlewicz et al. 2023: one wide convolution, then depth-separable layers.
+
+    The first convolution is unpadded; each layer after it is 1x1, depthwise ``kernel`` x ``kernel`` with padding, 1x1.
+    Batch normalisation and ELU follow the first convolution and every layer. A 100 px image becomes a 92 x 92 map; a
+    ``first_stride`` of 2 or more makes that smaller, and the core cheaper by the stride's square.
+
+    Raises:
+        V4eggError: ``kernel`` is even, or an image is smaller than ``first_kernel``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        channels: int = 96,
+        layers: int = 4,
+        first_kernel: int = 9,
+        kernel: int = 5,
+        first_stride: int = 1,
+        smoothness: float = 0.0,
+    ):
+        if kernel % 2 == 0:
+            raise V4eggError(f"encoders: core 'depth_separable': kernel is {kernel}; use an odd number of pixels")
+        super().__init__(
+            nn.Conv2d(in_channels, channels, first_kernel, first_stride, bias=False),
+            *_normalised(channels),
+            *(module for _ in range(layers) for module in _depth_separable(channels, kernel)),
+        )
+        self.channels, self.first_kernel, self.smoothness = channels, first_kernel, smoothness
+
+    def forward(self, images: Tensor) -> Tensor:
+        size = min(images.shape[-2:])
+        if size < self.first_kernel:
+            raise V4eggError(
+                f"encoders: core 'depth_separable': first_kernel {self.first_kernel} does not fit images of {size} px; "
+                "lower it or raise images.size"
+            )
+        return super().forward(images)
+
+    def penalty(self) -> Tensor:
+        """Roughness of the first kernels."""
+        return _smoothness_penalty(self.smoothness, self[0].weight)
+
+
+def _depth_separable(channels: int, kernel: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        *_normalised(channels),
+    ]
+
+
+def _normalised(channels: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels), nn.ELU()]
+
+
+def _smoothness_penalty(weight: float, kernels: Tensor) -> Tensor:
+    return weight * roughness(kernels) if weight else kernels.new_zeros(())
+
+
+class TaskDrivenCore(nn.Module):
+    """A frozen network trained elsewhere, and a head that is trained on its features.
+
+    The features are normalised by channel, then pass 1x1 and residual 3x3 convolutions.
+
+    Args:
+        in_channels: of the images.
+        backbone: name and options of the frozen network, see :data:`v4egg.encoders.backbones.BACKBONES`.
+        channels: of the head, and of the feature map that it gives.
+        blocks: residual blocks of the head.
+        dropout: share of the frozen channels left out of each training image.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        backbone: Mapping[str, Any],
+        channels: int = 96,
+        blocks: int = 2,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.backbone = make_backbone(**backbone)
+        self.head = nn.Sequential(
+            nn.LazyBatchNorm2d(),
+            nn.Dropout2d(dropout),
+            nn.LazyConv2d(channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            *(ResidualBlock(channels) for _ in range(blocks)),
         )
         self.channels = channels
 
+    def load_pretrained(self, prior: str | Path | None = None) -> None:
+        """Fetch the frozen network's weights."""
+        self.backbone.load_pretrained(prior)
 
-CORES = {"residual": ResidualCore}
+    def forward(self, images: Tensor) -> Tensor:
+        """Z-scored images (B, C, y, x) -> feature map (B, channels, grid, grid); differentiable in the images."""
+        return self.head(self.backbone(images))
+
+    def penalty(self) -> Tensor:
+        """Nothing: the head looks at no pixel."""
+        return self.head[2].weight.new_zeros(())
+
+    def train(self, mode: bool = True) -> "TaskDrivenCore":
+        """The frozen network stays as it was trained: its batch normalisation never learns."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+
+CORES = {"depth_separable": DepthSeparableCore, "residual": ResidualCore, "task_driven": TaskDrivenCore}
 
 
 def make_core(name: str, in_channels: int, **options) -> nn.Module:
@@ -58,3 +214,17 @@ def make_core(name: str, in_channels: int, **options) -> nn.Module:
         return CORES[name](in_channels=in_channels, **options)
     except TypeError as error:
         raise V4eggError(f"encoders: core '{name}': {error}; correct its options") from error
+
+
+def completed_core(core: Mapping[str, Any], prior: str | Path | None) -> dict[str, Any]:
+    """A core's options with what only the workflow knows, see :func:`v4egg.encoders.backbones.completed`."""
+    return {**core, "backbone": completed(core["backbone"], prior)} if "backbone" in core else dict(core)
+
+
+def seen_images(core: Mapping[str, Any], size: int, canvas: Mapping[str, Any]) -> dict[str, Any]:
+    """Size, channels, mean and std of what a core's network sees: a frozen network's own, or those of the canvas."""
+    statistics = make_backbone(**core["backbone"]).statistics if "backbone" in core else None
+    if statistics is None:
+        return {**canvas, "size": size}
+    mean, std = statistics
+    return {"size": size, "channels": len(mean), "mean": list(mean), "std": list(std)}

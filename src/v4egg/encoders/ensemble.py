@@ -1,6 +1,6 @@
 """Ensembles: the mean of members, split into disjoint halves that generate and that validate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -19,16 +19,27 @@ class Ensemble(nn.Module):
             raise V4eggError("an ensemble needs at least one member; give it the members' stores")
         if any(member.units != members[0].units for member in members):
             raise V4eggError("the ensemble's members predict different units; give members of one training run")
+        _share_backbones(members)
         self.members = nn.ModuleList(members)
         self.units = members[0].units
 
     def forward(self, images: Tensor, units: Tensor | None = None) -> Tensor:
         """Images (B, C, y, x) in [0, 1] -> mean responses (B, U)."""
-        return torch.stack([member(images, units) for member in self.members]).mean(0)
+        return self.each(images, units).mean(0)
+
+    def each(self, images: Tensor, units: Tensor | None = None) -> Tensor:
+        """Images (B, C, y, x) in [0, 1] -> responses of each member (M, B, U)."""
+        return torch.stack([member.respond(features, units) for member, features in self._features(images)])
 
     def paired(self, images: Tensor, units: Tensor) -> Tensor:
         """Images and one unit index each -> mean response of that unit to that image (B,)."""
-        return torch.stack([member.paired(images, units) for member in self.members]).mean(0)
+        features = self._features(images)
+        return torch.stack([member.respond_paired(seen, units) for member, seen in features]).mean(0)
+
+    def _features(self, images: Tensor) -> Iterator[tuple[Encoder, Tensor]]:
+        frozen: dict[int, Tensor] = {}  # a frozen network that members share sees the images once
+        for member in self.members:
+            yield member, member.features(images, frozen)
 
     def index(self, units: Sequence[str]) -> Tensor:
         """Unit ids -> index tensor."""
@@ -42,8 +53,37 @@ class Ensemble(nn.Module):
         """The members that take no part in making images."""
         return self._with_role("validator")
 
+    def shares_network(self, other: "Ensemble") -> bool:
+        """Whether a frozen network in one of these members is also in one of the other's."""
+        return any(_same(one, two) for one in _backbones(self.members) for two in _backbones(other.members))
+
     def _with_role(self, role: str) -> "Ensemble":
         return Ensemble([member for member in self.members if member.role == role])
+
+
+def _share_backbones(members: Sequence[Encoder]) -> None:
+    """Let members with the same frozen network hold one copy of it."""
+    known: list[nn.Module] = []
+    for member in members:
+        for backbone in _backbones([member]):
+            same = next((other for other in known if _same(other, backbone)), None)
+            if same is None:
+                known.append(backbone)
+            else:
+                member.core.backbone = same
+
+
+def _backbones(members: Sequence[nn.Module]) -> list[nn.Module]:
+    cores = (getattr(member, "core", None) for member in members)
+    return [core.backbone for core in cores if hasattr(core, "backbone")]
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    if one is other:
+        return True
+    a, b = one.state_dict(), other.state_dict()
+    alike = one.options == other.options and a.keys() == b.keys()
+    return alike and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def load_encoder(paths: str | Path | Sequence[str | Path]) -> Ensemble:

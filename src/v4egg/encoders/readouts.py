@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from v4egg.encoders.cores import roughness
 from v4egg.errors import V4eggError
 
 
@@ -131,7 +132,50 @@ class GaussianReadout(nn.Module):
         return (position + self.log_sigma[units].exp() * torch.randn_like(position)).clamp(-1, 1)
 
 
-READOUTS = {"attention": AttentionReadout, "gaussian": GaussianReadout}
+class FactorizedReadout(nn.Module):
+    """Each unit reads the features through one spatial mask and one set of feature weights (Klindt et al. 2017).
+
+    y_n = sum_s m_{n,s} sum_c f_{n,c} x_{s,c} + b_n, where the mask m_n (h, w) has either sign and no softmax. Masks
+    start as the mean over positions plus noise of a fifth, which takes no side and keeps responses of order one.
+
+    Args:
+        l1: weight of the mean of |f|.
+        mask_l1: weight of the mean of |m|.
+        smoothness: weight of the masks' roughness, see :func:`v4egg.encoders.cores.roughness`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        n_units: int,
+        l1: float = 0.0,
+        mask_l1: float = 0.0,
+        smoothness: float = 0.0,
+    ):
+        super().__init__()
+        channels, height, width = shape
+        self.l1, self.mask_l1, self.smoothness = l1, mask_l1, smoothness
+        self.mask = nn.Parameter((1 + 0.2 * torch.randn(n_units, height, width)) / (height * width))
+        self.feature = nn.Parameter(torch.randn(n_units, channels) * channels**-0.5)
+        self.bias = nn.Parameter(torch.zeros(n_units))
+
+    def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        units = torch.arange(len(self.bias), device=features.device) if units is None else units
+        # positions first: (B, n, channels) is smaller than (B, n, h, w)
+        seen = torch.einsum("bcs,ns->bnc", features.flatten(2), self.mask[units].flatten(1))
+        return (seen * self.feature[units]).sum(-1) + self.bias[units]
+
+    def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        seen = torch.einsum("bcs,bs->bc", features.flatten(2), self.mask[units].flatten(1))
+        return (seen * self.feature[units]).sum(-1) + self.bias[units]
+
+    def penalty(self, units: Tensor) -> Tensor:
+        mask = self.mask[units]
+        lasso = self.l1 * self.feature[units].abs().mean() + self.mask_l1 * mask.abs().mean()
+        return lasso + self.smoothness * roughness(mask[:, None]) if self.smoothness else lasso
+
+
+READOUTS = {"attention": AttentionReadout, "factorized": FactorizedReadout, "gaussian": GaussianReadout}
 
 
 def make_readout(name: str, shape: tuple[int, int, int], n_units: int, **options) -> nn.Module:

@@ -24,12 +24,14 @@ class ScoredSession:
     Attributes:
         truth: the noise-free response (n, U) of the selected units, where it is known (simulations).
         yardsticks: predictions (n, U) of other models for the selected units, by name.
+        baselines: likewise of simpler models, whose validation images took part in their fit.
     """
 
     images: np.ndarray
     responses: Responses
     truth: np.ndarray | None = None
     yardsticks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def units(self) -> list[str]:
@@ -39,31 +41,45 @@ class ScoredSession:
 def score(ensembles: Mapping[str, Ensemble], sessions: Sequence[ScoredSession], progress=iter) -> xr.Dataset:
     """Scores by arch, member, split and unit; NaN where a session has no such split.
 
-    Members are labelled m0, m1, ...; ``generators``, ``validators`` and ``ensemble`` are means of members.
+    Members are labelled m0, m1, ...; ``generators``, ``validators`` and ``ensemble`` are means of members. The mean of
+    several architectures' ensembles, all in spikes per window, is scored as ``mixed_correlation``. The coordinates
+    ``core`` and ``readout`` name the parts of each architecture.
     """
     parts = [_score_session(ensembles, session) for session in progress(sessions)]
-    return xr.concat(parts, "unit", join="outer")
+    specs = [ensemble.members[0].spec for ensemble in ensembles.values()]
+    names = {part: ("arch", [spec[part]["name"] for spec in specs]) for part in ("core", "readout")}
+    return xr.concat(parts, "unit", join="outer").assign_coords(names)
 
 
 def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) -> xr.Dataset:
     units = session.units
     columns = np.flatnonzero(session.responses.selected)
     tables: dict[str, list] = {}
+    whole = []
     for ensemble in ensembles.values():
         predictions = {
             name: _in_counts(prediction, ensemble.members[0], session.responses)
             for name, prediction in _member_predictions(ensemble, session.images, units).items()
         }
+        whole.append(predictions["ensemble"])
         rows = [_split_scores(session, prediction, columns) for prediction in predictions.values()]
         for name in rows[0]:
             tables.setdefault(name, []).append([row[name] for row in rows])
     coords = {"arch": list(ensembles), "member": list(predictions), "split": list(SPLITS), "unit": units}
     variables = {name: (DIMS, np.asarray(table, np.float32)) for name, table in tables.items()}
-    variables["ceiling"] = ("unit", _ceiling(session, columns))
+    variables |= {name: ("unit", values) for name, values in _test_data(session, columns).items()}
+    if len(whole) > 1:
+        values = _correlations(session, np.mean(whole, axis=0), columns)
+        variables["mixed_correlation"] = (("split", "unit"), np.asarray(values, np.float32))
     if session.yardsticks:
-        values = [_yardstick(session, prediction, columns) for prediction in session.yardsticks.values()]
+        values = [_correlations(session, prediction, columns) for prediction in session.yardsticks.values()]
         variables["yardstick_correlation"] = (("yardstick", "split", "unit"), np.asarray(values, np.float32))
         coords["yardstick"] = list(session.yardsticks)
+    if session.baselines:
+        test = SPLITS.index("test")
+        values = [_correlations(session, prediction, columns)[test] for prediction in session.baselines.values()]
+        variables["baseline_correlation"] = (("baseline", "unit"), np.asarray(values, np.float32))
+        coords["baseline"] = list(session.baselines)
     coords["session"] = ("unit", [session.responses.session] * len(units))
     return xr.Dataset(variables, coords)
 
@@ -71,10 +87,8 @@ def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) ->
 @torch.no_grad()
 def _member_predictions(ensemble: Ensemble, images: np.ndarray, units: Sequence[str]) -> dict[str, np.ndarray]:
     tensor, index = to_float(images), ensemble.index(units)
-    single = {}
-    for member in ensemble.members:
-        parts = [member(tensor[i : i + 128], index) for i in range(0, len(tensor), 128)]
-        single[member.member] = torch.cat(parts).numpy()
+    parts = [ensemble.each(tensor[i : i + 128], index) for i in range(0, len(tensor), 128)]
+    single = dict(zip([member.member for member in ensemble.members], torch.cat(parts, 1).numpy(), strict=True))
     roles = {role: [m.member for m in ensemble.members if m.role == role] for role in ("generator", "validator")}
     means = {f"{role}s": np.mean([single[name] for name in names], axis=0) for role, names in roles.items()}
     return single | means | {"ensemble": np.mean(list(single.values()), axis=0)}
@@ -115,17 +129,25 @@ def _in_counts(prediction: np.ndarray, encoder: Encoder, responses: Responses) -
     return prediction * responses.sd_count[responses.selected] + responses.mean_count[responses.selected]
 
 
-def _ceiling(session: ScoredSession, columns: np.ndarray) -> np.ndarray:
-    """The correlation to average of a model that knows the true response: the square root of the mean's reliability."""
+def _test_data(session: ScoredSession, columns: np.ndarray) -> dict[str, np.ndarray]:
+    """What the repeats of the test images allow, each (unit,); NaN without repeats.
+
+    ``ceiling`` is the correlation to average of a model that knows the true response: the square root of the
+    reliability of the mean. ``leave_one_out`` is the single-trial correlation of the image's other trials.
+    """
     rows = session.responses.images_of("test")
     counts = session.responses.counts[rows][:, :, columns]
+    names = ("ceiling", "leave_one_out", "explainable_variance")
     if len(rows) < 3 or counts.shape[1] < 2:
-        return np.full(len(columns), np.nan, np.float32)
+        return {name: np.full(len(columns), np.nan, np.float32) for name in names}
     reliability = metrics.split_half_reliability(counts, ("ceiling", session.responses.session))
-    return np.sqrt(np.clip(reliability, 0, None)).astype(np.float32)
+    ceiling = np.sqrt(np.clip(reliability, 0, None))
+    values = ceiling, metrics.leave_one_out_oracle(counts), metrics.explainable_variance(counts)
+    return {name: value.astype(np.float32) for name, value in zip(names, values, strict=True)}
 
 
-def _yardstick(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
+def _correlations(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
+    """The correlation to average (unit,) of a prediction (n, U), a list over SPLITS."""
     values = []
     for split in SPLITS:
         rows = session.responses.images_of(split)

@@ -3,16 +3,19 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from v4egg import metrics
 from v4egg.checkpoints import Checkpoint
 from v4egg.compute import autocast
+from v4egg.encoders.cores import completed_core, seen_images
 from v4egg.encoders.encoder import Encoder
 from v4egg.errors import V4eggError
 from v4egg.responses import Responses
@@ -22,7 +25,10 @@ from v4egg.stimuli import channel_statistics, conform, to_float
 
 @dataclass
 class TrainingSession:
-    """What training sees of one session: images uint8 (n, c, y, x), targets (n, U), trials an image (n,)."""
+    """What training sees of one session: images uint8 (n, c, y, x), targets (n, U), trials an image (n,).
+
+    ``features`` (n, view, channels, h, w) are what a frozen network gives for them; view 0 is the image as it is.
+    """
 
     session: str
     units: list[str]
@@ -31,13 +37,21 @@ class TrainingSession:
     trials: np.ndarray
     train: np.ndarray
     validation: np.ndarray
+    features: np.ndarray | None = None
 
 
-def training_session(images: np.ndarray, responses: Responses, options: Mapping[str, Any]) -> TrainingSession:
-    """The selected units of one session, with fit images only at the encoder's size.
+def training_session(
+    images: np.ndarray,
+    responses: Responses,
+    options: Mapping[str, Any],
+    *,
+    size: int | None = None,
+    features: np.ndarray | None = None,
+) -> TrainingSession:
+    """The selected units of one session, with fit images only at ``size`` pixels (None: the workflow's own).
 
     Targets are repeat means: z-scored by the fit images for the loss ``mse``, counts for ``poisson``; ``options`` are
-    those of :func:`train_member`.
+    those of :func:`train_member`; ``features`` (image, view, channel, y, x) are those of all the session's images.
     """
     fit = np.flatnonzero(np.isin(responses.split, ("train", "validation")))
     mean = responses.mean()[np.ix_(fit, responses.selected)]
@@ -46,11 +60,12 @@ def training_session(images: np.ndarray, responses: Responses, options: Mapping[
     return TrainingSession(
         session=responses.session,
         units=[unit for unit, chosen in zip(responses.units, responses.selected, strict=True) if chosen],
-        images=conform(images[fit], options["size"], options["channels"]),
+        images=conform(images[fit], size or options["size"], options["channels"]),
         target=mean.astype(np.float32),
         trials=np.isfinite(responses.counts[fit]).any(2).sum(1).astype(np.float32),
         train=np.flatnonzero(responses.split[fit] == "train"),
         validation=np.flatnonzero(responses.split[fit] == "validation"),
+        features=None if features is None else features[fit],
     )
 
 
@@ -60,6 +75,7 @@ def train_member(
     options: Mapping[str, Any],
     seed: int,
     *,
+    prior: str | Path | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[range], Any] = iter,
     device: str = "cpu",
@@ -68,10 +84,14 @@ def train_member(
 
     Args:
         sessions: the sessions that share the core; every batch comes from one of them.
-        architecture: ``core`` and ``readout``, each with a ``name`` and its options.
+        architecture: ``core`` and ``readout``, each with a ``name`` and its options; ``size`` (pixels) where the
+            network sees images at another size than the workflow's.
         options: ``size``, ``channels``, ``loss`` (mse or poisson), ``epochs``, ``batch_size``, ``learning_rate``,
-            ``weight_decay``, ``shift`` (pixels), ``noise`` (sd of z-scored pixels).
+            ``weight_decay``, ``shift`` (pixels), ``noise`` (sd of z-scored pixels), ``average`` (decay a step of the
+            averaged weights that are validated and kept; 0: the weights themselves), ``patience`` (epochs without a
+            better validation after which training stops; 0: never).
         seed: everything random follows from it.
+        prior: store of the workflow's prior, for cores that take their frozen network from it.
         checkpoint: where the state is kept after each epoch; an existing state is resumed to the same result.
 
     Returns:
@@ -81,63 +101,70 @@ def train_member(
         V4eggError: the loss is not finite; names session and epoch.
     """
     torch.manual_seed(seed_of(seed, "initialisation"))
-    encoder = _new_encoder(sessions, architecture, options).to(device, memory_format=torch.channels_last)
-    steps = sum(_batches_of(session, options) for session in sessions)
-    optimizer = torch.optim.AdamW(
-        encoder.parameters(), lr=options["learning_rate"], weight_decay=options["weight_decay"]
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options["learning_rate"], total_steps=options["epochs"] * steps, pct_start=0.2
-    )
+    encoder = _new_encoder(sessions, architecture, options, prior).to(device, memory_format=torch.channels_last)
+    steps = options["epochs"] * sum(_batches_of(session, options) for session in sessions)
+    trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=options["learning_rate"], weight_decay=options["weight_decay"])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options["learning_rate"], steps, pct_start=0.2)
+    average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(options["average"]), use_buffers=True)
+    parts = {"encoder": encoder, "average": average, "optimizer": optimizer, "schedule": schedule}
     curves: dict[str, list[float]] = {"loss": [], "validation": []}
     best = _clone(encoder)
     state = checkpoint.load() if checkpoint else None
     if state is not None:
-        encoder.load_state_dict(state["encoder"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         curves, best = state["curves"], state["best"]
     for epoch in progress(range(len(curves["loss"]), options["epochs"])):
+        if _patience_is_over(curves["validation"], options["patience"]):
+            break
         torch.manual_seed(seed_of(seed, "epoch", epoch))
-        curves["loss"].append(_epoch(encoder, sessions, options, optimizer, schedule, seed, epoch))
-        curves["validation"].append(_validate(encoder, sessions))
+        curves["loss"].append(_epoch(parts, sessions, options, seed, epoch))
+        curves["validation"].append(_validate(average.module, sessions))
         if curves["validation"][-1] >= max(curves["validation"]):
-            best = _clone(encoder)
+            best = _clone(average.module)
         if checkpoint:
-            parts = {"encoder": encoder, "optimizer": optimizer, "schedule": schedule}
-            checkpoint.save(
-                {name: part.state_dict() for name, part in parts.items()} | {"curves": curves, "best": best}
-            )
+            states = {name: part.state_dict() for name, part in parts.items()}
+            checkpoint.save(states | {"curves": curves, "best": best})
     encoder.load_state_dict(best)
     return encoder.eval().cpu(), curves
 
 
-def _new_encoder(sessions: Sequence[TrainingSession], architecture: Mapping, options: Mapping) -> Encoder:
-    mean, std = channel_statistics(np.concatenate([session.images[session.train] for session in sessions]))
+def _new_encoder(sessions: Sequence[TrainingSession], architecture: Mapping, options: Mapping, prior) -> Encoder:
+    """Before training: random weights, and those of a frozen network where the core has one."""
+    shown = [conform(session.images[session.train], options["size"], options["channels"]) for session in sessions]
+    mean, std = channel_statistics(np.concatenate(shown))
+    canvas = {"size": options["size"], "channels": options["channels"], "mean": mean, "std": std}
+    core = completed_core(architecture["core"], prior)
     spec = {
-        "core": architecture["core"],
+        "core": core,
         "readout": architecture["readout"],
-        "size": options["size"],
-        "channels": options["channels"],
-        "mean": mean,
-        "std": std,
+        **seen_images(core, architecture.get("size", options["size"]), canvas),
+        "canvas": canvas,
         "output": "identity" if options["loss"] == "mse" else "elu+1",
     }
-    return Encoder(list(itertools.chain.from_iterable(session.units for session in sessions)), spec)
+    encoder = Encoder(list(itertools.chain.from_iterable(session.units for session in sessions)), spec)
+    if hasattr(encoder.core, "load_pretrained"):
+        encoder.core.load_pretrained(prior)
+    return encoder
 
 
-def _epoch(encoder, sessions, options, optimizer, schedule, seed: int, epoch: int) -> float:
-    encoder.train()
+def _patience_is_over(validation: Sequence[float], patience: int) -> bool:
+    return bool(patience) and len(validation) > patience and int(np.argmax(validation)) < len(validation) - patience
+
+
+def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -> float:
+    encoder, optimizer = parts["encoder"].train(), parts["optimizer"]
     total = count = 0
     device = encoder.preprocess.mean.device
     for session, batch in _batches(sessions, options["batch_size"], seed, epoch):
-        images = _augmented(to_float(session.images[batch]).to(device), encoder, options)
         units = encoder.index(session.units).to(device)
         target = torch.from_numpy(session.target[batch]).to(device)
         weight = torch.from_numpy(session.trials[batch]).to(device)
         with autocast(device):
-            prediction = encoder(images, units)
-        loss = _loss(prediction, target, weight, options["loss"]) + encoder.readout.penalty(units)
+            prediction = encoder.respond(_features(encoder, session, batch, options), units)
+        penalty = encoder.core.penalty() + encoder.readout.penalty(units)
+        loss = _loss(prediction, target, weight, options["loss"]) + penalty
         if not torch.isfinite(loss):
             raise V4eggError(
                 f"training on session {session.session}: the loss is {loss.item()} in epoch {epoch}; "
@@ -147,9 +174,21 @@ def _epoch(encoder, sessions, options, optimizer, schedule, seed: int, epoch: in
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
+        parts["schedule"].step()
+        parts["average"].update_parameters(encoder)
         total, count = total + loss.item() * len(batch), count + len(batch)
     return total / count
+
+
+def _features(encoder: Encoder, session: TrainingSession, rows: np.ndarray, options: Mapping | None = None) -> Tensor:
+    """The core's feature map for some images, which are augmented where training ``options`` are given."""
+    device = encoder.preprocess.mean.device
+    if session.features is None:
+        images = to_float(session.images[rows]).to(device)
+        return encoder.features(_augmented(images, encoder, options) if options else images)
+    views = torch.randint(session.features.shape[1], (len(rows),)).numpy() if options else 0
+    frozen = torch.from_numpy(session.features[rows, views]).to(device, torch.float32)
+    return encoder.core.head(frozen.contiguous(memory_format=torch.channels_last))
 
 
 def _loss(prediction: Tensor, target: Tensor, trials: Tensor, kind: str) -> Tensor:
@@ -162,17 +201,17 @@ def _loss(prediction: Tensor, target: Tensor, trials: Tensor, kind: str) -> Tens
 
 
 def _augmented(images: Tensor, encoder: Encoder, options: Mapping) -> Tensor:
-    """A random shift of each image by up to ``shift`` pixels (edges repeat) and Gaussian pixel noise."""
-    shift = options["shift"]
+    """A random shift of each image by up to ``shift`` canvas pixels (edges repeat) and Gaussian pixel noise."""
+    size = images.shape[-1]
+    shift = round(options["shift"] * size / options["size"])
     if shift:
-        size = images.shape[-1]
         padded = F.pad(images, (shift,) * 4, mode="replicate")
         rows, columns = torch.randint(0, 2 * shift + 1, (2, len(images)))
         images = torch.stack(
             [image[:, r : r + size, c : c + size] for image, r, c in zip(padded, rows, columns, strict=True)]
         )
     if options["noise"]:
-        images = images + options["noise"] * encoder.preprocess.std * torch.randn(images.shape).to(images)
+        images = images + options["noise"] * encoder.canvas.std * torch.randn(images.shape).to(images)
     return images
 
 
@@ -198,9 +237,9 @@ def _validate(encoder: Encoder, sessions: Sequence[TrainingSession]) -> float:
     device = encoder.preprocess.mean.device
     correlations = []
     for session in sessions:
-        images = to_float(session.images[session.validation]).to(device)
         with autocast(device):
-            prediction = encoder(images, encoder.index(session.units).to(device))
+            features = _features(encoder, session, session.validation)
+            prediction = encoder.respond(features, encoder.index(session.units).to(device))
         correlations.append(metrics.correlation(prediction.float().cpu().numpy(), session.target[session.validation]))
     return float(np.nanmean(np.concatenate(correlations)))
 

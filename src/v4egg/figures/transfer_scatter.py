@@ -41,7 +41,7 @@ def table(transfer: str | Path) -> pd.DataFrame:
     for arch in best["arch"].values:
         for judge in best["judge"].values:
             here = best.sel(arch=arch, judge=judge)
-            head = (str(arch), str(judge), bool(took_part.sel(judge=judge)))
+            head = (str(arch), str(judge), bool(took_part.sel(arch=arch, judge=judge)))
             rows += [(*head, *row) for row in _unit_rows(here) + _pair_rows(here)]
     return pd.DataFrame(rows, columns=["arch", "judge", "took_part", "method", "measure", "statistic", "unit", "value"])
 
@@ -60,7 +60,7 @@ def draw(transfer: str | Path) -> Figure:
     strips = blocks[-1].subplots(1, len(archs), squeeze=False, sharey=True)[0]
     limits = _strip_limits(best["relative_activation"])
     for axes, arch in zip(strips, archs, strict=True):
-        _draw_strips(axes, best["relative_activation"].sel(arch=arch), took_part, arch, limits)
+        _draw_strips(axes, best["relative_activation"].sel(arch=arch), took_part.sel(arch=arch), arch, limits)
     strips[0].set_ylabel("relative activation")
     _explain(blocks[-1], strips[0], best)
     style.panel_letter(strips[0], "b" if paired else "a", -30)
@@ -80,8 +80,9 @@ def _draw_scatters(block: SubFigure, best: xr.Dataset, took_part: xr.DataArray) 
     archs, judges = best["arch"].values, best["judge"].values
     panels = block.subplots(len(archs), len(judges), squeeze=False)
     for row, arch in enumerate(archs):
+        named = row == 0 or bool((took_part.sel(arch=arch) != took_part.isel(arch=0)).any())
         for column, judge in enumerate(judges):
-            name = _judge_label(str(judge), took_part).replace(" (", "\n(") if row == 0 else ""
+            name = _judge_label(str(judge), took_part.sel(arch=arch)).replace(" (", "\n(") if named else ""
             _draw_scatter(panels[row, column], best["zscore"].sel(arch=arch, judge=judge), name)
         panels[row, 0].set_ylabel(f"{style.label(str(arch))}\n{style.label(CHALLENGER)} (z)")
     block.supxlabel(

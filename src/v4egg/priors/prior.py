@@ -68,11 +68,18 @@ class Prior(nn.Module):
 
     def save(self, path, *, curves=None, **provenance) -> None:
         """Write weights, network configuration and schedule to a store of kind ``weights``."""
+        attrs = {"prior": json.dumps(self.spec())}
+        stores.save_weights(self.unet.state_dict(), path, curves=curves, attrs=attrs, **provenance)
+
+    def spec(self) -> dict[str, Any]:
+        """What rebuilds the prior without its weights, see :func:`prior_from_spec`."""
         network = {k: v for k, v in self.unet.config.items() if not k.startswith("_")}
-        spec = {"unet": network, "schedule": self.schedule, "fold": self.fold}
-        stores.save_weights(
-            self.unet.state_dict(), path, curves=curves, attrs={"prior": json.dumps(spec)}, **provenance
-        )
+        return {"unet": network, "schedule": self.schedule, "fold": self.fold}
+
+
+def prior_from_spec(spec: Mapping[str, Any]) -> Prior:
+    """An untrained prior of that specification."""
+    return Prior(UNet2DModel.from_config(dict(spec["unet"])), spec["schedule"], spec["fold"])
 
 
 def load_prior(path: str | Path, device: str = "cpu") -> Prior:
@@ -80,9 +87,9 @@ def load_prior(path: str | Path, device: str = "cpu") -> Prior:
     state, attrs = stores.load_weights(path)
     if "prior" not in attrs:
         raise V4eggError(f"{path}: these weights are not a prior's; give a store that train_prior wrote")
-    spec = json.loads(attrs["prior"])
-    unet = UNet2DModel.from_config(spec["unet"])
-    unet.load_state_dict(state)
+    prior = prior_from_spec(json.loads(attrs["prior"]))
+    prior.unet.load_state_dict(state)
     precision = torch.bfloat16 if fast_bf16(device) else torch.float32
-    nn.Module.to(unet, device, precision, memory_format=torch.channels_last)  # diffusers' own warns of nothing here
-    return Prior(unet, spec["schedule"], spec["fold"]).eval().requires_grad_(False)
+    # the module's own .to: diffusers' warns of nothing here
+    nn.Module.to(prior.unet, device, precision, memory_format=torch.channels_last)
+    return prior.eval().requires_grad_(False)

