@@ -1,7 +1,7 @@
 """The configuration: checked against the schema, defaults filled in, every mistake one line that names its key."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,11 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     )
     if errors:
         raise V4eggError(_explain(errors[0]))
-    _choose_sessions(filled)
+    filled["sessions"] = _chosen(filled["sessions"], filled["use_sessions"], "use_sessions", "sessions")
+    encoders = filled["encoders"]
+    names = ("encoders.use_architectures", "encoders.architectures")
+    encoders["architectures"] = _chosen(encoders["architectures"], encoders["use_architectures"], *names)
+    _check_architectures(encoders)
     _check_sessions(filled)
     _check_sizes(filled)
     return filled
@@ -63,13 +67,21 @@ def _explain(error: jsonschema.ValidationError) -> str:
     return f"configuration key '{key or 'top level'}': {error.message}; correct it (config/README.md lists all keys)"
 
 
-def _choose_sessions(config: dict[str, Any]) -> None:
-    """Keep the sessions of ``use_sessions``: an overlay can shorten a list, but not delete keys."""
-    chosen = config["use_sessions"] or list(config["sessions"])
-    for session in chosen:
-        if session not in config["sessions"]:
-            raise V4eggError(f"configuration key 'use_sessions' names '{session}', which is not under 'sessions'")
-    config["sessions"] = {session: config["sessions"][session] for session in chosen}
+def _chosen(entries: Mapping[str, Any], chosen: Sequence[str], key: str, where: str) -> dict[str, Any]:
+    """The entries that ``chosen`` names, all if none: an overlay can shorten a list, but not delete keys."""
+    for name in chosen:
+        if name not in entries:
+            raise V4eggError(f"configuration key '{key}' names '{name}', which is not under '{where}'")
+    return {name: entries[name] for name in chosen or entries}
+
+
+def _check_architectures(encoders: Mapping[str, Any]) -> None:
+    known = sorted(encoders["training"])
+    for arch, architecture in encoders["architectures"].items():
+        for key in architecture.get("training", {}):
+            if key not in known:
+                where = f"encoders.architectures.{arch}.training.{key}"
+                raise V4eggError(f"configuration key '{where}' is unknown; known here: {', '.join(known)}")
 
 
 def _check_sessions(config: Mapping[str, Any]) -> None:

