@@ -167,7 +167,7 @@ def test_poisson_training_predicts_counts():
 
 
 def test_killed_training_resumes_to_the_same_weights(tmp_path):
-    whole, curves = train_member([session()], ATTENTION, OPTIONS, seed=3)
+    whole, curves = train_member([session()], ATTENTION, {**OPTIONS, "average": 0.5}, seed=3)
     checkpoint = Checkpoint(tmp_path, {"seed": 3})
 
     def killed(epochs):
@@ -177,14 +177,18 @@ def test_killed_training_resumes_to_the_same_weights(tmp_path):
             yield epoch
 
     with pytest.raises(KeyboardInterrupt):
-        train_member([session()], ATTENTION, OPTIONS, seed=3, checkpoint=checkpoint, progress=killed)
+        train_member(
+            [session()], ATTENTION, {**OPTIONS, "average": 0.5}, seed=3, checkpoint=checkpoint, progress=killed
+        )
     resumed_epochs = []
 
     def watched(epochs):
         resumed_epochs.extend(epochs)
         return iter(epochs)
 
-    again, curves_again = train_member([session()], ATTENTION, OPTIONS, seed=3, checkpoint=checkpoint, progress=watched)
+    again, curves_again = train_member(
+        [session()], ATTENTION, {**OPTIONS, "average": 0.5}, seed=3, checkpoint=checkpoint, progress=watched
+    )
     assert resumed_epochs == [3, 4, 5]
     assert curves_again == curves
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
@@ -217,3 +221,36 @@ def test_weights_of_another_version_are_one_line(tmp_path):
     with pytest.raises(V4eggError, match=r"m0\.zarr: weights of another version .*obsolete") as error:
         load_encoder(tmp_path / "m0.zarr")
     assert "\n" not in str(error.value)
+
+
+def test_training_stops_when_validation_no_longer_improves():
+    data = session()
+    data.target[data.train] = np.random.default_rng(0).standard_normal(
+        data.target[data.train].shape
+    )  # nothing to learn
+    _, curves = train_member([data], ATTENTION, {**OPTIONS, "epochs": 40, "patience": 2}, seed=0)
+    validation = curves["validation"]
+    assert len(validation) < 40
+    assert int(np.argmax(validation)) == len(validation) - 1 - 2
+
+
+def test_averaged_weights_are_validated_and_kept():
+    plain, _ = train_member([session()], ATTENTION, {**OPTIONS, "epochs": 1}, seed=0)
+    slow, _ = train_member([session()], ATTENTION, {**OPTIONS, "epochs": 1, "average": 0.999}, seed=0)
+    fresh, _ = train_member([session()], ATTENTION, {**OPTIONS, "epochs": 1, "learning_rate": 1e-12}, seed=0)
+
+    def distance(a, b):
+        return (a.core[1].weight - b.core[1].weight).norm().item()
+
+    assert distance(slow, fresh) < 0.8 * distance(plain, fresh)  # it stays near where the first step led
+
+
+def test_a_penalty_of_core_and_readout_enters_the_loss():
+    rough = {**ATTENTION, "core": {**ATTENTION["core"], "smoothness": 10.0}}
+    sparse = {**ATTENTION, "readout": {**ATTENTION["readout"], "l1": 10.0}}
+    losses = [
+        train_member([session()], spec, {**OPTIONS, "epochs": 1}, seed=0)[1]["loss"][0]
+        for spec in (ATTENTION, rough, sparse)
+    ]
+    assert losses[1] > losses[0] + 1
+    assert losses[2] > losses[0] + 0.1
