@@ -77,11 +77,32 @@ def _chosen(entries: Mapping[str, Any], chosen: Sequence[str], key: str, where: 
 
 def _check_architectures(encoders: Mapping[str, Any]) -> None:
     known = sorted(encoders["training"])
+    trained = [arch for arch, architecture in encoders["architectures"].items() if "mixture" not in architecture]
     for arch, architecture in encoders["architectures"].items():
+        where = f"encoders.architectures.{arch}"
+        _check_parts(where, architecture, trained)
         for key in architecture.get("training", {}):
             if key not in known:
-                where = f"encoders.architectures.{arch}.training.{key}"
-                raise V4eggError(f"configuration key '{where}' is unknown; known here: {', '.join(known)}")
+                raise V4eggError(
+                    f"configuration key '{where}.training.{key}' is unknown; known here: {', '.join(known)}"
+                )
+
+
+def _check_parts(where: str, architecture: Mapping[str, Any], trained: Sequence[str]) -> None:
+    """An architecture is a core and a readout, or a mixture of architectures that are."""
+    if "mixture" not in architecture:
+        missing = [part for part in ("core", "readout") if part not in architecture]
+        if missing:
+            raise V4eggError(f"configuration key '{where}.{missing[0]}' is missing; give core and readout, or mixture")
+        return
+    more = [key for key in architecture if key != "mixture"]
+    if more:
+        raise V4eggError(f"configuration key '{where}.{more[0]}' is set for a mixture; remove it")
+    for name in architecture["mixture"]:
+        if name not in trained:
+            raise V4eggError(
+                f"configuration key '{where}.mixture' names '{name}', which is no architecture with a core"
+            )
 
 
 def _check_sessions(config: Mapping[str, Any]) -> None:

@@ -75,9 +75,9 @@ class Judge:
 
 
 def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
-    """The judges that are encoders, for images made by the generators of ``arch``.
+    """The judges that are encoders, for images made by the generators of ``arch``, which may be a mixture.
 
-    ``across`` is the whole ensemble of the other architectures. A judge with a frozen network that the generators have
+    ``across`` is the whole ensemble of the architectures that are not in ``arch``; there may be none. A judge with a frozen network that the generators have
     too took part: an image that fools that network fools both.
     """
     generators, validators = ensembles[arch].generators(), ensembles[arch].validators()
@@ -85,7 +85,9 @@ def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
         Judge("generators", [generators], took_part=True),
         Judge("validators", [validators], took_part=generators.shares_network(validators)),
     ]
-    others = [member for name, ensemble in ensembles.items() if name != arch for member in ensemble.members]
+    own = {member.arch for member in ensembles[arch].members}
+    every = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
+    others = [member for (name, _), member in every.items() if name not in own]
     if others:
         across = Ensemble(others)
         judges.append(Judge("across", [across], took_part=generators.shares_network(across)))

@@ -79,6 +79,12 @@ def test_use_sessions_keeps_some():
             ),
             "'encoders.architectures.a.training.epoch' is unknown; known here: average",
         ),
+        (changed("encoders.architectures.a", {"core": {"name": "c"}}), "'encoders.architectures.a.readout' is missing"),
+        (changed("encoders.architectures.a", {"mixture": ["b", "c"]}), "'encoders.architectures.a.mixture' names 'b'"),
+        (
+            changed("encoders.architectures.a", {"mixture": ["b", "c"], "size": 32}),
+            "'encoders.architectures.a.size' is set for a mixture",
+        ),
         (changed("use_sessions", ["s9"]), "'use_sessions' names 's9'"),
         (changed("images.size", 50), "multiple of 8"),
         (changed("prior.sessions", False), "the pool is empty"),

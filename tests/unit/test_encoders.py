@@ -254,3 +254,14 @@ def test_a_penalty_of_core_and_readout_enters_the_loss():
     ]
     assert losses[1] > losses[0] + 1
     assert losses[2] > losses[0] + 0.1
+
+
+def test_architectures_weigh_the_same_in_a_mixture():
+    members = [encoder(units=2) for _ in range(3)]
+    for member, arch, bias in zip(members, ("a", "a", "b"), (0.0, 2.0, 5.0), strict=True):
+        member.arch = arch
+        nn.init.zeros_(member.readout.feature)
+        nn.init.constant_(member.readout.bias, bias)
+    mixture, images = Ensemble(members), torch.rand(3, 3, 16, 16)
+    assert torch.allclose(mixture(images), torch.tensor((1.0 + 5.0) / 2))
+    assert torch.allclose(mixture.paired(images, torch.tensor([0, 1, 0])), torch.tensor(3.0))

@@ -15,8 +15,9 @@ from v4egg.transfer import NaturalImages, by_session, gather_architectures, judg
 class Bright(nn.Module):
     """Unit i of a session responds with (i + 1) times the mean brightness."""
 
-    def __init__(self, session, units=3, role="generator", gain=1.0):
+    def __init__(self, session, units=3, role="generator", gain=1.0, arch="attention"):
         super().__init__()
+        self.arch, self.member = arch, role
         self.units = [f"{session}-u{i:03d}" for i in range(units)]
         self.role, self.gain, self.seen = role, gain, 0
 
@@ -53,10 +54,10 @@ def test_a_judge_over_sessions_answers_for_each_unit():
 def test_only_the_generators_took_part():
     from v4egg.encoders.ensemble import Ensemble
 
-    def ensemble():
-        return Ensemble([Bright("s1", role="generator"), Bright("s1", role="validator")])
+    def ensemble(arch):
+        return Ensemble([Bright("s1", role="generator", arch=arch), Bright("s1", role="validator", arch=arch)])
 
-    ensembles = {"attention": ensemble(), "gaussian": ensemble()}
+    ensembles = {"attention": ensemble("attention"), "gaussian": ensemble("gaussian")}
     judges = encoder_judges(ensembles, "attention")
     assert [(judge.name, judge.took_part) for judge in judges] == [
         ("generators", True),
@@ -72,8 +73,8 @@ def test_only_the_generators_took_part():
 def test_a_frozen_network_that_the_generators_share_took_part():
     from v4egg.encoders.ensemble import Ensemble
 
-    def member(role, weight):
-        made = Bright("s1", role=role)
+    def member(arch, role, weight):
+        made = Bright("s1", role=role, arch=arch)
         made.core = nn.Module()
         made.core.backbone = nn.Linear(1, 1)
         made.core.backbone.options = {"name": "frozen"}
@@ -82,14 +83,28 @@ def test_a_frozen_network_that_the_generators_share_took_part():
         return made
 
     ensembles = {
-        "task": Ensemble([member("generator", 1.0), member("validator", 1.0)]),
-        "same": Ensemble([member("generator", 1.0), member("validator", 1.0)]),
-        "data": Ensemble([Bright("s1", role="generator"), Bright("s1", role="validator")]),
+        "task": Ensemble([member("task", "generator", 1.0), member("task", "validator", 1.0)]),
+        "same": Ensemble([member("same", "generator", 1.0), member("same", "validator", 1.0)]),
+        "data": Ensemble([Bright("s1", role=role, arch="data") for role in ("generator", "validator")]),
     }
     took_part = {judge.name: judge.took_part for judge in encoder_judges(ensembles, "task")}
     assert took_part == {"generators": True, "validators": True, "across": True}
-    ensembles["same"] = Ensemble([member("generator", 2.0), member("validator", 2.0)])
+    ensembles["same"] = Ensemble([member("same", "generator", 2.0), member("same", "validator", 2.0)])
     assert not encoder_judges(ensembles, "task")[2].took_part
+
+
+def test_a_mixture_of_all_architectures_has_no_judge_across():
+    from v4egg.encoders.ensemble import Ensemble
+
+    def pair(*archs):
+        return Ensemble([Bright("s1", role=role, arch=arch) for arch in archs for role in ("generator", "validator")])
+
+    ensembles = {"a": pair("a"), "b": pair("b"), "mixed": pair("a", "b")}
+    judges = encoder_judges(ensembles, "mixed")
+    assert [judge.name for judge in judges] == ["generators", "validators"]
+    assert {member.arch for member in judges[0].models[0].members} == {"a", "b"}
+    across = encoder_judges(ensembles, "a")[2].models[0].members
+    assert [(member.arch, member.role) for member in across] == [("b", "generator"), ("b", "validator")]
 
 
 def test_relative_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
@@ -123,6 +138,16 @@ def test_architectures_gather_whether_one_or_two(archs):
     assert gathered["activation"].dims == ("method", "arch", "unit", "seed", "judge")
     assert gathered["natural_image"].dims[:2] == ("arch", "unit")
     assert gathered["took_part"].dims == ("arch", "judge")
+
+
+def test_a_judge_that_one_architecture_lacks_is_nan_there():
+    judges = [Judge("generators", [Bright("s1")], True), Judge("across", [Bright("s1", gain=2.0)], True)]
+    both, one = (judge_images({"a": meis(0.5, ["s1-u000", "s1-u002"])}, judges[:n], [natural()]) for n in (2, 1))
+    gathered = gather_architectures({"mixed": one, "attention": both})
+    assert list(gathered["judge"].values) == ["generators", "across"]
+    assert gathered["activation"].sel(arch="mixed", judge="across").isnull().all()
+    assert gathered["took_part"].dtype == bool
+    assert gathered["took_part"].values.tolist() == [[True, False], [True, True]]
 
 
 def test_units_are_grouped_by_session():

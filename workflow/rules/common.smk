@@ -9,7 +9,8 @@ COWLEY = f"{DATA}/V4_compact_models"
 SESSIONS = list(config["sessions"])
 TEST_SESSIONS = [s for s, source in config["sessions"].items() if source["split"] != "none"]
 TARGET_SESSIONS = config["targets"]["sessions"] or TEST_SESSIONS
-ARCHITECTURES = list(config["encoders"]["architectures"])
+SOURCES = list(config["encoders"]["architectures"])  # what makes images: architectures, and mixtures of them
+ARCHITECTURES = [a for a in SOURCES if "mixture" not in config["encoders"]["architectures"][a]]
 METHODS = list(config["synthesis"]["methods"])
 N_MEMBERS = config["encoders"]["generators"] + config["encoders"]["validators"]
 MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
@@ -21,7 +22,7 @@ ENVIRONMENT = "../../envs/v4egg.yaml"
 
 wildcard_constraints:
     session="[A-Za-z][A-Za-z0-9_]*",
-    arch="|".join(ARCHITECTURES),
+    arch="|".join(SOURCES),
     member=r"m\d+",
     method="|".join(METHODS),
     batch=r"\d+",
@@ -38,8 +39,9 @@ def mem_mb(base):
     return lambda wildcards, attempt: base * 2 ** (attempt - 1)
 
 
-def members(arch, role=None):
-    return [f"{RESULTS}/encoders/{arch}/{m}.zarr" for m in MEMBERS if role in (None, ROLES[m])]
+def members(source, role=None):
+    parts = config["encoders"]["architectures"][source].get("mixture", [source])
+    return [f"{RESULTS}/encoders/{arch}/{m}.zarr" for arch in parts for m in MEMBERS if role in (None, ROLES[m])]
 
 
 def outsiders(sessions):
@@ -114,7 +116,7 @@ def prior_of(wildcards):
 
 def figure_inputs(figure):
     """The stores that a figure reads."""
-    meis = [f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in ARCHITECTURES]
+    meis = [f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES]
     stores = {
         "encoder_scores": {"scores": f"{RESULTS}/encoders/scores.zarr"},
         "mei_gallery": {"transfer": f"{RESULTS}/transfer.zarr", "meis": meis},

@@ -37,7 +37,7 @@ rule summarise:
     input:
         scores=f"{RESULTS}/encoders/scores.zarr",
         transfer=f"{RESULTS}/transfer.zarr",
-        meis=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in ARCHITECTURES],
+        meis=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES],
     output:
         f"{RESULTS}/summary.json",
     log:

@@ -26,7 +26,7 @@ rule judge_natural_images:
 
 rule transfer:
     input:
-        images=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in ARCHITECTURES],
+        images=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES],
         members=[path for arch in ARCHITECTURES for path in members(arch)],
         targets=f"{RESULTS}/targets.zarr",
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
@@ -46,8 +46,8 @@ rule transfer:
         runtime=120,
     params:
         code=code("transfer"),
-        images={m: {arch: f"{RESULTS}/mei/{m}/{arch}.zarr" for arch in ARCHITECTURES} for m in METHODS},
-        members={arch: members(arch) for arch in ARCHITECTURES},
+        images={m: {arch: f"{RESULTS}/mei/{m}/{arch}.zarr" for arch in SOURCES} for m in METHODS},
+        members={arch: members(arch) for arch in SOURCES},
         outsiders=outsiders(TARGET_SESSIONS),
         natural_responses=natural_responses(TARGET_SESSIONS),
     script:

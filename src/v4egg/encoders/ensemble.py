@@ -11,7 +11,7 @@ from v4egg.errors import V4eggError
 
 
 class Ensemble(nn.Module):
-    """The arithmetic mean of members that predict the same units."""
+    """The mean of members that predict the same units: of each architecture's members, then of the architectures."""
 
     def __init__(self, members: Sequence[Encoder]):
         super().__init__()
@@ -22,10 +22,11 @@ class Ensemble(nn.Module):
         _share_backbones(members)
         self.members = nn.ModuleList(members)
         self.units = members[0].units
+        self.register_buffer("weights", _weights(members), persistent=False)
 
     def forward(self, images: Tensor, units: Tensor | None = None) -> Tensor:
         """Images (B, C, y, x) in [0, 1] -> mean responses (B, U)."""
-        return self.each(images, units).mean(0)
+        return torch.tensordot(self.weights, self.each(images, units), 1)
 
     def each(self, images: Tensor, units: Tensor | None = None) -> Tensor:
         """Images (B, C, y, x) in [0, 1] -> responses of each member (M, B, U)."""
@@ -34,7 +35,8 @@ class Ensemble(nn.Module):
     def paired(self, images: Tensor, units: Tensor) -> Tensor:
         """Images and one unit index each -> mean response of that unit to that image (B,)."""
         features = self._features(images)
-        return torch.stack([member.respond_paired(seen, units) for member, seen in features]).mean(0)
+        each = torch.stack([member.respond_paired(seen, units) for member, seen in features])
+        return torch.tensordot(self.weights, each, 1)
 
     def _features(self, images: Tensor) -> Iterator[tuple[Encoder, Tensor]]:
         frozen: dict[int, Tensor] = {}  # a frozen network that members share sees the images once
@@ -59,6 +61,12 @@ class Ensemble(nn.Module):
 
     def _with_role(self, role: str) -> "Ensemble":
         return Ensemble([member for member in self.members if member.role == role])
+
+
+def _weights(members: Sequence[nn.Module]) -> Tensor:
+    """One number a member (M,), summing to 1, the same sum for each architecture."""
+    archs = [getattr(member, "arch", "") for member in members]
+    return torch.tensor([1 / (len(set(archs)) * archs.count(arch)) for arch in archs])
 
 
 def _share_backbones(members: Sequence[Encoder]) -> None:
