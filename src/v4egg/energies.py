@@ -13,6 +13,7 @@ from v4egg.errors import V4eggError
 from v4egg.stimuli import Preprocess, to_channels
 
 Constraint = Callable[[Tensor], Tensor]
+TINY = 1e-12  # under a root whose gradient must stay finite at 0
 
 
 class Energy:
@@ -51,20 +52,26 @@ class _Scaled(Energy):
 
 
 class Excite(Energy):
-    """Minus the response of one unit to each image.
+    """Minus the response of one unit to each image, less what the members of an ensemble disagree by.
 
     Args:
-        model: anything with ``paired(images, units) -> (B,)``.
+        model: anything with ``paired(images, units) -> (B,)``; with ``caution``, an ensemble.
         units: index tensor (B,), the target unit of each image of the batch.
+        caution: k in mean - k sd over members: above 0, an image that excites one member alone does not pay.
     """
 
-    def __init__(self, model: nn.Module, units: Tensor):
-        self.model, self.units = model, units
+    def __init__(self, model: nn.Module, units: Tensor, caution: float = 0.0):
+        self.model, self.units, self.caution = model, units, caution
 
     def __call__(self, images: Tensor) -> Tensor:
         if len(images) != len(self.units):
             raise V4eggError(f"Excite got {len(images)} images for {len(self.units)} target units; give one unit each")
-        return -self.model.paired(images, self.units)
+        if not self.caution:
+            return -self.model.paired(images, self.units)
+        each = self.model.each_paired(images, self.units)
+        mean = torch.tensordot(self.model.weights, each, 1)
+        variance = torch.tensordot(self.model.weights, (each - mean) ** 2, 1)
+        return self.caution * (variance + TINY).sqrt() - mean
 
 
 class Jittered(Energy):

@@ -77,8 +77,8 @@ class Judge:
 def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
     """The judges that are encoders, for images made by the generators of ``arch``, which may be a mixture.
 
-    ``across`` is the whole ensemble of the architectures that are not in ``arch``; there may be none. A judge with a frozen network that the generators have
-    too took part: an image that fools that network fools both.
+    ``across`` is the whole ensemble of the architectures that are not in ``arch``; there may be none. A judge with a
+    frozen network that the generators have too took part: an image that fools that network fools both.
     """
     generators, validators = ensembles[arch].generators(), ensembles[arch].validators()
     judges = [

@@ -67,3 +67,20 @@ def test_chain_applies_in_order():
     images = chain(L2Norm(60.0, preprocess), PixelRange())(torch.rand(2, 3, 8, 8))
     assert images.min() >= 0
     assert images.max() <= 1
+
+
+def test_caution_takes_the_disagreement_of_members_off():
+    class Two(torch.nn.Module):
+        weights = torch.tensor([0.5, 0.5])
+
+        def each_paired(self, images, units):
+            bright = images.mean((1, 2, 3))
+            return torch.stack([bright + units, 3 * bright + units])
+
+    images = torch.rand(4, 3, 8, 8).requires_grad_()
+    bright = images.detach().mean((1, 2, 3))
+    energy = Excite(Two(), torch.arange(4), caution=0.5)(images)
+    assert torch.allclose(energy, -(2 * bright + torch.arange(4) - 0.5 * bright), atol=1e-5)
+    dark = torch.zeros(1, 3, 8, 8, requires_grad=True)  # the members agree: the root's gradient must be finite
+    (gradient,) = torch.autograd.grad(Excite(Two(), torch.tensor([0]), caution=0.5)(dark).sum(), dark)
+    assert torch.isfinite(gradient).all()

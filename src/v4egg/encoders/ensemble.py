@@ -34,9 +34,11 @@ class Ensemble(nn.Module):
 
     def paired(self, images: Tensor, units: Tensor) -> Tensor:
         """Images and one unit index each -> mean response of that unit to that image (B,)."""
-        features = self._features(images)
-        each = torch.stack([member.respond_paired(seen, units) for member, seen in features])
-        return torch.tensordot(self.weights, each, 1)
+        return torch.tensordot(self.weights, self.each_paired(images, units), 1)
+
+    def each_paired(self, images: Tensor, units: Tensor) -> Tensor:
+        """Images and one unit index each -> that unit's response by each member (M, B)."""
+        return torch.stack([member.respond_paired(seen, units) for member, seen in self._features(images)])
 
     def _features(self, images: Tensor) -> Iterator[tuple[Encoder, Tensor]]:
         frozen: dict[int, Tensor] = {}  # a frozen network that members share sees the images once

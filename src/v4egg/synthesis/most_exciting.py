@@ -15,7 +15,7 @@ from v4egg.synthesis.energy_guided import energy_guided
 from v4egg.synthesis.gradient_ascent import gradient_ascent
 from v4egg.synthesis.synthesis import Synthesis
 
-SHARED = ("norm", "jitter")  # options that shape the energy, the same for every method
+SHARED = ("norm", "jitter", "caution")  # options that shape the energy, the same for every method
 
 
 def most_exciting_images(
@@ -36,8 +36,8 @@ def most_exciting_images(
         method: a name of :data:`METHODS`.
         generators: the ensemble to climb.
         units: unit ids; none gives an empty result.
-        options: ``norm`` (L2 norm of the z-scored image, None: free), ``jitter`` (copies, shift, noise), and those of
-            the method.
+        options: ``norm`` (L2 norm of the z-scored image, None: free), ``jitter`` (copies, shift, noise), ``caution``
+            (see :class:`v4egg.energies.Excite`), and those of the method.
         prior_path: store of the prior, for methods that use one.
         seeds: images a unit. Every draw is keyed by (seed, method, unit, sample): batches do not matter.
 
@@ -52,7 +52,7 @@ def most_exciting_images(
     if not pairs:
         shape = (0, seeds, canvas.channels, canvas.size, canvas.size)
         return _dataset(units, np.zeros(shape), np.zeros((0, seeds, 0)), 0, 0.0)
-    energy = _energy(generators, pairs, options["jitter"], (seed, method), device)
+    energy = _energy(generators, pairs, options, (seed, method), device)
     constraint = _constraint(options["norm"], canvas)
     draws = [torch_generator(seed, method, unit, sample) for unit, sample in pairs]
     own = {key: value for key, value in options.items() if key not in SHARED}
@@ -62,8 +62,9 @@ def most_exciting_images(
     return _dataset(units, images, trajectory, result.evaluations, result.seconds / len(pairs))
 
 
-def _energy(generators: Ensemble, pairs, jitter: Mapping[str, Any], key: tuple, device: str) -> Energy:
-    energy = Excite(generators, generators.index([unit for unit, _ in pairs]).to(device))
+def _energy(generators: Ensemble, pairs, options: Mapping[str, Any], key: tuple, device: str) -> Energy:
+    units = generators.index([unit for unit, _ in pairs]).to(device)
+    energy, jitter = Excite(generators, units, options["caution"]), options["jitter"]
     if not jitter["copies"]:
         return energy
     draws = [torch_generator(*key, "jitter", unit, sample) for unit, sample in pairs]
