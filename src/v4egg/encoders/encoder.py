@@ -111,5 +111,4 @@ def load_member(path: str | Path) -> Encoder:
             f"{path}: weights of another version ({reason}); delete the store and run its rule again"
         ) from None
     encoder.arch, encoder.member, encoder.role = attrs["arch"], attrs["member"], attrs["role"]
-    # convolutions take up to twice as long in the other layout
-    return encoder.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    return encoder.eval().requires_grad_(False)

@@ -98,7 +98,6 @@ def load_export(folder_or_repo_id: str | Path, revision: str | None = None) -> E
     members = [_empty_member(config, place, folder / CONFIG) for place in range(len(config["members"]))]
     tensors = _read_weights(folder / WEIGHTS, config)
     _fill(members, tensors, folder / WEIGHTS)
-    members = [member.to(memory_format=torch.channels_last) for member in members]  # as load_encoder gives them
     return Ensemble(members).eval().requires_grad_(False)  # last: members share a frozen network once weights are known
 
 
