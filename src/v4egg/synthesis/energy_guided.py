@@ -70,4 +70,5 @@ def energy_guided(
         images = constraint((clean.detach() + 1) / 2).clamp(0, 1)
         final = energy(images)
     seconds = time.perf_counter() - start
-    return Synthesis(images, final, torch.stack(trajectory, 1), steps * energy.evaluations, seconds)
+    evaluations = steps * getattr(energy, "evaluations", 1)  # a plain function is an energy too
+    return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds)
