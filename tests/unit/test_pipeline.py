@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from v4egg.energies import PixelRange
+from v4egg.constraints import PixelRange
 from v4egg.errors import V4eggError
 from v4egg.priors.training import new_prior
 from v4egg.synthesis.energy_guided import energy_guided

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from v4egg.energies import Excite, L2Norm, PixelRange, chain
+from v4egg.constraints import L2Norm, PixelRange, chain
+from v4egg.energies import Excite
 from v4egg.errors import V4eggError
 from v4egg.priors.training import new_prior, sample
 from v4egg.seeding import torch_generator

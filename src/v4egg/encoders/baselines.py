@@ -110,6 +110,9 @@ def denoiser_features(prior: Prior, images: np.ndarray, batch: int = 64) -> dict
     ``images`` are uint8 (n, c, y, x) of any size. The network sees them as they are expected at a small noise level,
     without the noise itself: the same image gives the same features.
     """
+    if not hasattr(prior.unet, "up_blocks"):
+        kind = type(prior.unet).__name__
+        raise V4eggError(f"encoders.baselines: ridge reads a UNet2DModel, and the prior is a {kind}; leave ridge out")
     blocks = {
         **{f"down block {i}": block for i, block in enumerate(prior.unet.down_blocks)},
         "middle block": prior.unet.mid_block,

@@ -7,27 +7,37 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDPMScheduler, ModelMixin, UNet2DModel
 from torch import Tensor, nn
 
 from v4egg import stores
 from v4egg.compute import fast_bf16
 from v4egg.errors import V4eggError
 
+MAX_LOG_VARIANCE = 5.0  # of a step, as in EGG; only a learned variance could exceed it
+
+
+class Ancestral(DDPMScheduler):
+    """DDPM's ancestral steps, with learned variances kept within bounds."""
+
+    def _get_variance(self, *args, **kwargs) -> Tensor:
+        return super()._get_variance(*args, **kwargs).clamp(max=MAX_LOG_VARIANCE)
+
 
 class Prior(nn.Module):
     """A pixel-space diffusion prior over images (C, y, x) in [-1, 1].
 
     Args:
-        unet: denoising network; sees images folded by ``fold`` (pixel-unshuffle: fewer, wider pixels are faster).
-        schedule: configuration of a :class:`diffusers.DDPMScheduler`, its prediction type included.
+        unet: denoising network, a diffusers model whose configuration has ``sample_size`` and ``in_channels``; sees
+            images folded by ``fold`` (pixel-unshuffle: fewer, wider pixels are faster).
+        schedule: configuration of a :class:`diffusers.DDPMScheduler`, its prediction and variance types included.
         fold: side of the pixel blocks that become channels.
 
     Attributes:
         shape: (channels, y, x) of the images.
     """
 
-    def __init__(self, unet: UNet2DModel, schedule: Mapping[str, Any], fold: int = 2):
+    def __init__(self, unet: ModelMixin, schedule: Mapping[str, Any], fold: int = 2):
         super().__init__()
         self.unet, self.fold = unet, fold
         self.schedule = dict(schedule)
@@ -37,7 +47,7 @@ class Prior(nn.Module):
 
     def scheduler(self, steps: int | None = None) -> DDPMScheduler:
         """The noise schedule as a fresh scheduler; with ``steps``, respaced evenly for sampling."""
-        scheduler = DDPMScheduler.from_config(self.schedule)
+        scheduler = Ancestral.from_config(self.schedule)
         if steps is not None:
             if not 1 <= steps <= scheduler.config.num_train_timesteps:
                 raise V4eggError(f"steps is {steps}; use 1 to {scheduler.config.num_train_timesteps}")
@@ -45,7 +55,10 @@ class Prior(nn.Module):
         return scheduler
 
     def predict(self, noisy: Tensor, timestep: Tensor | int) -> Tensor:
-        """The network's output (noise, velocity or sample, by the schedule) for x_t (B, C, y, x), in float32."""
+        """The network's output (noise, velocity or sample, by the schedule) for x_t (B, C, y, x), in float32.
+
+        A learned variance follows as C further channels: ``scheduler().step`` and :meth:`clean` know the two apart.
+        """
         if tuple(noisy.shape[1:]) != self.shape:
             raise V4eggError(f"the prior takes images of shape {self.shape}, not {tuple(noisy.shape[1:])}")
         folded = F.pixel_unshuffle(noisy, self.fold).to(self.unet.dtype, memory_format=torch.channels_last)
@@ -57,6 +70,7 @@ class Prior(nn.Module):
 
     def clean(self, noisy: Tensor, output: Tensor, timestep: Tensor | int) -> Tensor:
         """x0_hat from x_t and the network's output."""
+        output = output[:, : noisy.shape[1]]  # without a learned variance
         alpha_bar = self._reference.alphas_cumprod.to(noisy)[timestep]
         alpha_bar = alpha_bar.view(-1, 1, 1, 1) if alpha_bar.ndim else alpha_bar
         kind = self._reference.config.prediction_type
@@ -74,22 +88,31 @@ class Prior(nn.Module):
     def spec(self) -> dict[str, Any]:
         """What rebuilds the prior without its weights, see :func:`prior_from_spec`."""
         network = {k: v for k, v in self.unet.config.items() if not k.startswith("_")}
-        return {"unet": network, "schedule": self.schedule, "fold": self.fold}
+        return {"class": type(self.unet).__name__, "unet": network, "schedule": self.schedule, "fold": self.fold}
 
 
 def prior_from_spec(spec: Mapping[str, Any]) -> Prior:
     """An untrained prior of that specification."""
-    return Prior(UNet2DModel.from_config(dict(spec["unet"])), spec["schedule"], spec["fold"])
+    network = UNet2DModel
+    if spec.get("class") == "ADMUNet":
+        from v4egg.priors.adm import ADMUNet as network  # at the top it would be a circle
+    return Prior(network.from_config(dict(spec["unet"])), spec["schedule"], spec["fold"])
 
 
 def load_prior(path: str | Path, device: str = "cpu") -> Prior:
-    """The prior in a ``prior.zarr`` store: frozen, in evaluation mode, in bf16 where the hardware is fast at it."""
+    """The prior in a ``prior.zarr`` store, frozen; in bf16 where that is fast, unless the network predicts noise."""
     state, attrs = stores.load_weights(path)
     if "prior" not in attrs:
         raise V4eggError(f"{path}: these weights are not a prior's; give a store that train_prior wrote")
     prior = prior_from_spec(json.loads(attrs["prior"]))
     prior.unet.load_state_dict(state)
-    precision = torch.bfloat16 if fast_bf16(device) else torch.float32
+    # clean images amplify the rounding of predicted noise, by up to 157 in a linear schedule
+    halved = fast_bf16(device) and prior.schedule["prediction_type"] != "epsilon"
+    return frozen(prior, device, torch.bfloat16 if halved else torch.float32)
+
+
+def frozen(prior: Prior, device: str, precision: torch.dtype) -> Prior:
+    """The prior as synthesis uses it: there, in that precision, in evaluation mode, without gradients of weights."""
     # the module's own .to: diffusers' warns of nothing here
     nn.Module.to(prior.unet, device, precision, memory_format=torch.channels_last)
     return prior.eval().requires_grad_(False)

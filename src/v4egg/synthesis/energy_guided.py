@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from v4egg.energies import Constraint, Energy
+from v4egg.constraints import Constraint
+from v4egg.energies import Energy
 from v4egg.errors import V4eggError
 from v4egg.priors.prior import Prior
 from v4egg.stimuli import blur

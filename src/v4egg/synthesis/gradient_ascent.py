@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from v4egg.energies import Constraint, Energy
+from v4egg.constraints import Constraint
+from v4egg.energies import Energy
 from v4egg.errors import V4eggError
 from v4egg.stimuli import Preprocess, blur
 from v4egg.synthesis.synthesis import Synthesis

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from v4egg.constraints import Constraint, L2Norm, PixelRange, chain
 from v4egg.encoders.ensemble import Ensemble
-from v4egg.energies import Constraint, Energy, Excite, Jittered, L2Norm, PixelRange, chain
+from v4egg.energies import Energy, Excite, Jittered
 from v4egg.errors import V4eggError
 from v4egg.seeding import torch_generator
 from v4egg.stimuli import Preprocess

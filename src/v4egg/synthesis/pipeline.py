@@ -7,7 +7,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from torch import Tensor
 
-from v4egg.energies import Constraint, PixelRange
+from v4egg.constraints import Constraint, PixelRange
 from v4egg.errors import V4eggError
 from v4egg.priors.prior import Prior
 from v4egg.synthesis.energy_guided import energy_guided
@@ -33,7 +33,7 @@ class EnergyGuidedPipeline(DiffusionPipeline):
     @classmethod
     def from_prior(cls, prior: Prior) -> "EnergyGuidedPipeline":
         """The pipeline of a prior that the workflow trained (:func:`v4egg.load_prior`)."""
-        return cls(prior.unet, prior.scheduler(), prior.fold)
+        return cls(prior.unet, DDPMScheduler.from_config(prior.schedule), prior.fold)
 
     def __call__(
         self,
