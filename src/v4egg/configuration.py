@@ -121,12 +121,15 @@ def _check_sessions(config: Mapping[str, Any]) -> None:
     for session in config["targets"]["sessions"]:
         if session not in config["sessions"]:
             raise V4eggError(f"configuration key 'targets.sessions' names '{session}', which is not under 'sessions'")
-    if not config["prior"]["sessions"] and not config["prior"]["photographs"]:
-        raise V4eggError("configuration key 'prior': the pool is empty; set prior.sessions: true or prior.photographs")
+    prior = config["prior"]
+    if not (prior["sessions"] or prior["photographs"] or prior["pretrained"]["weights"]):
+        raise V4eggError("configuration key 'prior': the pool is empty; set prior.sessions or prior.photographs")
 
 
 def _check_sizes(config: Mapping[str, Any]) -> None:
     prior = config["prior"]
+    if prior["pretrained"]["weights"]:
+        return
     reduction = prior["fold"] * 2 ** (len(prior["widths"]) - 1)
     if config["images"]["size"] % reduction:
         raise V4eggError(

@@ -25,30 +25,53 @@ rule image_pool:
         "../scripts/image_pool.py"
 
 
-rule train_prior:
-    input:
-        pool=f"{RESULTS}/pool.zarr",
-    output:
-        directory(f"{RESULTS}/prior.zarr"),
-    log:
-        f"{RESULTS}/logs/train_prior.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/prior/train_prior.tsv"
-    priority: 10  # the longest job: it starts first, and encoders train beside it
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        gpu=1,
-        mem_mb=mem_mb(6000),
-        runtime=600,
-    params:
-        code=code("train_prior"),
-        seed=config["seed"],
-        state=f"{RESULTS}/.training",
-        options={
-            **config["images"],
-            **{k: v for k, v in config["prior"].items() if k not in ("sessions", "photographs")},
-        },
-    script:
-        "../scripts/train_prior.py"
+if config["prior"]["pretrained"]["weights"]:
+
+    rule import_prior:
+        output:
+            directory(f"{RESULTS}/prior.zarr"),
+        log:
+            f"{RESULTS}/logs/import_prior.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/prior/import_prior.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=mem_mb(6000),
+            runtime=30,
+        params:
+            code=code("import_prior"),
+            options=config["prior"]["pretrained"],
+        script:
+            "../scripts/import_prior.py"
+
+else:
+
+    rule train_prior:
+        input:
+            pool=f"{RESULTS}/pool.zarr",
+        output:
+            directory(f"{RESULTS}/prior.zarr"),
+        log:
+            f"{RESULTS}/logs/train_prior.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/prior/train_prior.tsv"
+        priority: 10  # the longest job: it starts first, and encoders train beside it
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            gpu=1,
+            mem_mb=mem_mb(6000),
+            runtime=600,
+        params:
+            code=code("train_prior"),
+            seed=config["seed"],
+            state=f"{RESULTS}/.training",
+            options={
+                **config["images"],
+                **{k: v for k, v in config["prior"].items() if k not in ("sessions", "photographs", "pretrained")},
+            },
+        script:
+            "../scripts/train_prior.py"

@@ -1,0 +1,10 @@
+"""Bring a diffusion prior that was trained elsewhere into a store."""
+
+from v4egg.jobs import job
+from v4egg.priors.pretrained import pretrained_prior
+
+with job(snakemake) as run:
+    options = dict(snakemake.params.options)
+    prior = pretrained_prior(**options)
+    prior.save(snakemake.output[0], config=options)
+    run.say(f"{type(prior.unet).__name__} for images of {prior.shape}")
