@@ -46,10 +46,12 @@ def ascend(units, steps=30, norm=8.0):
     return gradient_ascent(energy, draws, preprocess(), steps=steps, learning_rate=1.0, constraint=constraint)
 
 
-def guide(prior, units, scale=5.0, constraint=None):
+def guide(prior, units, scale=5.0, constraint=None, **options):
     energy = Excite(Filters(), torch.tensor(units))
     draws = [torch_generator("egg", unit) for unit in units]
-    return energy_guided(energy, draws, prior, steps=8, energy_scale=scale, constraint=constraint or PixelRange())
+    return energy_guided(
+        energy, draws, prior, steps=8, energy_scale=scale, constraint=constraint or PixelRange(), **options
+    )
 
 
 def test_gradient_ascent_finds_the_filter_at_the_given_norm():
@@ -91,6 +93,57 @@ def test_no_image_depends_on_its_batch(prior, make):
     alone = torch.cat([make([unit]).images for unit in range(4)])
     assert torch.allclose(together, alone, atol=1e-5)
     assert torch.equal(together, make([0, 1, 2, 3]).images)
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpm_solver"])
+@pytest.mark.parametrize("guidance", ["full", "straight_through"])
+@pytest.mark.parametrize("noise_scaled", [False, True])
+def test_every_way_of_guidance_lowers_the_energy_whatever_the_batch(prior, sampler, guidance, noise_scaled):
+    options = {"sampler": sampler, "guidance": guidance, "noise_scaled": noise_scaled}
+    free, guided = guide(prior, [0, 1], scale=0.0, **options), guide(prior, [0, 1], **options)
+    assert (guided.energies < free.energies - 0.5).all()
+    assert torch.allclose(guide(prior, [1], **options).images, guided.images[1:], atol=1e-5)
+
+
+def test_samplers_without_noise_give_what_only_the_start_decides(prior):
+    draws = [torch_generator("egg", 0)]
+    noisy, scheduler = torch.randn((1, 3, 16, 16), generator=draws[0]), prior.scheduler(8, "ddim")
+    for timestep in scheduler.timesteps:
+        clean = prior.denoise(noisy, timestep)
+        noisy = scheduler.step(prior.predict(noisy, timestep), timestep, noisy).prev_sample
+    made = guide(prior, [0], scale=0.0, sampler="ddim", guidance="straight_through")
+    assert torch.allclose(made.images, ((clean + 1) / 2).clamp(0, 1), atol=1e-6)
+
+
+def test_straight_through_guidance_never_goes_back_through_the_denoiser(prior, monkeypatch):
+    graphs = []
+    predict = type(prior).predict
+
+    def watched(self, *arguments):
+        output = predict(self, *arguments)
+        graphs.append(output.requires_grad)
+        return output
+
+    monkeypatch.setattr(type(prior), "predict", watched)
+    guide(prior, [0], guidance="straight_through")
+    assert not any(graphs)
+    guide(prior, [0])
+    assert graphs[-1]
+
+
+def test_each_image_may_have_its_own_lambda(prior):
+    made = guide(prior, [0, 1], scale=[0.0, 5.0])
+    assert torch.allclose(made.images[:1], guide(prior, [0], scale=0.0).images, atol=1e-5)
+    assert torch.allclose(made.images[1:], guide(prior, [1], scale=5.0).images, atol=1e-5)
+    with pytest.raises(V4eggError, match="3 energy_scale for 2 images"):
+        guide(prior, [0, 1], scale=[1.0, 2.0, 3.0])
+
+
+def test_unknown_ways_are_named(prior):
+    with pytest.raises(V4eggError, match="unknown sampler 'euler'; known: ancestral, ddim, dpm_solver"):
+        guide(prior, [0], sampler="euler")
+    with pytest.raises(V4eggError, match="unknown guidance 'half'"):
+        guide(prior, [0], guidance="half")
 
 
 def test_negative_lambda_and_non_finite_energy_are_refused(prior):

@@ -7,7 +7,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDPMScheduler, ModelMixin, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    ModelMixin,
+    SchedulerMixin,
+    UNet2DModel,
+)
 from torch import Tensor, nn
 
 from v4egg import stores
@@ -22,6 +29,13 @@ class Ancestral(DDPMScheduler):
 
     def _get_variance(self, *args, **kwargs) -> Tensor:
         return super()._get_variance(*args, **kwargs).clamp(max=MAX_LOG_VARIANCE)
+
+
+SAMPLERS = {
+    "ancestral": Ancestral,
+    "ddim": DDIMScheduler,  # deterministic (Song et al. 2021)
+    "dpm_solver": DPMSolverMultistepScheduler,  # DPM-Solver++ of second order (Lu et al. 2022)
+}
 
 
 class Prior(nn.Module):
@@ -45,9 +59,15 @@ class Prior(nn.Module):
         self.shape = (unet.config.in_channels // fold**2, size, size)
         self._reference = self.scheduler()
 
-    def scheduler(self, steps: int | None = None) -> DDPMScheduler:
-        """The noise schedule as a fresh scheduler; with ``steps``, respaced evenly for sampling."""
-        scheduler = Ancestral.from_config(self.schedule)
+    def scheduler(self, steps: int | None = None, sampler: str = "ancestral") -> SchedulerMixin:
+        """The noise schedule as a fresh scheduler of :data:`SAMPLERS`; with ``steps``, respaced evenly for sampling.
+
+        Raises:
+            V4eggError: no sampler has that name, or there are fewer training steps than ``steps``.
+        """
+        if sampler not in SAMPLERS:
+            raise V4eggError(f"unknown sampler '{sampler}'; known: {', '.join(sorted(SAMPLERS))}")
+        scheduler = SAMPLERS[sampler].from_config(self.schedule)
         if steps is not None:
             if not 1 <= steps <= scheduler.config.num_train_timesteps:
                 raise V4eggError(f"steps is {steps}; use 1 to {scheduler.config.num_train_timesteps}")

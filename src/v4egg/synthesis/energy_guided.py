@@ -13,9 +13,11 @@ import torch
 from v4egg.constraints import Constraint
 from v4egg.energies import Energy
 from v4egg.errors import V4eggError
-from v4egg.priors.prior import Prior
+from v4egg.priors.prior import Ancestral, Prior
 from v4egg.stimuli import blur
 from v4egg.synthesis.synthesis import Synthesis
+
+GUIDANCE = ("full", "straight_through")
 
 
 def energy_guided(
@@ -24,8 +26,11 @@ def energy_guided(
     prior: Prior,
     *,
     steps: int = 50,
-    energy_scale: float = 1.0,
+    energy_scale: float | Sequence[float] = 1.0,
     smoothing: float = 0.0,
+    sampler: str = "ancestral",
+    guidance: str = "full",
+    noise_scaled: bool = False,
     constraint: Constraint,
     progress: Callable[[Any], Any] = iter,
 ) -> Synthesis:
@@ -39,33 +44,42 @@ def energy_guided(
         generators: one CPU generator an image, for its starting and step noise.
         prior: the diffusion prior.
         steps: evenly respaced ancestral steps (published: 100).
-        energy_scale: lambda, an L2 length in the prior's pixel space [-1, 1].
+        energy_scale: lambda, an L2 length in the prior's pixel space [-1, 1]; one for all images or one each.
         smoothing: sigma in pixels of a Gaussian over the guidance gradient (published: none).
+        sampler: how x_{t-1} follows from x_t, a name of :data:`v4egg.priors.prior.SAMPLERS` (published: ancestral).
+        guidance: ``full``, the gradient with respect to x_t through the denoiser (published), or ``straight_through``,
+            that with respect to x0_hat in its place, which spares the way back through the denoiser.
+        noise_scaled: whether lambda shrinks with the noise level, by sqrt(1 - alpha_bar_t) (published: no).
         constraint: what an image becomes before the energy sees it, and at the end.
 
     Raises:
-        V4eggError: ``energy_scale`` is negative, or the energy is not finite; names the step.
+        V4eggError: ``energy_scale`` is negative, sampler or guidance are unknown, or the energy is not finite; names
+            the step.
     """
-    if energy_scale < 0:
-        raise V4eggError(f"energy_scale is {energy_scale}; lambda must be 0 or above")
     start = time.perf_counter()
     generators = list(generators)
-    scheduler = prior.scheduler(steps)
+    scale = _scale(energy_scale, len(generators)).to(prior.unet.device)
+    if guidance not in GUIDANCE:
+        raise V4eggError(f"unknown guidance '{guidance}'; known: {', '.join(GUIDANCE)}")
+    scheduler = prior.scheduler(steps, sampler)
     noisy = torch.cat([torch.randn((1, *prior.shape), generator=g) for g in generators]).to(prior.unet.device)
     trajectory = []
     for timestep in progress(scheduler.timesteps):
-        noisy.requires_grad_()
-        output = prior.predict(noisy, timestep)
-        clean = prior.clean(noisy, output, timestep)
+        with torch.set_grad_enabled(guidance == "full"):
+            noisy.requires_grad_(guidance == "full")
+            output = prior.predict(noisy, timestep)
+            clean = prior.clean(noisy, output, timestep)
+        source = noisy if guidance == "full" else clean.requires_grad_()
         energies = energy(constraint((clean + 1) / 2))
         if not torch.isfinite(energies).all():
             raise V4eggError(f"energy guided diffusion: the energy is not finite at step {len(trajectory)}")
-        (gradient,) = torch.autograd.grad(energies.sum(), noisy)
+        (gradient,) = torch.autograd.grad(energies.sum(), source)
         gradient = blur(gradient, smoothing)
         length = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         with torch.no_grad():
-            noisy = scheduler.step(output, timestep, noisy, generator=generators).prev_sample
-            noisy = noisy - energy_scale * gradient / (length + 1e-6)
+            shrink = (1 - scheduler.alphas_cumprod[timestep]) ** 0.5 if noise_scaled else 1.0
+            noisy = _step(scheduler, output, timestep, noisy.detach(), generators)
+            noisy = noisy - shrink * scale * gradient / (length + 1e-6)
         trajectory.append(energies.detach())
     with torch.no_grad():
         images = constraint((clean.detach() + 1) / 2).clamp(0, 1)
@@ -73,3 +87,20 @@ def energy_guided(
     seconds = time.perf_counter() - start
     evaluations = steps * getattr(energy, "evaluations", 1)  # a plain function is an energy too
     return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds)
+
+
+def _scale(energy_scale: float | Sequence[float], n: int) -> torch.Tensor:
+    """Lambda of each image (n, 1, 1, 1)."""
+    scale = torch.as_tensor(energy_scale, dtype=torch.float32)
+    if scale.ndim and len(scale) != n:
+        raise V4eggError(f"{len(scale)} energy_scale for {n} images; give one for all, or one each")
+    if (scale < 0).any():
+        raise V4eggError(f"energy_scale is {energy_scale}; lambda must be 0 or above")
+    return scale.expand(n).view(n, 1, 1, 1)
+
+
+def _step(scheduler, output, timestep, noisy, generators: list[torch.Generator]) -> torch.Tensor:
+    """x_{t-1}; only the ancestral step draws noise, and only it knows a learned variance."""
+    if isinstance(scheduler, Ancestral):
+        return scheduler.step(output, timestep, noisy, generator=generators).prev_sample
+    return scheduler.step(output[:, : noisy.shape[1]], timestep, noisy).prev_sample

@@ -41,6 +41,8 @@ class EnergyGuidedPipeline(DiffusionPipeline):
         batch_size: int = 1,
         num_inference_steps: int = 50,
         energy_scale: float = 2.0,
+        sampler: str = "ancestral",
+        guidance: str = "full",
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         constraint: Constraint | None = None,
         output_type: str = "pil",
@@ -53,6 +55,7 @@ class EnergyGuidedPipeline(DiffusionPipeline):
             batch_size: how many images.
             num_inference_steps: denoising steps.
             energy_scale: lambda, the L2 length of a guidance step in the denoiser's pixels [-1, 1]; 0 samples plainly.
+            sampler, guidance: see :func:`v4egg.synthesis.energy_guided.energy_guided`.
             generator: one CPU generator an image, so that no image depends on the others; or one for all.
             constraint: what an image becomes before the energy sees it, and at the end; None: the pixel range.
             output_type: ``pil``, ``np`` (n, y, x, C) or ``pt`` (n, C, y, x), all in [0, 1].
@@ -71,6 +74,8 @@ class EnergyGuidedPipeline(DiffusionPipeline):
             prior,
             steps=num_inference_steps,
             energy_scale=energy_scale,
+            sampler=sampler,
+            guidance=guidance,
             constraint=constraint or PixelRange(),
             progress=self.progress_bar,
         )
