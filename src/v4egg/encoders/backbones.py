@@ -25,13 +25,12 @@ class Backbone(nn.Module):
     """The feature maps of some stages of a network, brought to one grid and concatenated.
 
     Attributes:
-        statistics: mean and standard deviation a channel, in [0, 1] units, by which images are z-scored; None: those
-            of the recording's images.
+        statistics: mean and standard deviation of each channel, in [0, 1] units, by which its images are z-scored.
         grid: side of the feature map.
         options: what it was made with.
     """
 
-    statistics: tuple[list[float], list[float]] | None = None
+    statistics: tuple[list[float], list[float]]
     grid: int
     options: dict[str, Any]
 

@@ -223,8 +223,7 @@ def completed_core(core: Mapping[str, Any], prior: str | Path | None) -> dict[st
 
 def seen_images(core: Mapping[str, Any], size: int, canvas: Mapping[str, Any]) -> dict[str, Any]:
     """Size, channels, mean and std of what a core's network sees: a frozen network's own, or those of the canvas."""
-    statistics = make_backbone(**core["backbone"]).statistics if "backbone" in core else None
-    if statistics is None:
+    if "backbone" not in core:
         return {**canvas, "size": size}
-    mean, std = statistics
+    mean, std = make_backbone(**core["backbone"]).statistics
     return {"size": size, "channels": len(mean), "mean": list(mean), "std": list(std)}

@@ -13,7 +13,7 @@ from v4egg import stores
 from v4egg.compute import autocast
 from v4egg.encoders.backbones import completed, make_backbone
 from v4egg.seeding import torch_generator
-from v4egg.stimuli import Preprocess, channel_statistics, to_float
+from v4egg.stimuli import Preprocess, to_float
 
 BATCH = 8  # small enough for the processor's cache: three times as fast as 64
 
@@ -43,7 +43,7 @@ def frozen_features(
     """
     network = make_backbone(**completed(backbone, prior))
     network.load_pretrained(prior)
-    mean, std = network.statistics or channel_statistics(images)
+    mean, std = network.statistics
     preprocess = Preprocess(size, len(mean), mean, std).to(device)
     network = network.to(device, memory_format=torch.channels_last)
     largest = round(shift * size)
