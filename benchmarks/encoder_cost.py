@@ -10,23 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import training_speed
 
 from v4egg.encoders import training
 from v4egg.encoders.training import TrainingSession
 
-OPTIONS = {
-    "size": 56,
-    "channels": 3,
-    "loss": "mse",
-    "epochs": 3,
-    "batch_size": 64,
-    "learning_rate": 3e-3,
-    "weight_decay": 0.05,
-    "shift": 2,
-    "noise": 0.1,
-    "average": 0.0,
-    "patience": 0,
-}
+OPTIONS = {**training_speed.OPTIONS, "epochs": 3}
 IMAGES = 640
 ATTENTION, GAUSSIAN, FACTORIZED = ({"name": name} for name in ("attention", "gaussian", "factorized"))
 ARCHITECTURES = {

@@ -100,9 +100,7 @@ def _check_parts(where: str, architecture: Mapping[str, Any], trained: Sequence[
         raise V4eggError(f"configuration key '{where}.{more[0]}' is set for a mixture; remove it")
     for name in architecture["mixture"]:
         if name not in trained:
-            raise V4eggError(
-                f"configuration key '{where}.mixture' names '{name}', which is no architecture with a core"
-            )
+            raise V4eggError(f"configuration key '{where}.mixture' names '{name}'; known: {', '.join(trained)}")
 
 
 def _check_sessions(config: Mapping[str, Any]) -> None:

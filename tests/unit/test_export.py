@@ -26,6 +26,9 @@ class Tiny(backbones.Backbone):
         super().__init__()
         self.grid, self.layer = grid, nn.Conv2d(3, 6, 3, padding=1)
 
+    def load_pretrained(self, prior=None):
+        """Its weights are those that it is made with."""
+
     def stages(self, images):
         return [self.layer(images)]
 

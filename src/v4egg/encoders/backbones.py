@@ -6,6 +6,7 @@ holds them already, needs the library that defines the network but not the file 
 
 import importlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from v4egg.weight_files import read_weights
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """The feature maps of some stages of a network, brought to one grid and concatenated.
 
     Attributes:
@@ -38,13 +39,13 @@ class Backbone(nn.Module):
         """(B, 3, y, x) -> (B, channels, grid, grid): larger maps are averaged down, smaller ones interpolated."""
         return torch.cat([_on_grid(stage, self.grid) for stage in self.stages(images)], 1)
 
+    @abstractmethod
     def stages(self, images: Tensor) -> list[Tensor]:
         """The maps of the chosen stages (B, c, h, w)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_pretrained(self, prior: str | Path | None = None) -> None:
         """Fetch the weights from where they come from, or from ``prior``, the store of the workflow's prior."""
-        raise NotImplementedError
 
 
 class EfficientNetLite0(Backbone):
@@ -164,13 +165,13 @@ class Denoiser(Backbone):
         known = len(self.prior.unet.up_blocks)
         if not self.levels or not all(0 <= level < known for level in self.levels):
             raise V4eggError(f"encoders: denoiser: levels {self.levels}; give some of 0 to {known - 1}")
+        self.signal = float(self.prior.scheduler().alphas_cumprod[timestep]) ** 0.5
         self._outputs: dict[int, Tensor] = {}
         for level in self.levels:
             self.prior.unet.up_blocks[level].register_forward_hook(_Keep(self._outputs, level))
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        signal = self.prior.scheduler().alphas_cumprod[self.timestep] ** 0.5
-        self.prior.predict(signal * images, self.timestep)
+        self.prior.predict(self.signal * images, self.timestep)
         return _taken(self._outputs, self.levels)
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:

@@ -14,6 +14,7 @@ from v4egg.responses import Responses
 from v4egg.stimuli import to_float
 
 SPLITS = ("validation", "test")
+BATCH = 16  # small enough for the processor's cache where a frozen network sees 224 px
 DIMS = ("arch", "member", "split", "unit")
 
 
@@ -87,7 +88,7 @@ def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) ->
 @torch.no_grad()
 def _member_predictions(ensemble: Ensemble, images: np.ndarray, units: Sequence[str]) -> dict[str, np.ndarray]:
     tensor, index = to_float(images), ensemble.index(units)
-    parts = [ensemble.each(tensor[i : i + 128], index) for i in range(0, len(tensor), 128)]
+    parts = [ensemble.each(tensor[i : i + BATCH], index) for i in range(0, len(tensor), BATCH)]
     single = dict(zip([member.member for member in ensemble.members], torch.cat(parts, 1).numpy(), strict=True))
     roles = {role: [m.member for m in ensemble.members if m.role == role] for role in ("generator", "validator")}
     means = {f"{role}s": np.mean([single[name] for name in names], axis=0) for role, names in roles.items()}
