@@ -194,10 +194,10 @@ def test_killed_training_resumes_to_the_same_weights(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-def test_non_finite_loss_names_session_and_epoch():
+def test_non_finite_loss_names_session_epoch_and_step():
     data = session("s7")
     data.target[5] = np.inf
-    with pytest.raises(V4eggError, match=r"session s7: the loss is .* in epoch 0"):
+    with pytest.raises(V4eggError, match=r"session s7: the loss is .* at step \d+ of epoch 0"):
         train_member([data], ATTENTION, OPTIONS, seed=0)
 
 

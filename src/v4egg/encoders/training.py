@@ -98,7 +98,7 @@ def train_member(
         The encoder, and its curves ``loss`` and ``validation`` (mean correlation to average), one number an epoch.
 
     Raises:
-        V4eggError: the loss is not finite; names session and epoch.
+        V4eggError: the loss is not finite; names session, epoch and step.
     """
     torch.manual_seed(seed_of(seed, "initialisation"))
     encoder = _new_encoder(sessions, architecture, options, prior).to(device, memory_format=torch.channels_last)
@@ -157,7 +157,7 @@ def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -
     encoder, optimizer = parts["encoder"].train(), parts["optimizer"]
     total = count = 0
     device = encoder.preprocess.mean.device
-    for session, batch in _batches(sessions, options["batch_size"], seed, epoch):
+    for step, (session, batch) in enumerate(_batches(sessions, options["batch_size"], seed, epoch)):
         units = encoder.index(session.units).to(device)
         target = torch.from_numpy(session.target[batch]).to(device)
         weight = torch.from_numpy(session.trials[batch]).to(device)
@@ -167,7 +167,7 @@ def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -
         loss = _loss(prediction, target, weight, options["loss"]) + penalty
         if not torch.isfinite(loss):
             raise V4eggError(
-                f"training on session {session.session}: the loss is {loss.item()} in epoch {epoch}; "
+                f"training on session {session.session}: the loss is {loss.item()} at step {step} of epoch {epoch}; "
                 "lower encoders.training.learning_rate"
             )
         optimizer.zero_grad(set_to_none=True)
