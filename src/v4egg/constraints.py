@@ -35,6 +35,11 @@ class L2Norm:
         return scaled * (self.norm / length) * std + mean
 
 
+def rms_contrast(images: Tensor) -> Tensor:
+    """RMS contrast (B,) of images (B, C, y, x): the luminance's standard deviation over pixels, in [0, 1] units."""
+    return to_channels(images, 1).flatten(1).std(1, correction=0)
+
+
 class RMSContrast:
     """Rescales each image about its mean so that its luminance has this standard deviation over pixels.
 

@@ -38,7 +38,7 @@ class Judge:
     Attributes:
         name: generators, validators, across, simulated_brain or published_compact.
         models: models that together hold all units; each has ``units``, ``forward`` and ``paired``.
-        took_part: whether its networks, or a frozen part of them, made the images.
+        took_part: whether its networks, or a frozen part of them, made the images, as generators or as the prior.
     """
 
     name: str
@@ -78,20 +78,25 @@ def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
     """The judges that are encoders, for images made by the generators of ``arch``, which may be a mixture.
 
     ``across`` is the whole ensemble of the architectures that are not in ``arch``; there may be none. A judge with a
-    frozen network that the generators have too took part: an image that fools that network fools both.
+    frozen network that the generators have too took part: an image that fools that network fools both. So did one that
+    reads the workflow's denoiser, which is the prior of energy guided images.
     """
     generators, validators = ensembles[arch].generators(), ensembles[arch].validators()
     judges = [
         Judge("generators", [generators], took_part=True),
-        Judge("validators", [validators], took_part=generators.shares_network(validators)),
+        Judge("validators", [validators], took_part=_took_part(generators, validators)),
     ]
     own = {member.arch for member in ensembles[arch].members}
     every = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
     others = [member for (name, _), member in every.items() if name not in own]
     if others:
         across = Ensemble(others)
-        judges.append(Judge("across", [across], took_part=generators.shares_network(across)))
+        judges.append(Judge("across", [across], took_part=_took_part(generators, across)))
     return judges
+
+
+def _took_part(generators: Ensemble, judge: Ensemble) -> bool:
+    return generators.shares_network(judge) or "denoiser" in judge.frozen_networks()
 
 
 def _index(model: nn.Module) -> dict[str, int]:

@@ -120,6 +120,19 @@ KINDS: dict[str, dict[str, Variable]] = {
             "1",
             "0: mean natural, 1: the best natural that the generators pick",
         ),
+        "relative_to_own_best": Variable(
+            ("method", "arch", "unit", "seed", "judge"),
+            "float32",
+            "1",
+            "0: mean natural, 1: the natural image that the judge itself likes best",
+        ),
+        "matched_relative_activation": Variable(
+            ("method", "arch", "unit", "seed", "judge"),
+            "float32",
+            "1",
+            "relative_activation of the image brought to the contrast of the best natural one",
+        ),
+        "contrast": Variable(("method", "arch", "unit", "seed"), "float32", "intensity 0-1", "RMS of the luminance"),
         "took_part": Variable(
             ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),

@@ -18,11 +18,12 @@ from tabulate import tabulate
 from v4egg import stores
 from v4egg.errors import V4eggError
 from v4egg.statistics import bootstrap_interval, paired_wilcoxon
+from v4egg.transfer import MEASURES
+from v4egg.transfer_statistics import against_natural, between_methods
 
 GENERATORS = "generators"
 MIXED = "mixed"  # the mean of all architectures' ensembles
 GROUPS = ("ensemble", "generators", "validators")  # members that are means; every other one is one network
-_JUDGED = ("activation", "zscore", "relative_activation")
 
 
 def summarise(
@@ -46,6 +47,8 @@ def summarise(
     - ``comparisons``: the rows of :func:`compare`.
     - ``mei.<method>.<arch>``: ``n_images``, ``seconds_per_image`` (mean over images) and ``judges.<judge>`` with
       ``median_relative_activation``, ``median_activation`` (over units, one image each) and ``took_part``.
+    - ``transfer.against_natural`` and ``transfer.between_methods``: the rows of the two tables of
+      :mod:`v4egg.transfer_statistics`.
     - ``seconds.<stage>``: wall seconds summed over the stage's jobs.
 
     Raises:
@@ -62,6 +65,7 @@ def summarise(
         "ceilings": _ceilings(scored),
         "comparisons": _records(compare(scored)),
         "mei": _images(judged, mei_stores(mei)),
+        "transfer": _transfer(judged),
         "seconds": {stage: _seconds(paths) for stage, paths in benchmarks.items()},
     }
 
@@ -141,7 +145,7 @@ def best_images(transfer: xr.Dataset) -> xr.Dataset:
     ``seed`` (method, arch, unit); NaN where a method made no image for the unit.
     """
     own = transfer["activation"].sel(judge=GENERATORS, drop=True)
-    judged = transfer[list(_JUDGED)]
+    judged = transfer[list(MEASURES)]
     if "seed" not in judged.coords:
         judged = judged.assign_coords(seed=np.arange(judged.sizes["seed"]))
     best = own.fillna(-np.inf).argmax("seed")
@@ -292,6 +296,12 @@ def _free_of_cost(transfer: xr.Dataset, method: str, arch: str) -> dict[str, Any
     """A method without ``mei`` stores: its images were found, not made, and count where the generators scored them."""
     scored = transfer["activation"].sel({"method": method, "arch": arch, "judge": GENERATORS})
     return {"n_images": int(scored.notnull().sum()), "seconds_per_image": None}
+
+
+def _transfer(transfer: xr.Dataset) -> dict[str, Any]:
+    best, took_part = best_images(transfer), transfer["took_part"]
+    tables = {"against_natural": against_natural, "between_methods": between_methods}
+    return {name: _records(make(best, took_part)) for name, make in tables.items()}
 
 
 def _by_judge(best: xr.Dataset, took_part: xr.DataArray) -> dict[str, Any]:

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
+from v4egg.constraints import FAINT, PixelRange, RMSContrast, rms_contrast
 from v4egg.judges import Judge
 from v4egg.metrics import relative_activation
-from v4egg.stimuli import conform, to_float
+from v4egg.seeding import torch_generator
+from v4egg.stimuli import conform, to_channels, to_float
 
 BEST_NATURAL = "best_natural"
+NOISE = "noise"
+MEASURES = ("activation", "zscore", "relative_activation", "relative_to_own_best", "matched_relative_activation")
 
 
 @dataclass
@@ -30,53 +35,95 @@ class NaturalImages:
 def judge_images(
     meis: Mapping[str, xr.DataArray], judges: Sequence[Judge], natural: Sequence[NaturalImages]
 ) -> xr.Dataset:
-    """Score the images of one architecture.
+    """Score the images of one architecture, and two controls: each unit's best natural image, and noise.
+
+    The best natural image of a unit is the one that the generators, the first judge, like best of its session: they
+    know it as well as the images they made, so it is the fair rival. Noise has its mean colour and its contrast.
 
     Args:
         meis: method -> image[unit, seed, channel, y, x] in [0, 1].
-        judges: the first is the generators, which also pick each unit's best natural image.
+        judges: the first is the generators.
         natural: the natural images of each session that has target units.
 
     Returns:
-        activation, zscore and relative_activation [method, unit, seed, judge] with ``best_natural`` as the last
-        method (seed 0 only), took_part[judge], best_natural[unit] and natural_image[unit, channel, y, x].
-        Relative activation is (a - mean natural) / (best natural - mean natural) under that judge, where the best
-        natural image is the one that the generators pick.
+        :data:`MEASURES` [method, unit, seed, judge]; the last methods are ``best_natural`` (seed 0 only) and ``noise``.
+        With a the activation and m the mean response to natural images, all of the same judge: ``zscore`` (a - m) / sd
+        of those responses; ``relative_activation`` (a - m) / (best natural - m); ``relative_to_own_best`` likewise with
+        the image that the judge itself likes best, a ceiling; ``matched_relative_activation`` as the second, of the
+        image brought to the contrast of the best natural one. Moreover contrast[method, unit, seed] (RMS, of the
+        luminance), took_part[judge], best_natural[unit] and natural_image[unit, channel, y, x].
     """
     template = next(iter(meis.values()))
-    units, seeds = list(template["unit"].values), template.sizes["seed"]
-    names = [judge.name for judge in judges]
+    units, seeds, names = list(template["unit"].values), template.sizes["seed"], [judge.name for judge in judges]
     reference = _natural_reference(judges, natural, units)
-    shape = (len(meis) + 1, len(units), seeds, len(judges))
-    activation = np.full(shape, np.nan, np.float32)
-    for m, images in enumerate(meis.values()):
+    images = {method: torch.from_numpy(made.transpose("unit", "seed", ...).values) for method, made in meis.items()}
+    images[NOISE] = _noise(reference["image"], units, template.shape[1:])
+    methods = [*meis, BEST_NATURAL, NOISE]
+    shape = (len(methods), len(units), seeds, len(judges))
+    activation, matched = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+    contrast = np.full(shape[:-1], np.nan, np.float32)
+    rival = _contrasts(reference["image"])
+    for method, made in images.items():
+        m = methods.index(method)
         for s in range(seeds):
-            batch = torch.from_numpy(images.isel(seed=s).values)
+            batch = made[:, s]
+            contrast[m, :, s] = rms_contrast(batch).numpy()
             for j, judge in enumerate(judges):
                 activation[m, :, s, j] = judge(batch, units).numpy()
-    activation[-1, :, 0] = reference["best"]
-    mean, sd, best = (reference[key][None, :, None] for key in ("mean", "sd", "best"))
-    size = template.sizes["y"]
-    shown = [conform(image[None], size, template.sizes["channel"])[0] for image in reference["image"]]
+                matched[m, :, s, j] = judge(_at_contrast(batch, rival), units).numpy()
+    m = methods.index(BEST_NATURAL)
+    activation[m, :, 0] = matched[m, :, 0] = reference["best"]
+    contrast[m, :, 0] = rival
+    mean, sd, best, own = (reference[key][None, :, None] for key in ("mean", "sd", "best", "own"))
+    shown = [conform(image[None], template.sizes["y"], template.sizes["channel"])[0] for image in reference["image"]]
     dims = ("method", "unit", "seed", "judge")
+    measures = (
+        activation,
+        (activation - mean) / sd,
+        relative_activation(activation, mean, best),
+        relative_activation(activation, mean, own),
+        relative_activation(matched, mean, best),
+    )
     return xr.Dataset(
-        {
-            "activation": (dims, activation),
-            "zscore": (dims, (activation - mean) / sd),
-            "relative_activation": (dims, relative_activation(activation, mean, best)),
+        {name: (dims, values) for name, values in zip(MEASURES, measures, strict=True)}
+        | {
+            "contrast": (dims[:-1], contrast),
             "took_part": ("judge", [judge.took_part for judge in judges]),
             "best_natural": ("unit", np.array(reference["name"], object)),
             "natural_image": (("unit", "channel", "y", "x"), np.stack(shown).astype(np.float32) / 255),
         },
-        {"method": [*meis, BEST_NATURAL], "unit": units, "judge": names},
+        {"method": methods, "unit": units, "judge": names},
     )
 
 
+def _noise(images: Sequence[np.ndarray], units: Sequence[str], shape: tuple[int, ...]) -> Tensor:
+    """Gaussian pixel noise (unit, seed, channel, y, x) with the mean colour and the contrast of each unit's image."""
+    seeds, channels, *size = shape
+    noise = []
+    for image, unit in zip(images, units, strict=True):
+        colour = to_channels(to_float(image[None]), channels).mean((-2, -1), keepdim=True)
+        draws = [torch.randn((1, channels, *size), generator=torch_generator(NOISE, unit, s)) for s in range(seeds)]
+        noise.append(_at_contrast(torch.cat(draws) + colour, np.repeat(_contrasts([image]), seeds)))
+    return torch.stack(noise)
+
+
+def _contrasts(images: Sequence[np.ndarray]) -> np.ndarray:
+    """RMS contrast of each uint8 image (channel, y, x)."""
+    return np.array([rms_contrast(to_float(image[None])).item() for image in images], np.float32)
+
+
+def _at_contrast(images: Tensor, contrasts: np.ndarray) -> Tensor:
+    """Images, each rescaled about its mean to its RMS contrast; those of a faint rival are left as they are."""
+    pairs = zip(images, contrasts, strict=True)
+    scaled = [RMSContrast(float(c))(image[None]) if c > FAINT else image[None] for image, c in pairs]
+    return PixelRange()(torch.cat(scaled))
+
+
 def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages], units: Sequence[str]) -> dict:
-    """Per unit: the image that the generators pick, and each judge's mean, sd and response to that image."""
+    """Per unit: the image that the generators pick; each judge's mean, sd, response to that image, and largest one."""
     place = {unit: i for i, unit in enumerate(units)}
     shape = (len(units), len(judges))
-    found = {"mean": np.full(shape, np.nan), "sd": np.full(shape, np.nan), "best": np.full(shape, np.nan)}
+    found: dict = {key: np.full(shape, np.nan) for key in ("mean", "sd", "best", "own")}
     found |= {"name": [""] * len(units), "image": [None] * len(units)}
     for session in natural:
         images = to_float(session.images)
@@ -90,6 +137,7 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
             found["mean"][rows, j] = responses.mean(0)
             found["sd"][rows, j] = responses.std(0)
             found["best"][rows, j] = responses[picks, np.arange(len(rows))]
+            found["own"][rows, j] = responses.max(0)
         for row, pick in zip(rows, picks, strict=True):
             found["name"][row], found["image"][row] = session.names[pick], session.images[pick]
     return found
@@ -103,8 +151,9 @@ def gather_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     judges = list(dict.fromkeys(str(judge) for part in parts.values() for judge in part["judge"].values))
     whole = [part.reindex(judge=judges, fill_value={"took_part": False}) for part in parts.values()]
     gathered = xr.concat(whole, xr.Variable("arch", list(parts)))
-    for name in ("activation", "zscore", "relative_activation"):
+    for name in MEASURES:
         gathered[name] = gathered[name].transpose("method", "arch", "unit", "seed", "judge")
+    gathered["contrast"] = gathered["contrast"].transpose("method", "arch", "unit", "seed")
     return gathered
 
 

@@ -71,6 +71,9 @@ def save_transfer(
         "activation": (JUDGED, values),
         "zscore": (JUDGED, values - 1),
         "relative_activation": (JUDGED, values / 3),
+        "relative_to_own_best": (JUDGED, values / 4),
+        "matched_relative_activation": (JUDGED, values / 5),
+        "contrast": (JUDGED[:-1], values[..., 0]),
         "took_part": (("arch", "judge"), np.array([[judge == "generators" for judge in judges]] * len(archs))),
         "best_natural": (("arch", "unit"), names),
         "natural_image": (("arch", "unit", "channel", "y", "x"), np.full((len(archs), n_units, channels, 6, 6), 0.5)),
@@ -327,12 +330,14 @@ def test_transfer_table_against_the_metrics(arguments):
     units = found[found["statistic"] == "unit"]
     for method, values in picked.items():
         assert np.allclose(units.loc[units["method"] == method, "value"], values)
-    statistics = found[found["method"] == "energy_guided"].set_index("statistic")["value"]
-    x, y = picked["gradient_ascent"], picked["energy_guided"]
-    assert statistics["huber_slope"] == pytest.approx(huber_slope(x, y))
-    assert statistics["wilcoxon_p"] == pytest.approx(paired_wilcoxon(y, x).p_value)
-    assert statistics["n_won"] == (y > x).sum()
-    assert statistics["n_units"] == 6
+    between = table.query("arch == 'attention' and judge == 'across' and against == 'gradient_ascent'")
+    relative = between[between["measure"] == "relative_activation"].set_index("statistic")["value"]
+    x, y = ((picked[method] + 1) / 3 for method in METHODS[:2])
+    assert relative["slope"] == pytest.approx(huber_slope(x, y))
+    assert relative["p_value"] == pytest.approx(paired_wilcoxon(y, x).p_value)
+    assert relative["share_won"] == (y > x).mean()
+    assert relative["n"] == 6
+    assert set(between["method"]) == {"energy_guided"}
     assert table.query("judge == 'generators'")["took_part"].all()
 
 

@@ -93,6 +93,24 @@ def test_a_frozen_network_that_the_generators_share_took_part():
     assert not encoder_judges(ensembles, "task")[2].took_part
 
 
+def test_a_judge_that_reads_the_prior_took_part():
+    from v4egg.encoders.ensemble import Ensemble
+
+    def member(arch, role, name):
+        made = Bright("s1", role=role, arch=arch)
+        made.core = nn.Module()
+        made.core.backbone = nn.Linear(1, 1)
+        made.core.backbone.options = {"name": name, "arch": arch}
+        return made
+
+    data = Ensemble([Bright("s1", role=role, arch="data") for role in ("generator", "validator")])
+    for name, expected in (("denoiser", True), ("timm", False)):
+        other = Ensemble([member("other", role, name) for role in ("generator", "validator")])
+        judges = {judge.name: judge for judge in encoder_judges({"data": data, "other": other}, "data")}
+        assert judges["across"].took_part is expected
+        assert not judges["validators"].took_part
+
+
 def test_a_mixture_of_all_architectures_has_no_judge_across():
     from v4egg.encoders.ensemble import Ensemble
 
@@ -120,6 +138,58 @@ def test_relative_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
     assert list(scored["best_natural"].values) == ["i4", "i4"]
     assert np.allclose(scored["natural_image"], best)
     assert list(scored["took_part"].values) == [True, False]
+
+
+class Contrasted(nn.Module):
+    """Unit i responds with (i + 1) times the standard deviation over pixels."""
+
+    units = ("s1-u000", "s1-u001", "s1-u002")
+
+    def forward(self, images, units):
+        return images.flatten(1).std(1)[:, None] * (units + 1.0)
+
+    def paired(self, images, units):
+        return images.flatten(1).std(1) * (units + 1.0)
+
+
+def test_at_matched_contrast_a_faint_image_does_not_lose_and_noise_is_a_control():
+    units = ["s1-u000", "s1-u002"]
+    board = np.indices((8, 8)).sum(0) % 2
+    images = np.stack([100 + 20 * k * board for k in range(5)]).astype(np.uint8)[:, None].repeat(3, 1)
+    session = NaturalImages(images, [f"i{k}" for k in range(5)], units)
+    judges = [Judge("generators", [Contrasted()], True)]
+    faint = xr.zeros_like(meis(0.5, units)) + 0.5 + 0.01 * (board - 0.5)
+    scored = judge_images({"faint": faint.astype(np.float32)}, judges, [session])
+    made = scored.sel({"method": "faint"})
+    assert (made["relative_activation"] < 0).all()
+    assert np.allclose(made["matched_relative_activation"], 1, atol=0.02)
+    rival = scored.sel({"method": "best_natural"}).isel(seed=0)
+    assert np.allclose(rival["contrast"], images[4, 0].std() / 255, atol=1e-4)
+    assert np.allclose(rival["matched_relative_activation"], 1)
+    noise = scored.sel({"method": "noise"})
+    assert np.allclose(noise["contrast"], rival["contrast"].values[:, None], rtol=0.15)  # clipping takes some
+    again = judge_images({"faint": faint.isel(unit=[1]).astype(np.float32)}, judges, [natural_of(session, units[1:])])
+    assert np.allclose(again["activation"].sel({"method": "noise"}), noise["activation"].sel(unit=units[1:]))
+
+
+def natural_of(session, units):
+    return NaturalImages(session.images, session.names, units)
+
+
+def test_the_judges_own_best_image_is_the_ceiling():
+    class Dark(Bright):
+        def forward(self, images, units=None):
+            return 1 - super().forward(images, units)
+
+        def paired(self, images, units):
+            return 1 - super().paired(images, units)
+
+    units = ["s1-u000"]
+    session = natural_of(natural(), units)
+    judges = [Judge("generators", [Bright("s1")], True), Judge("other", [Dark("s1")], False)]
+    scored = judge_images({"black": meis(0.0, units)}, judges, [session]).sel({"method": "black"}).isel(seed=0)
+    assert np.allclose(scored["relative_to_own_best"].sel(judge="other"), 1)
+    assert np.isnan(scored["relative_activation"].sel(judge="other")).all()  # the generators' pick is its worst
 
 
 def test_known_responses_are_not_asked_for_again():

@@ -62,6 +62,10 @@ class Ensemble(nn.Module):
         """Whether a frozen network in one of these members is also in one of the other's."""
         return any(_same(one, two) for one in _backbones(self.members) for two in _backbones(other.members))
 
+    def frozen_networks(self) -> set[str]:
+        """Names of the frozen networks in the members, of :data:`v4egg.encoders.backbones.BACKBONES`."""
+        return {backbone.options["name"] for backbone in _backbones(self.members)}
+
     def _with_role(self, role: str) -> "Ensemble":
         return Ensemble([member for member in self.members if member.role == role])
 

@@ -30,6 +30,7 @@ _METHODS = {
     "energy_guided": ("#0072B2", "energy guided"),
     "best_natural": ("#009E73", "best natural image"),
     "evolution": ("#8C6D00", "evolution"),
+    "noise": (GREY, "noise"),
 }
 _ARCHS = {"attention": "#CC79A7", "factorized": "#E69F00", "gaussian": "#E69F00", "task_driven": "#56B4E9"}
 _SPARE = ("#56B4E9", "#E69F00", "#F0E442", BLACK)

@@ -19,31 +19,31 @@ from v4egg.errors import V4eggError
 from v4egg.figures import style
 from v4egg.statistics import huber_slope, paired_wilcoxon
 from v4egg.summary import best_images, load_transfer
+from v4egg.transfer import BEST_NATURAL as NATURAL
+from v4egg.transfer import NOISE
+from v4egg.transfer_statistics import HEAD, RELATIVE, against_natural, between_methods
 
-REFERENCE, CHALLENGER, NATURAL = "gradient_ascent", "energy_guided", "best_natural"
+REFERENCE, CHALLENGER = "gradient_ascent", "energy_guided"
 _QUANTILES = (0.02, 0.98)  # of relative activation, a ratio with long tails: see _strip_limits
 _NATURAL_LINE = {"color": style.colours([NATURAL])[NATURAL], "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
 _PANEL, _STRIP = 1.75, 2.1  # heights of a row of scatters and of the strips, inches
 
 
 def table(transfer: str | Path) -> pd.DataFrame:
-    """Every number of the figure, one a row.
+    """Every number of the figure, and the statistics at matched contrast and against each judge's own best image.
 
-    Columns: arch, judge, took_part, method, measure, statistic, unit, value. Per unit: ``zscore`` and
-    ``relative_activation`` of each method. Over units: their ``median``; and of ``energy_guided`` against
-    ``gradient_ascent`` in z-scores ``huber_slope``, ``wilcoxon_p``, ``rank_biserial``, ``n_won``, ``n_units``.
+    One number a row; columns: session, arch, judge, took_part, measure, method, against, statistic, unit, value. Per
+    unit: ``zscore`` and the relative activations of each method (statistic ``unit``). Over units: the columns of
+    :func:`v4egg.transfer_statistics.against_natural` and, against another method,
+    :func:`v4egg.transfer_statistics.between_methods`.
 
     Raises:
         V4eggError: the store holds no synthesised images, or no judge named generators.
     """
     best, took_part = _read(transfer)
-    rows = []
-    for arch in best["arch"].values:
-        for judge in best["judge"].values:
-            here = best.sel(arch=arch, judge=judge)
-            head = (str(arch), str(judge), bool(took_part.sel(arch=arch, judge=judge)))
-            rows += [(*head, *row) for row in _unit_rows(here) + _pair_rows(here)]
-    return pd.DataFrame(rows, columns=["arch", "judge", "took_part", "method", "measure", "statistic", "unit", "value"])
+    tables = [_unit_table(best, took_part), against_natural(best, took_part), between_methods(best, took_part)]
+    long = [tables[0], *(_melted(statistics) for statistics in tables[1:])]
+    return pd.concat(long, ignore_index=True)[[*HEAD, "against", "statistic", "unit", "value"]]
 
 
 @style.styled
@@ -69,9 +69,9 @@ def draw(transfer: str | Path) -> Figure:
 
 def _read(path: str | Path) -> tuple[xr.Dataset, xr.DataArray]:
     transfer = load_transfer(path)
-    if set(map(str, transfer["method"].values)) <= {NATURAL}:
+    if set(map(str, transfer["method"].values)) <= {NATURAL, NOISE}:
         raise V4eggError(
-            f"{path}: holds natural images only; make images by a method of the configuration (mei.methods)"
+            f"{path}: holds natural images only; make images by a method of the configuration (synthesis.methods)"
         )
     return best_images(transfer), transfer["took_part"]
 
@@ -213,21 +213,16 @@ def _statistics(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def _unit_rows(here: xr.Dataset) -> list[tuple]:
-    rows = []
-    for method in here["method"].values:
-        for measure in ("zscore", "relative_activation"):
-            values = here[measure].sel({"method": method})
-            finite = values.dropna("unit")
-            pairs = zip(finite["unit"].values, finite.values, strict=True)
-            rows += [(str(method), measure, "unit", str(unit), float(value)) for unit, value in pairs]
-            rows.append((str(method), measure, "median", "", _median(values.values)))
-    return rows
+def _unit_table(best: xr.Dataset, took_part: xr.DataArray) -> pd.DataFrame:
+    measures = ["zscore", *RELATIVE]
+    frame = best[measures].drop_vars("seed").to_dataframe().reset_index().melt(["method", "arch", "unit", "judge"])
+    frame = frame.rename(columns={"variable": "measure"}).dropna(subset="value")
+    shared = took_part.to_series().rename("took_part").reset_index()
+    session = frame["unit"].astype(str).str.rsplit("-", n=1).str[0]
+    return frame.merge(shared, on=["arch", "judge"]).assign(session=session.values, against="", statistic="unit")
 
 
-def _pair_rows(here: xr.Dataset) -> list[tuple]:
-    if not {REFERENCE, CHALLENGER} <= {str(method) for method in here["method"].values}:
-        return []
-    zscore = here["zscore"]
-    statistics = _statistics(zscore.sel({"method": REFERENCE}).values, zscore.sel({"method": CHALLENGER}).values)
-    return [(CHALLENGER, "zscore", name, "", value) for name, value in statistics.items()]
+def _melted(statistics: pd.DataFrame) -> pd.DataFrame:
+    """A table of statistics as one number a row."""
+    statistics = statistics if "against" in statistics else statistics.assign(against="")
+    return statistics.melt([*HEAD, "against"], var_name="statistic").assign(unit="").dropna(subset="value")
