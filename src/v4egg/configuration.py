@@ -33,6 +33,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_architectures(encoders)
     _check_sessions(filled)
     _check_sizes(filled)
+    _check_closed_loop(filled)
     return filled
 
 
@@ -134,3 +135,18 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
             f"configuration key 'images.size' is {config['images']['size']}; the prior needs a multiple of {reduction} "
             "(prior.fold x 2^(levels - 1))"
         )
+
+
+def _check_closed_loop(config: Mapping[str, Any]) -> None:
+    loop, architectures = config["closed_loop"], config["encoders"]["architectures"]
+    if not loop["rounds"]:
+        return
+    able = [a for a, parts in architectures.items() if "backbone" not in parts.get("core", {"backbone": None})]
+    if loop["architecture"] not in able and (loop["architecture"] or not able):
+        raise V4eggError(
+            f"configuration key 'closed_loop.architecture' is '{loop['architecture']}'; it must be an architecture "
+            f"without a frozen network ({', '.join(able) or 'there is none: set closed_loop.rounds to 0'})"
+        )
+    if loop["method"] not in config["synthesis"]["methods"]:
+        known = ", ".join(config["synthesis"]["methods"])
+        raise V4eggError(f"configuration key 'closed_loop.method' names '{loop['method']}'; known: {known}")

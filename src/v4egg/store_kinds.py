@@ -15,6 +15,7 @@ class Variable:
 
 
 _IMAGE = ("channel", "y", "x")
+_LOOP = ("arm", "round", "unit")
 _SCORE = ("arch", "member", "split", "unit")
 
 KINDS: dict[str, dict[str, Variable]] = {
@@ -138,5 +139,12 @@ KINDS: dict[str, dict[str, Variable]] = {
         ),
         "best_natural": Variable(("arch", "unit"), "str", "image", "the natural image that the generators pick"),
         "natural_image": Variable(("arch", "unit", *_IMAGE), "float32", "intensity 0-1", "the same as an image"),
+    },
+    "closed_loop": {
+        "activation": Variable(_LOOP, "float32", "spikes per window", "true response of the brain to the unit's image"),
+        "predicted": Variable(_LOOP, "float32", "response of the encoders", "what those that made the image promised"),
+        "relative_activation": Variable(_LOOP, "float32", "1", "0: mean natural image, 1: the best by the encoders"),
+        "image": Variable((*_LOOP, *_IMAGE), "float32", "intensity 0-1", "made in that round, after what was learned"),
+        "presentations": Variable(("round",), "int64", "presentations", "shown to each arm until then"),
     },
 }

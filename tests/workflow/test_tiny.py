@@ -38,7 +38,7 @@ def finished(tmp_path_factory) -> Path:
 
 def test_it_makes_figures_numbers_and_summary(finished):
     results = finished / "results/tiny"
-    for figure in ("encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"):
+    for figure in ("encoder_scores", "mei_gallery", "transfer_scatter", "compute_time", "closed_loop"):
         for kind in ("svg", "png", "csv"):
             assert (results / f"figures/{figure}.{kind}").stat().st_size > 100
     summary = json.loads((results / "summary.json").read_text())

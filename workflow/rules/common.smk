@@ -16,7 +16,15 @@ N_MEMBERS = config["encoders"]["generators"] + config["encoders"]["validators"]
 MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
 ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator" for i, m in enumerate(MEMBERS)}
 BATCHES = range(-(-config["targets"]["units"] // config["synthesis"]["units_per_job"]))
-FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
+SIMULATED_TARGETS = [s for s in TARGET_SESSIONS if config["sessions"][s]["format"] == "simulated"]
+LOOP_SESSIONS = SIMULATED_TARGETS if config["closed_loop"]["rounds"] else []
+FIGURES = [
+    "encoder_scores",
+    "mei_gallery",
+    "transfer_scatter",
+    "compute_time",
+    *(["closed_loop"] if LOOP_SESSIONS else []),
+]
 ENVIRONMENT = "../../envs/v4egg.yaml"
 
 
@@ -109,9 +117,19 @@ def prior_of_baselines(wildcards):
     return {"prior": f"{RESULTS}/prior.zarr"} if needed else {}
 
 
-def prior_of(wildcards):
+def prior_of_method(method):
     """The prior, for the method that needs it."""
-    return {"prior": f"{RESULTS}/prior.zarr"} if wildcards.method == "energy_guided" else {}
+    return {"prior": f"{RESULTS}/prior.zarr"} if method == "energy_guided" else {}
+
+
+def prior_of(wildcards):
+    return prior_of_method(wildcards.method)
+
+
+def loop_architecture():
+    """Whose generators close the loop: frozen features are of a session's own images, so a network without them."""
+    data_driven = [arch for arch in ARCHITECTURES if frozen_options(arch) is None]
+    return config["closed_loop"]["architecture"] or data_driven[0]
 
 
 def figure_inputs(figure):
@@ -122,6 +140,11 @@ def figure_inputs(figure):
         "mei_gallery": {"transfer": f"{RESULTS}/transfer.zarr", "meis": meis},
         "transfer_scatter": {"transfer": f"{RESULTS}/transfer.zarr"},
         "compute_time": {"meis": meis},
+        "closed_loop": (
+            {"loops": [f"{RESULTS}/closed_loop/{loop_architecture()}-{s}.zarr" for s in LOOP_SESSIONS]}
+            if LOOP_SESSIONS
+            else {}
+        ),
     }
     return stores[figure]
 

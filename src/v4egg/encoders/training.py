@@ -1,5 +1,6 @@
 """Train one ensemble member on several sessions that share its core."""
 
+import copy
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def train_member(
     seed: int,
     *,
     prior: str | Path | None = None,
+    start: Encoder | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[range], Any] = iter,
     device: str = "cpu",
@@ -92,6 +94,7 @@ def train_member(
             better validation after which training stops; 0: never).
         seed: everything random follows from it.
         prior: store of the workflow's prior, for cores that take their frozen network from it.
+        start: an encoder of this architecture to train on, which stays as it is; its units are those of ``sessions``.
         checkpoint: where the state is kept after each epoch; an existing state is resumed to the same result.
 
     Returns:
@@ -101,7 +104,8 @@ def train_member(
         V4eggError: the loss is not finite; names session, epoch and step.
     """
     torch.manual_seed(seed_of(seed, "initialisation"))
-    encoder = _new_encoder(sessions, architecture, options, prior).to(device, memory_format=torch.channels_last)
+    encoder = _copied(start) if start else _new_encoder(sessions, architecture, options, prior)
+    encoder = encoder.to(device, memory_format=torch.channels_last)
     steps = options["epochs"] * sum(_batches_of(session, options) for session in sessions)
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options["learning_rate"], weight_decay=options["weight_decay"])
@@ -147,6 +151,14 @@ def _new_encoder(sessions: Sequence[TrainingSession], architecture: Mapping, opt
     if hasattr(encoder.core, "load_pretrained"):
         encoder.core.load_pretrained(prior)
     return encoder
+
+
+def _copied(encoder: Encoder) -> Encoder:
+    """The same encoder for training: all of it learns but a frozen network."""
+    copied = copy.deepcopy(encoder).requires_grad_(True)
+    if hasattr(copied.core, "backbone"):
+        copied.core.backbone.requires_grad_(False)
+    return copied
 
 
 def _patience_is_over(validation: Sequence[float], patience: int) -> bool:

@@ -31,7 +31,7 @@ IMAGES_A_TRIAL = 15
 _OFF_JITTER = 0.01  # s, at most, added to the gap
 _TRIAL_GAP = 1.0  # s, mean
 _LEAD = 1.0  # s before the first trial and after the last
-_GAIN_SD = 0.15  # of the logarithm
+GAIN_SD = 0.15  # of the logarithm of a trial's gain
 _LATENCIES = (0.06, 0.10)  # s
 _RESPONSE_END = 0.27  # s: where the next presentation's window begins at the earliest, so nothing carries over
 _CLOCK = 30_000  # Hz, to which spike times are rounded, as an amplifier does
@@ -132,7 +132,7 @@ def draw_schedule(repeats: np.ndarray, key: tuple) -> Schedule:
     gaps = OFF_TIME + generator.uniform(0, _OFF_JITTER, len(image))
     gaps[IMAGES_A_TRIAL - 1 :: IMAGES_A_TRIAL] += generator.uniform(0.5, 1.5, len(gaps) // IMAGES_A_TRIAL) * _TRIAL_GAP
     onset = _LEAD + np.concatenate([[0.0], np.cumsum(ON_TIME + gaps)[:-1]])
-    gain = np.exp(generator.normal(-(_GAIN_SD**2) / 2, _GAIN_SD, trial[-1] + 1))
+    gain = np.exp(generator.normal(-(GAIN_SD**2) / 2, GAIN_SD, trial[-1] + 1))
     return Schedule(image, trial, onset, gain, onset[-1] + ON_TIME + _LEAD)
 
 

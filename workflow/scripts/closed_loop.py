@@ -1,0 +1,58 @@
+"""Close the loop for the target units of one simulated session."""
+
+from v4egg import stores
+from v4egg.closed_loop import closed_loop
+from v4egg.encoders.encoder import load_member
+from v4egg.encoders.training import training_session
+from v4egg.jobs import job
+from v4egg.photographs import photograph_crops
+from v4egg.recordings.brain import load_brain
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+from v4egg.seeding import seed_of
+from v4egg.synthesis import most_exciting_images
+from v4egg.transfer import by_session
+
+with job(snakemake) as run:
+    loop, seed = snakemake.params.loop, snakemake.params.seed
+    recording, responses = load_recording(snakemake.input.recording), load_responses(snakemake.input.responses)
+    targets = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
+    units = by_session(targets)[recording.session][: loop["units"]]
+    options = {**snakemake.params.training, **loop}
+    prior = snakemake.input.get("prior")
+    crops, _ = photograph_crops(
+        loop["rounds"] * len(units) * loop["samples"],
+        recording.images.shape[-1],
+        "fit",
+        key=(seed, "closed loop", recording.session),
+    )
+
+    def synthesise(ensemble, turn):
+        made = most_exciting_images(
+            loop["method"],
+            ensemble,
+            units,
+            snakemake.params.synthesis,
+            prior_path=prior,
+            seeds=loop["samples"],
+            seed=seed_of(seed, "closed loop", turn),
+            device=run.device,
+        )
+        return made["image"].values
+
+    result = closed_loop(
+        [load_member(path) for path in snakemake.input.members],
+        load_brain(snakemake.input.brain[0]),
+        [training_session(recording.images, responses, options)],
+        responses,
+        recording.images,
+        units,
+        synthesise,
+        crops,
+        options,
+        seed=seed,
+        progress=run.progress,
+    )
+    result.attrs |= {"arch": snakemake.wildcards.arch, "session": recording.session, "method": loop["method"]}
+    inputs = [*snakemake.input.members, snakemake.input.targets, snakemake.input.recording, *filter(None, [prior])]
+    stores.save(result, snakemake.output[0], "closed_loop", config=options, seed=seed, inputs=inputs)
