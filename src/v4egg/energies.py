@@ -220,38 +220,63 @@ class Diverse(Energy):
 
 
 class Jittered(Energy):
-    """The mean of an energy over copies of each image, shifted and with pixel noise.
+    """The mean of an energy over copies of each image, each shifted, zoomed, partly hidden and with pixel noise.
 
-    An image that only works at one exact alignment climbs the model and not the neuron. Shifts and noise come from one
+    An image that only works at one exact alignment climbs the model and not the neuron. All draws come from one
     generator an image, so that an image's result does not depend on its batch.
 
     Args:
         energy: the energy to average.
         generators: one CPU generator for each image of the batch.
-        copies: how many perturbed copies; ``shift``: the largest shift in pixels; ``noise``: sd in [0, 1] units.
+        copies: how many perturbed copies.
+        shift: the largest shift in pixels; edges repeat.
+        noise: sd of pixel noise in [0, 1] units.
+        scale: the largest zoom, in or out, as a share; edges repeat.
+        patch: side of a square that hides a random part of each copy under its mean colour, as a share of the image's.
     """
 
     def __init__(
-        self, energy: Energy, generators: Sequence[torch.Generator], copies: int, shift: int = 0, noise: float = 0.0
+        self,
+        energy: Energy,
+        generators: Sequence[torch.Generator],
+        copies: int,
+        shift: int = 0,
+        noise: float = 0.0,
+        scale: float = 0.0,
+        patch: float = 0.0,
     ):
         self.energy, self.generators = energy, list(generators)
-        self.copies, self.shift, self.noise = copies, shift, noise
+        self.copies, self.shift, self.noise, self.scale, self.patch = copies, shift, noise, scale, patch
         self.evaluations = energy.evaluations * copies
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.stack([self.energy(self._copy(images)) for _ in range(self.copies)]).mean(0)
 
     def _copy(self, images: Tensor) -> Tensor:
-        size = images.shape[-2:]
-        padded = F.pad(images, (self.shift,) * 4, mode="replicate") if self.shift else images
-        copies = []
-        for image, generator in zip(padded, self.generators, strict=True):
+        pairs = zip(images, self.generators, strict=True)
+        return torch.stack([self._perturbed(image, generator) for image, generator in pairs])
+
+    def _perturbed(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        height, width = image.shape[-2:]
+        if self.shift:
+            padded = F.pad(image[None], (self.shift,) * 4, mode="replicate")[0]
             row, column = torch.randint(0, 2 * self.shift + 1, (2,), generator=generator).tolist()
-            image = image[:, row : row + size[0], column : column + size[1]]
-            if self.noise:
-                image = image + self.noise * torch.randn(image.shape, generator=generator).to(image)
-            copies.append(image)
-        return torch.stack(copies)
+            image = padded[:, row : row + height, column : column + width]
+        if self.scale:
+            zoom = 1 + self.scale * (2 * torch.rand(1, generator=generator).item() - 1)
+            grid = F.affine_grid(
+                torch.tensor([[[1 / zoom, 0, 0], [0, 1 / zoom, 0]]]), (1, 1, height, width), align_corners=False
+            )
+            image = F.grid_sample(image[None], grid.to(image), padding_mode="border", align_corners=False)[0]
+        if self.patch:
+            side = max(1, round(self.patch * min(height, width)))
+            row, column = (int(torch.randint(n - side + 1, (1,), generator=generator)) for n in (height, width))
+            hidden = torch.zeros(height, width, dtype=torch.bool, device=image.device)
+            hidden[row : row + side, column : column + side] = True
+            image = torch.where(hidden, image.mean((-2, -1), keepdim=True), image)
+        if self.noise:
+            image = image + self.noise * torch.randn(image.shape, generator=generator).to(image)
+        return image
 
 
 def _matched(energy: Energy, images: Tensor, count: int, what: str) -> None:

@@ -59,11 +59,49 @@ def test_jitter_is_per_image_not_per_batch():
     def jittered(rows):
         energy = Excite(Corner(), torch.zeros(len(rows), dtype=torch.long))
         draws = [torch_generator("jitter", row) for row in rows]
-        return Jittered(energy, draws, copies=5, shift=2, noise=0.1)(images[rows])
+        return Jittered(energy, draws, copies=5, shift=2, noise=0.1, scale=0.2, patch=0.3)(images[rows])
 
     together = jittered([0, 1, 2])
     assert torch.allclose(together, torch.cat([jittered([i]) for i in range(3)]))
     assert not torch.allclose(together, -images[:, 0, 0, 0])
+
+
+def copies_of(image, n=40, **options):
+    """What the energy sees of one image (c, y, x)."""
+    seen = []
+
+    def energy(images):
+        seen.append(images[0])
+        return images.sum((1, 2, 3))
+
+    energy.evaluations = 1
+    image = image[None].requires_grad_()
+    Jittered(energy, [torch_generator("copies")], n, **options)(image).sum().backward()
+    assert torch.isfinite(image.grad).all()
+    assert image.grad.abs().sum() > 0
+    return torch.stack(seen).detach()
+
+
+def test_a_patch_hides_a_part_of_every_copy_under_the_mean():
+    image = torch.rand(3, 10, 10)
+    copies = copies_of(image, patch=0.4)
+    hidden = (copies != image).all(1)
+    assert (hidden.sum((1, 2)) == 16).all()
+    assert len({tuple(map(tuple, h.nonzero().tolist())) for h in hidden}) > 5
+    for copy, h in zip(copies, hidden, strict=True):
+        assert torch.allclose(copy[:, h], image.mean((1, 2))[:, None].expand(3, 16), atol=1e-6)
+
+
+def test_zoom_keeps_the_middle_and_changes_the_size_of_things():
+    image = torch.zeros(1, 21, 21)
+    image[:, 7:14, 7:14] = 1
+    copies = copies_of(image, scale=0.3)
+    area = copies.sum((1, 2, 3))
+    assert area.min() < 0.8 * 49
+    assert area.max() > 1.2 * 49
+    assert torch.allclose(copies[:, 0, 10, 10], torch.ones(len(copies)))
+    middle = (copies * torch.arange(21.0)).sum((1, 2, 3)) / area
+    assert torch.allclose(middle, torch.full_like(middle, 10.0), atol=1e-3)
 
 
 def test_jitter_without_shift_and_noise_is_the_energy_itself():

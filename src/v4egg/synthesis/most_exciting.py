@@ -37,8 +37,8 @@ def most_exciting_images(
         method: a name of :data:`METHODS`.
         generators: the ensemble to climb.
         units: unit ids; none gives an empty result.
-        options: ``norm`` (L2 norm of the z-scored image, None: free), ``jitter`` (copies, shift, noise), ``caution``
-            (see :class:`v4egg.energies.Excite`), and those of the method.
+        options: ``norm`` (L2 norm of the z-scored image, None: free), ``jitter`` (the options of
+            :class:`v4egg.energies.Jittered`), ``caution`` (see :class:`v4egg.energies.Excite`), those of the method.
         prior_path: store of the prior, for methods that use one.
         seeds: images a unit. Every draw is keyed by (seed, method, unit, sample): batches do not matter.
 
@@ -69,7 +69,7 @@ def _energy(generators: Ensemble, pairs, options: Mapping[str, Any], key: tuple,
     if not jitter["copies"]:
         return energy
     draws = [torch_generator(*key, "jitter", unit, sample) for unit, sample in pairs]
-    return Jittered(energy, draws, jitter["copies"], jitter["shift"], jitter["noise"])
+    return Jittered(energy, draws, **jitter)
 
 
 def _constraint(norm: float | None, canvas: Preprocess) -> Constraint:
