@@ -91,7 +91,7 @@ def _draw_promise(axes: Axes, loop: xr.Dataset) -> None:
         shown.append(np.stack([x, y]))
     _square(axes, *np.concatenate(shown, 1))
     axes.set(xlabel="promised by the encoders", ylabel="given by the brain")
-    axes.legend(loc="upper left", handletextpad=0.1)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.05, 1.0), ncols=2, handletextpad=0.1, borderpad=0.2)
 
 
 def _square(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
