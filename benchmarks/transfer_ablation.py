@@ -159,7 +159,8 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel("relative activation")
-    shown = {label: handle for axes in panels.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    marked = [axes.get_legend_handles_labels() for axes in panels.flat]
+    shown = {label: handle for handles, labels in marked for handle, label in zip(handles, labels, strict=True)}
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3)
     return figure
 

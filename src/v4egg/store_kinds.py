@@ -80,6 +80,13 @@ KINDS: dict[str, dict[str, Variable]] = {
         "feve": Variable(_SCORE, "float32", "1", "fraction of explainable variance explained", True),
         "r2_er": Variable(_SCORE, "float32", "1", "noise-corrected squared correlation", True),
         "correlation_to_truth": Variable(_SCORE, "float32", "correlation", "with the noise-free response", True),
+        "correlation_by_size": Variable(
+            ("arch", "size", "split", "unit"),
+            "float32",
+            "correlation",
+            "to average, of ensembles of so many members",
+            True,
+        ),
         "mixed_correlation": Variable(
             ("split", "unit"), "float32", "correlation", "to average, of the mean of all architectures' ensembles", True
         ),

@@ -41,7 +41,8 @@ def summarise(
     - ``encoders.<arch>.<session>``: ``n_units``, ``correlation_to_average`` and, where known, ``correlation_to_truth``
       of the whole ensemble, means over the units with a finite correlation on the test split; a session without a
       test split is left out. ``ci_low`` and ``ci_high`` bound the mean correlation to average (95% bootstrap over
-      units), ``members_mean`` is that of single networks and ``ensemble_gain`` what their mean adds.
+      units), ``members_mean`` is that of single networks and ``ensemble_gain`` what their mean adds; ``by_size``,
+      where known, is the mean correlation of ensembles of 1, 2, ... members.
     - ``mixed.<session>``, ``yardsticks.<name>.<session>`` and ``baselines.<name>.<session>`` likewise, without members.
     - ``ceilings.<session>``: ``ceiling``, ``leave_one_out`` and ``explainable_variance``, means over units.
     - ``comparisons``: the rows of :func:`compare`.
@@ -231,6 +232,8 @@ def _encoders(scores: xr.Dataset) -> dict[str, Any]:
             known = None if truth is None else _number(here["correlation_to_truth"].sel(member="ensemble").mean())
             entry |= {} if known is None else {"correlation_to_truth": known}
             entry |= _gain(here["correlation_to_average"], entry["correlation_to_average"])
+            if "correlation_by_size" in here:
+                entry["by_size"] = [_number(mean) for mean in here["correlation_by_size"].mean("unit")]
     return found
 
 

@@ -71,6 +71,18 @@ def scored():
     return score({"right": ensemble(0), "wrong": ensemble(1)}, [first, second])
 
 
+def test_ensembles_of_each_size(scored):
+    """Members m0 and m2 are right and m1 is wrong; of all subsets of two, one is without it."""
+    found = scored["correlation_by_size"].sel(arch="right", split="test").isel(unit=slice(0, 2))
+    single = scored["correlation_to_average"].sel(arch="right", split="test").isel(unit=slice(0, 2))
+    assert list(found["size"].values) == [1, 2, 3]
+    assert np.allclose(found.sel(size=1), single.sel(member=["m0", "m1", "m2"]).mean("member"), atol=1e-5)
+    pairs = (single.sel(member="m0") + 2 * single.sel(member="generators")) / 3
+    assert np.allclose(found.sel(size=2), pairs, atol=1e-5)
+    assert np.allclose(found.sel(size=3), single.sel(member="ensemble"), atol=1e-5)
+    assert scored["correlation_by_size"].sel(split="test").isel(unit=slice(2, None)).isnull().all()
+
+
 def test_places_and_labels(scored):
     assert list(scored["unit"].values) == ["s1-u000", "s1-u002", "s2-u000", "s2-u001", "s2-u002"]
     assert list(scored["member"].values) == ["m0", "m1", "m2", "generators", "validators", "ensemble"]

@@ -1,5 +1,6 @@
 """Scores of members and ensembles per unit, on the validation and test images of each session."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,11 +12,13 @@ from v4egg import metrics
 from v4egg.encoders.encoder import Encoder
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.responses import Responses
+from v4egg.seeding import numpy_generator
 from v4egg.stimuli import to_float
 
 SPLITS = ("validation", "test")
 BATCH = 16  # small enough for the processor's cache where a frozen network sees 224 px
 DIMS = ("arch", "member", "split", "unit")
+SUBSETS = 10  # of the members, that ensembles of each size are scored on at most
 
 
 @dataclass
@@ -43,8 +46,9 @@ def score(ensembles: Mapping[str, Ensemble], sessions: Sequence[ScoredSession], 
     """Scores by arch, member, split and unit; NaN where a session has no such split.
 
     Members are labelled m0, m1, ...; ``generators``, ``validators`` and ``ensemble`` are means of members. The mean of
-    several architectures' ensembles, all in spikes per window, is scored as ``mixed_correlation``. The coordinates
-    ``core`` and ``readout`` name the parts of each architecture.
+    several architectures' ensembles, all in spikes per window, is scored as ``mixed_correlation``.
+    ``correlation_by_size`` is the mean correlation to average of ensembles of ``size`` members, over at most
+    :data:`SUBSETS` random subsets of them. The coordinates ``core`` and ``readout`` name each architecture's parts.
     """
     parts = [_score_session(ensembles, session) for session in progress(sessions)]
     specs = [ensemble.members[0].spec for ensemble in ensembles.values()]
@@ -56,18 +60,22 @@ def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) ->
     units = session.units
     columns = np.flatnonzero(session.responses.selected)
     tables: dict[str, list] = {}
-    whole = []
+    whole, by_size = [], []
     for ensemble in ensembles.values():
         predictions = {
             name: _in_counts(prediction, ensemble.members[0], session.responses)
             for name, prediction in _member_predictions(ensemble, session.images, units).items()
         }
         whole.append(predictions["ensemble"])
+        single = [predictions[member.member] for member in ensemble.members]
+        by_size.append(_by_size(session, single, columns))
         rows = [_split_scores(session, prediction, columns) for prediction in predictions.values()]
         for name in rows[0]:
             tables.setdefault(name, []).append([row[name] for row in rows])
     coords = {"arch": list(ensembles), "member": list(predictions), "split": list(SPLITS), "unit": units}
     variables = {name: (DIMS, np.asarray(table, np.float32)) for name, table in tables.items()}
+    variables["correlation_by_size"] = (("arch", "size", "split", "unit"), np.asarray(by_size, np.float32))
+    coords["size"] = np.arange(len(by_size[0])) + 1
     variables |= {name: ("unit", values) for name, values in _test_data(session, columns).items()}
     if len(whole) > 1:
         values = _correlations(session, np.mean(whole, axis=0), columns)
@@ -128,6 +136,17 @@ def _in_counts(prediction: np.ndarray, encoder: Encoder, responses: Responses) -
     if encoder.spec["output"] != "identity":
         return prediction
     return prediction * responses.sd_count[responses.selected] + responses.mean_count[responses.selected]
+
+
+def _by_size(session: ScoredSession, single: list[np.ndarray], columns: np.ndarray) -> list[np.ndarray]:
+    """Mean over subsets of the correlation (split, unit) of their mean prediction, a list over their sizes."""
+    generator, found = numpy_generator("ensemble size", session.responses.session), []
+    for size in range(1, len(single) + 1):
+        subsets = list(itertools.combinations(range(len(single)), size))
+        chosen = generator.permutation(len(subsets))[:SUBSETS]
+        means = [np.mean([single[i] for i in subsets[c]], axis=0) for c in chosen]
+        found.append(np.mean([_correlations(session, prediction, columns) for prediction in means], axis=0))
+    return found
 
 
 def _test_data(session: ScoredSession, columns: np.ndarray) -> dict[str, np.ndarray]:
