@@ -27,6 +27,7 @@ include: "workflow/rules/prior.smk"
 include: "workflow/rules/encoders.smk"
 include: "workflow/rules/synthesis.smk"
 include: "workflow/rules/transfer.smk"
+include: "workflow/rules/series.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -34,6 +35,7 @@ rule all:
     default_target: True
     input:
         expand(f"{RESULTS}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png", "csv"]),
+        [f"{RESULTS}/natural/{arch}.zarr" for arch in SOURCES if "natural" in STAGES],
         f"{RESULTS}/summary.json",
         f"{RESULTS}/config.yaml",
     localrule: True

@@ -33,6 +33,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_architectures(encoders)
     _check_sessions(filled)
     _check_sizes(filled)
+    _check_stages(filled)
     return filled
 
 
@@ -134,3 +135,13 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
             f"configuration key 'images.size' is {config['images']['size']}; the prior needs a multiple of {reduction} "
             "(prior.fold x 2^(levels - 1))"
         )
+
+
+def _check_stages(config: Mapping[str, Any]) -> None:
+    """A stage that is switched on needs what its figure compares with."""
+    if not config["meni"]["energy_scales"]:
+        return
+    if not config["natural"]["k"]:
+        raise V4eggError("configuration key 'natural.k' is 0; meni compares with the best natural image: set it to 1")
+    if "gradient_ascent" not in config["synthesis"]["methods"]:
+        raise V4eggError("configuration key 'synthesis.methods.gradient_ascent' is missing; meni compares with it")

@@ -16,6 +16,7 @@ class Variable:
 
 _IMAGE = ("channel", "y", "x")
 _SCORE = ("arch", "member", "split", "unit")
+_SERIES = ("unit", "setting", "sample")
 
 KINDS: dict[str, dict[str, Variable]] = {
     "recording": {
@@ -125,5 +126,27 @@ KINDS: dict[str, dict[str, Variable]] = {
         ),
         "best_natural": Variable(("arch", "unit"), "str", "image", "the natural image that the generators pick"),
         "natural_image": Variable(("arch", "unit", *_IMAGE), "float32", "intensity 0-1", "the same as an image"),
+    },
+    "natural": {
+        "image": Variable(("unit", "sample", *_IMAGE), "float32", "intensity 0-1", "of the pool, best first"),
+        "response": Variable(("unit", "sample"), "float32", "response of the generators", "by which it was found"),
+        "source": Variable(("unit", "sample"), "str", "name", "session, photograph or file that it comes from"),
+        "position": Variable(("unit", "sample"), "int64", "index", "in the stream of the pool and the folder"),
+        "mean": Variable(("unit",), "float32", "response of the generators", "mean over all images searched"),
+        "sd": Variable(("unit",), "float32", "response of the generators", "sd over all images searched"),
+    },
+    "series": {
+        "image": Variable(
+            (*_SERIES, *_IMAGE), "float32", "intensity 0-1", "meni: setting is lambda; diverse: the weight of diversity"
+        ),
+        "activation": Variable(_SERIES, "float32", "response of the generators", "to the image"),
+        "evaluations": Variable(_SERIES, "int64", "images", "images that the encoder saw with gradient"),
+        "seconds": Variable(_SERIES, "float32", "s", "wall time of the batch over its images"),
+    },
+    "judged": {
+        "activation": Variable((*_SERIES, "judge"), "float32", "response of the judge", "to each image of a series"),
+        "took_part": Variable(
+            ("judge",), "bool", "1", "the judge's members, or their frozen network, made the images"
+        ),
     },
 }

@@ -72,6 +72,33 @@ def judge_images(
     )
 
 
+def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
+    """Score images of units along a setting; of kind ``judged``.
+
+    Args:
+        images: [unit, setting, sample, channel, y, x] in [0, 1], or without ``setting``.
+
+    Returns:
+        activation[unit, setting, sample, judge] in the judge's units and took_part[judge].
+    """
+    if "setting" not in images.dims:
+        images = images.expand_dims({"setting": [0.0]}, 1)
+    units = [str(unit) for unit in images["unit"].values]
+    shape = tuple(images.sizes[dim] for dim in ("unit", "setting", "sample"))
+    activation = np.full((*shape, len(judges)), np.nan, np.float32)
+    for setting, sample in np.ndindex(shape[1:]):
+        batch = torch.from_numpy(images.isel(setting=setting, sample=sample).values)
+        for j, judge in enumerate(judges):
+            activation[:, setting, sample, j] = judge(batch, units).numpy()
+    return xr.Dataset(
+        {
+            "activation": (("unit", "setting", "sample", "judge"), activation),
+            "took_part": ("judge", [judge.took_part for judge in judges]),
+        },
+        {"unit": units, "setting": images["setting"].values, "judge": [judge.name for judge in judges]},
+    )
+
+
 def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages], units: Sequence[str]) -> dict:
     """Per unit: the image that the generators pick, and each judge's mean, sd and response to that image."""
     place = {unit: i for i, unit in enumerate(units)}

@@ -158,7 +158,7 @@ def test_batches_of_units_change_no_image(run_script, tmp_path, member):
     units = load_encoder(member).units
     whole = synthesize(run_script, tmp_path, member, units, 0, 5)
     parts = [synthesize(run_script, tmp_path, member, units, batch, 2) for batch in range(3)]
-    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")])
+    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")], params={"kind": "mei"})
     gathered, together = stores.load(tmp_path / "gathered.zarr", "mei"), stores.load(whole, "mei")
     assert list(gathered["unit"].values) == units
     assert np.allclose(gathered["image"], together["image"], atol=1e-5)
@@ -169,5 +169,5 @@ def test_batches_of_units_change_no_image(run_script, tmp_path, member):
 def test_a_batch_beyond_the_last_unit_is_empty_and_gathers(run_script, tmp_path, member):
     units = load_encoder(member).units[:2]
     parts = [synthesize(run_script, tmp_path, member, units, batch, 2) for batch in range(2)]
-    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")])
+    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")], params={"kind": "mei"})
     assert list(stores.load(tmp_path / "gathered.zarr", "mei")["unit"].values) == units

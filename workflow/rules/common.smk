@@ -15,8 +15,13 @@ METHODS = list(config["synthesis"]["methods"])
 N_MEMBERS = config["encoders"]["generators"] + config["encoders"]["validators"]
 MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
 ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator" for i, m in enumerate(MEMBERS)}
-BATCHES = range(-(-config["targets"]["units"] // config["synthesis"]["units_per_job"]))
+STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
+    stage
+    for stage, key in {"natural": "k", "meni": "energy_scales", "diverse": "weights"}.items()
+    if config[stage][key]
+]
 FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
+FIGURES += [stage for stage in STAGES if stage != "natural"]
 ENVIRONMENT = "../../envs/v4egg.yaml"
 
 
@@ -27,11 +32,18 @@ wildcard_constraints:
     method="|".join(METHODS),
     batch=r"\d+",
     backbone=r"\w+-\w+",
+    family="meni|diverse",
 
 
 def code(script):
     """Digest of a rule's script and of all package code that it reaches: changed imports rerun the rule."""
     return code_digest(f"{workflow.basedir}/workflow/scripts/{script}.py")
+
+
+def batches(units=None):
+    """Numbers of the batches of target units, of the first ``units`` of them if a number is given."""
+    most = config["targets"]["units"]
+    return range(-(-min(units or most, most) // config["synthesis"]["units_per_job"]))
 
 
 def mem_mb(base):
@@ -114,14 +126,30 @@ def prior_of(wildcards):
     return {"prior": f"{RESULTS}/prior.zarr"} if wildcards.method == "energy_guided" else {}
 
 
+def judged(family):
+    """What all judges say of a family's images, by architecture."""
+    return [f"{RESULTS}/judged/{family}/{arch}.zarr" for arch in SOURCES]
+
+
 def figure_inputs(figure):
     """The stores that a figure reads."""
     meis = [f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES]
+    ascent = [f"{RESULTS}/mei/gradient_ascent/{arch}.zarr" for arch in SOURCES]
     stores = {
         "encoder_scores": {"scores": f"{RESULTS}/encoders/scores.zarr"},
         "mei_gallery": {"transfer": f"{RESULTS}/transfer.zarr", "meis": meis},
         "transfer_scatter": {"transfer": f"{RESULTS}/transfer.zarr"},
         "compute_time": {"meis": meis},
+        "meni": {
+            **{name: [f"{RESULTS}/{name}/{arch}.zarr" for arch in SOURCES] for name in ("meni", "natural")},
+            **{f"judged_{name}": judged(name) for name in ("meni", "natural")},
+            "ascent": ascent,
+            "transfer": f"{RESULTS}/transfer.zarr",
+        },
+        "diverse": {
+            "diverse": [f"{RESULTS}/diverse/{arch}.zarr" for arch in SOURCES],
+            "judged": judged("diverse"),
+        },
     }
     return stores[figure]
 
