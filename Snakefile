@@ -28,6 +28,7 @@ include: "workflow/rules/encoders.smk"
 include: "workflow/rules/synthesis.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/series.smk"
+include: "workflow/rules/reconstruction.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -138,7 +138,12 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
 
 
 def _check_stages(config: Mapping[str, Any]) -> None:
-    """A stage that is switched on needs what its figure compares with."""
+    """A stage that is switched on names known architectures and has what its figure compares with."""
+    known = config["encoders"]["architectures"]
+    for stage in ("meni", "diverse", "reconstruction"):
+        for arch in config[stage]["architectures"]:
+            if arch not in known:
+                raise V4eggError(f"configuration key '{stage}.architectures' names '{arch}'; known: {', '.join(known)}")
     if not config["meni"]["energy_scales"]:
         return
     if not config["natural"]["k"]:

@@ -16,6 +16,7 @@ class Variable:
 
 _IMAGE = ("channel", "y", "x")
 _SCORE = ("arch", "member", "split", "unit")
+_RECONSTRUCTED = ("source", "method", "image")
 _SERIES = ("unit", "setting", "sample")
 
 KINDS: dict[str, dict[str, Variable]] = {
@@ -144,9 +145,41 @@ KINDS: dict[str, dict[str, Variable]] = {
         "seconds": Variable(_SERIES, "float32", "s", "wall time of the batch over its images"),
     },
     "judged": {
-        "activation": Variable((*_SERIES, "judge"), "float32", "response of the judge", "to each image of a series"),
+        "activation": Variable(
+            ("arch", *_SERIES, "judge"), "float32", "response of the judge", "to each image of a family of series"
+        ),
         "took_part": Variable(
-            ("judge",), "bool", "1", "the judge's members, or their frozen network, made the images"
+            ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
+        ),
+    },
+    "samples": {
+        "sample": Variable(("sample", *_IMAGE), "float32", "intensity 0-1", "of the prior, unguided"),
+        "crop": Variable(("crop", *_IMAGE), "float32", "intensity 0-1", "of the pool, twice as many"),
+    },
+    "reconstruction": {
+        "made": Variable((*_RECONSTRUCTED, *_IMAGE), "float32", "intensity 0-1", "reconstructed from responses"),
+        "true": Variable(("image", *_IMAGE), "float32", "intensity 0-1", "the image that was responded to"),
+        "training_error": Variable(
+            _RECONSTRUCTED, "float32", "response^2", "mean squared error over units, under the generators"
+        ),
+        "evaluations": Variable(_RECONSTRUCTED, "int64", "images", "images that the encoder saw with gradient"),
+        "seconds": Variable(_RECONSTRUCTED, "float32", "s", "wall time of the batch over its images"),
+    },
+    "reconstruction_scores": {
+        "distance": Variable(
+            ("arch", *_RECONSTRUCTED, "judge"),
+            "float32",
+            "response^2",
+            "mean squared difference of the judge's responses to reconstruction and true image",
+        ),
+        "similarity": Variable(
+            ("arch", "measure", *_RECONSTRUCTED),
+            "float32",
+            "1",
+            "to the true image: ssim, pixel_correlation, feature_distance",
+        ),
+        "took_part": Variable(
+            ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),
     },
 }

@@ -123,16 +123,21 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
 
 
 def gather_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """The results of :func:`judge_images` by architecture as one dataset with the dim ``arch``.
+    """The results of :func:`judge_images` by architecture as one dataset, as :func:`join_architectures` joins them."""
+    gathered = join_architectures(parts)
+    for name in ("activation", "zscore", "relative_activation"):
+        gathered[name] = gathered[name].transpose("method", "arch", "unit", "seed", "judge")
+    return gathered
+
+
+def join_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Datasets by architecture as one with the dim ``arch``.
 
     NaN where an architecture lacks a judge, as a mixture of all of them lacks one across.
     """
     judges = list(dict.fromkeys(str(judge) for part in parts.values() for judge in part["judge"].values))
     whole = [part.reindex(judge=judges, fill_value={"took_part": False}) for part in parts.values()]
-    gathered = xr.concat(whole, xr.Variable("arch", list(parts)))
-    for name in ("activation", "zscore", "relative_activation"):
-        gathered[name] = gathered[name].transpose("method", "arch", "unit", "seed", "judge")
-    return gathered
+    return xr.concat(whole, xr.Variable("arch", list(parts)))
 
 
 def by_session(units: Sequence[str]) -> dict[str, list[str]]:

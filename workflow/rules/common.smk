@@ -9,16 +9,16 @@ COWLEY = f"{DATA}/V4_compact_models"
 SESSIONS = list(config["sessions"])
 TEST_SESSIONS = [s for s, source in config["sessions"].items() if source["split"] != "none"]
 TARGET_SESSIONS = config["targets"]["sessions"] or TEST_SESSIONS
+RECONSTRUCTED_SESSIONS = [s for s in TARGET_SESSIONS if s in TEST_SESSIONS]
 SOURCES = list(config["encoders"]["architectures"])  # what makes images: architectures, and mixtures of them
 ARCHITECTURES = [a for a in SOURCES if "mixture" not in config["encoders"]["architectures"][a]]
 METHODS = list(config["synthesis"]["methods"])
 N_MEMBERS = config["encoders"]["generators"] + config["encoders"]["validators"]
 MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
 ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator" for i, m in enumerate(MEMBERS)}
+SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
 STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
-    stage
-    for stage, key in {"natural": "k", "meni": "energy_scales", "diverse": "weights"}.items()
-    if config[stage][key]
+    stage for stage, key in SWITCHES.items() if config[stage][key]
 ]
 FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
 FIGURES += [stage for stage in STAGES if stage != "natural"]
@@ -126,30 +126,34 @@ def prior_of(wildcards):
     return {"prior": f"{RESULTS}/prior.zarr"} if wildcards.method == "energy_guided" else {}
 
 
-def judged(family):
-    """What all judges say of a family's images, by architecture."""
-    return [f"{RESULTS}/judged/{family}/{arch}.zarr" for arch in SOURCES]
+def series_stores(family):
+    """The images of a family, by the architectures that make them."""
+    chosen = config[family].get("architectures") or SOURCES
+    return [f"{RESULTS}/{family}/{arch}.zarr" for arch in chosen]
 
 
 def figure_inputs(figure):
     """The stores that a figure reads."""
     meis = [f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES]
-    ascent = [f"{RESULTS}/mei/gradient_ascent/{arch}.zarr" for arch in SOURCES]
     stores = {
         "encoder_scores": {"scores": f"{RESULTS}/encoders/scores.zarr"},
         "mei_gallery": {"transfer": f"{RESULTS}/transfer.zarr", "meis": meis},
         "transfer_scatter": {"transfer": f"{RESULTS}/transfer.zarr"},
         "compute_time": {"meis": meis},
         "meni": {
-            **{name: [f"{RESULTS}/{name}/{arch}.zarr" for arch in SOURCES] for name in ("meni", "natural")},
-            **{f"judged_{name}": judged(name) for name in ("meni", "natural")},
-            "ascent": ascent,
+            "meni": series_stores("meni"),
+            "natural": series_stores("natural"),
+            "ascent": [f"{RESULTS}/mei/gradient_ascent/{arch}.zarr" for arch in SOURCES],
+            "judged_meni": f"{RESULTS}/judged/meni.zarr",
+            "judged_natural": f"{RESULTS}/judged/natural.zarr",
             "transfer": f"{RESULTS}/transfer.zarr",
         },
-        "diverse": {
-            "diverse": [f"{RESULTS}/diverse/{arch}.zarr" for arch in SOURCES],
-            "judged": judged("diverse"),
+        "diverse": {"diverse": series_stores("diverse"), "judged": f"{RESULTS}/judged/diverse.zarr"},
+        "reconstruction": {
+            "reconstruction": series_stores("reconstruction"),
+            "scores": f"{RESULTS}/judged/reconstruction.zarr",
         },
+        "samples": {"samples": f"{RESULTS}/samples.zarr"},
     }
     return stores[figure]
 

@@ -49,7 +49,7 @@ rule synthesize_series:
     params:
         code=code("synthesize_series"),
         numbers={"seed": config["seed"], "units_per_job": config["synthesis"]["units_per_job"]},
-        options=lambda wildcards: config[wildcards.family],
+        options=lambda wildcards: {k: v for k, v in config[wildcards.family].items() if k != "architectures"},
     script:
         "../scripts/synthesize_series.py"
 
@@ -81,15 +81,15 @@ rule gather_series:
 
 rule judge_series:
     input:
-        series=f"{RESULTS}/{{family}}/{{arch}}.zarr",
+        series=lambda wildcards: series_stores(wildcards.family),
         members=[path for arch in ARCHITECTURES for path in members(arch)],
         outsiders=outsider_files(TARGET_SESSIONS),
     output:
-        directory(f"{RESULTS}/judged/{{family}}/{{arch}}.zarr"),
+        directory(f"{RESULTS}/judged/{{family}}.zarr"),
     log:
-        f"{RESULTS}/logs/judge_series/{{family}}-{{arch}}.log",
+        f"{RESULTS}/logs/judge_series/{{family}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/transfer/judge_series-{{family}}-{{arch}}.tsv"
+        f"{RESULTS}/benchmarks/transfer/judge_series-{{family}}.tsv"
     wildcard_constraints:
         family="meni|diverse|natural",
     conda:

@@ -18,5 +18,7 @@ with job(snakemake) as run:
         load_encoder(inputs.members), units, run.progress(batches), k=options["k"], device=run.device
     )
     found.attrs |= {"arch": snakemake.wildcards.arch}
-    stores.save(found, snakemake.output[0], "natural", config=options, inputs=[*inputs.members, inputs.targets, inputs.pool])
+    stores.save(
+        found, snakemake.output[0], "natural", config=options, inputs=[*inputs.members, inputs.targets, inputs.pool]
+    )
     run.say(f"{found.attrs['images']} images searched")

@@ -19,9 +19,7 @@ def deviations(sessions: Sequence[Responses], encoder: Encoder) -> dict[str, flo
     found = {}
     for responses in sessions:
         chosen = np.flatnonzero(responses.selected)
-        found |= {
-            responses.units[i]: 1.0 if _zscored(encoder) else float(responses.sd_count[i]) for i in chosen
-        }
+        found |= {responses.units[i]: 1.0 if _zscored(encoder) else float(responses.sd_count[i]) for i in chosen}
     return found
 
 

@@ -32,6 +32,7 @@ _METHODS = {
     "evolution": ("#8C6D00", "evolution"),
 }
 _ARCHS = {"attention": "#CC79A7", "factorized": "#E69F00", "gaussian": "#E69F00", "task_driven": "#56B4E9"}
+_JUDGES = {"generators": (GREY, "o"), "validators": ("#56B4E9", "s"), "across": ("#CC79A7", "D")}
 _SPARE = ("#56B4E9", "#E69F00", "#F0E442", BLACK)
 
 _RC: dict[str, Any] = {
@@ -116,6 +117,12 @@ def colours(names: Sequence[str]) -> dict[str, str]:
         taken = preferred is None or preferred in found.values()
         found[name] = (free[0] if free else GREY) if taken else preferred
     return found
+
+
+def judge_look(judge: str) -> dict[str, Any]:
+    """Colour and marker of a judge's points, the same in every figure; black triangles for judges from outside."""
+    colour, marker = _JUDGES.get(judge, (BLACK, "^"))
+    return {"color": colour, "marker": marker, "markersize": 3.2}
 
 
 def wrapped(name: str) -> str:
