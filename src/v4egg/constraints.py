@@ -20,10 +20,11 @@ FAINT = 1e-4  # luminance sd far below one grey level: rounding, not a picture, 
 class L2Norm:
     """Rescales each image about the mean so that, as ``preprocess`` sees it, it has a fixed L2 norm.
 
-    ``norm`` is the length of the vector of all z-scored pixels, as in the MEI literature; one for all images or one each
-    (B,). The root-mean-square contrast in units of the pool's standard deviation is ``norm / sqrt(number of values)``.
-    Images of another size or colour keep theirs: the norm is measured where ``preprocess`` brings them, so that it means
-    the same for every prior. (Grey images for a colour encoder meet it as far as the channels' means agree.)
+    ``norm`` is the length of the vector of all z-scored pixels, as in the MEI literature, one for all images or one
+    each (B,). The root-mean-square contrast in units of the pool's standard deviation is ``norm / sqrt(number of
+    values)``. Images of another size or colour keep theirs: the norm is measured where ``preprocess`` brings them, so
+    that it means the same for every prior. (Grey images for a colour encoder meet it as far as the channels' means
+    agree.)
     """
 
     def __init__(self, norm: float | Tensor, preprocess: Preprocess):

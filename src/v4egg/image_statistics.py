@@ -53,9 +53,9 @@ def spectrum_slope(images: np.ndarray) -> np.ndarray:
 def filter_energies(images: np.ndarray, grid: int = 1) -> np.ndarray:
     """Log amplitudes of oriented filters of the luminance, pooled over ``grid`` x ``grid`` fields.
 
-    Log-Gabor filters (Field 1987) an octave apart from a quarter of the sampling frequency down to 2 cycles an image, at
-    four orientations; the amplitude in a field is the root of the mean squared modulus. The idea is that of the spatial
-    envelope (Oliva & Torralba 2001, Int J Comput Vis 42:145).
+    Log-Gabor filters (Field 1987) an octave apart from a quarter of the sampling frequency down to 2 cycles an image,
+    at four orientations; the amplitude in a field is the root of the mean squared modulus. The idea is that of the
+    spatial envelope (Oliva & Torralba 2001, Int J Comput Vis 42:145).
 
     Returns:
         (n, scales x orientations x grid^2), natural logarithms.

@@ -3,13 +3,24 @@
 Every module of :data:`FIGURES` has ``draw`` and ``table`` with the same arguments; ``style.write`` writes both.
 """
 
-from v4egg.figures import compute_time, diverse, encoder_scores, mei_gallery, meni, transfer_scatter
+from v4egg.figures import (
+    compute_time,
+    diverse,
+    encoder_scores,
+    mei_gallery,
+    meni,
+    reconstruction,
+    samples,
+    transfer_scatter,
+)
 
 FIGURES = {
     "encoder_scores": encoder_scores,
     "mei_gallery": mei_gallery,
     "transfer_scatter": transfer_scatter,
     "compute_time": compute_time,
+    "samples": samples,
     "meni": meni,
+    "reconstruction": reconstruction,
     "diverse": diverse,
 }

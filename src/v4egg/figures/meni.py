@@ -38,8 +38,8 @@ def table(
     """Every number of the figure, one a row.
 
     Columns: arch, judge, took_part, image (``meni``, ``best_natural``), energy_scale, statistic, unit, value. Per unit:
-    ``activation`` and ``relative`` (to gradient ascent). Over units: ``q25``, ``median``, ``q75`` of ``relative``; and of
-    MENIs against the natural image ``median_ratio``, ``n_won``, ``n_units``, ``wilcoxon_p``, ``rank_biserial``.
+    ``activation`` and ``relative`` (to gradient ascent). Over units: ``q25``, ``median``, ``q75`` of ``relative``; and
+    of MENIs against the natural image ``median_ratio``, ``n_won``, ``n_units``, ``wilcoxon_p``, ``rank_biserial``.
 
     Raises:
         V4eggError: gradient ascent images were not judged.

@@ -27,6 +27,7 @@ POINTS: dict[str, Any] = {"s": 8, "alpha": 0.55, "linewidths": 0}
 BLACK, GREY, LIGHT = "#000000", "#6E6E6E", "#BDBDBD"
 _METHODS = {
     "gradient_ascent": ("#D55E00", "gradient ascent"),
+    "gradient_descent": ("#D55E00", "gradient descent"),
     "energy_guided": ("#0072B2", "energy guided"),
     "best_natural": ("#009E73", "best natural image"),
     "evolution": ("#8C6D00", "evolution"),

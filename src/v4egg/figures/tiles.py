@@ -49,15 +49,15 @@ def sheet(rows: Sequence[Row], titles: Sequence[str] = (), panels: float = 0.0) 
     return figure
 
 
-def panels(figure: Figure, height: float, widths: Sequence[float]) -> list[Axes]:
-    """Axes in a row over the lowest ``height`` inches, with widths in these proportions."""
+def panels(figure: Figure, height: float, widths: Sequence[float], rise: float = 0.0) -> list[Axes]:
+    """Axes in a row of that ``height`` in inches, ``rise`` above the lower edge, with widths in these proportions."""
     whole_width, whole_height = figure.get_size_inches()
     room = whole_width - _MARGINS["left"] - _MARGINS["right"] - _BETWEEN * (len(widths) - 1)
     tall = height - _MARGINS["top"] - _MARGINS["bottom"]
     made, x = [], _MARGINS["left"]
     for width in widths:
         wide = room * width / sum(widths)
-        place = (x / whole_width, _MARGINS["bottom"] / whole_height, wide / whole_width, tall / whole_height)
+        place = (x / whole_width, (rise + _MARGINS["bottom"]) / whole_height, wide / whole_width, tall / whole_height)
         made.append(figure.add_axes(place))
         x += wide + _BETWEEN
     return made

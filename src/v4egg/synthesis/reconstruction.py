@@ -1,8 +1,8 @@
 """Reconstruction: an image from the responses of a population, by energy guided diffusion and by gradient descent.
 
-Pierzchlewicz et al., NeurIPS 2023. Both methods lower the same energy, the mean squared error over units, and share the
-target's own L2 norm; gradient descent stops an image when its error falls below that of energy guided diffusion, so that
-what differs is not how well they fit.
+Pierzchlewicz et al., NeurIPS 2023. Both methods lower the same energy, the mean squared error over units, and share
+the target's own L2 norm; gradient descent stops an image when its error falls below that of energy guided diffusion, so
+that what differs is not how well they fit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
