@@ -17,7 +17,7 @@ def test_responses_are_relative_to_gradient_ascent_and_tested_against_the_natura
     made, natural = (stores.load(path, "judged")["activation"].load() for path in arguments[3:5])
     ascent = stores.load(arguments[5], "transfer")["activation"].sel({"method": "gradient_ascent"}).mean("seed")
     place = {"arch": "task_driven", "judge": "across"}
-    made = made.sel(place, setting=10).mean("sample").values
+    made = made.sel({**place, "setting": 10}).mean("sample").values
     natural = natural.sel(place).isel(setting=0, sample=0).values
     here = table.query("arch == 'task_driven' and judge == 'across' and energy_scale == 10")
     expected = made / ascent.sel(place).values
