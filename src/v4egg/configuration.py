@@ -144,6 +144,10 @@ def _check_stages(config: Mapping[str, Any]) -> None:
         for arch in config[stage]["architectures"]:
             if arch not in known:
                 raise V4eggError(f"configuration key '{stage}.architectures' names '{arch}'; known: {', '.join(known)}")
+    tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
+    wanted = config["targets"]["sessions"] or tested
+    if config["reconstruction"]["images"] and not set(wanted) & set(tested):
+        raise V4eggError("configuration key 'reconstruction.images': no session of 'targets.sessions' has a test split")
     if not config["meni"]["energy_scales"]:
         return
     if not config["natural"]["k"]:

@@ -95,7 +95,8 @@ def test_lambda_zero_is_plain_sampling(prior):
         clean = prior.denoise(noisy, timestep)
         noisy = scheduler.step(prior.predict(noisy, timestep), timestep, noisy, generator=draws).prev_sample
     assert torch.equal(guide(prior, [0, 1, 2], scale=0.0).images, ((clean + 1) / 2).clamp(0, 1))
-    assert sample(prior, [torch_generator(0)], 4).shape == (1, 3, 16, 16)
+    plain = sample(prior, [torch_generator("egg", unit) for unit in range(3)], 8)
+    assert torch.allclose(guide(prior, [0, 1, 2], scale=0.0).images, plain, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [ascend, None], ids=["gradient_ascent", "energy_guided"])

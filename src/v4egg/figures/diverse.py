@@ -14,12 +14,13 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from v4egg import stores
 from v4egg.figures import style, tiles
 
 MAX_IMAGES = 12  # in a row
-_PANELS = 2.5  # inches
+_PANELS = 2.3  # inches
 _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
@@ -48,13 +49,15 @@ def draw(diverse: Sequence[str | Path], judged: str | Path) -> Figure:
     read = _read(diverse, judged)
     archs = [str(arch) for arch in read["arch"].values]
     rows, titles = _image_rows(_images(diverse)[archs[0]])
-    figure = tiles.sheet(rows, titles, _PANELS)
-    axes = tiles.panels(figure, _PANELS, [1.0] * max(len(archs), 3))  # of one architecture no wider than a third
+    figure = tiles.sheet(rows, titles, _PANELS + tiles.LEGEND)
+    axes = tiles.panels(
+        figure, _PANELS, [1.0] * max(len(archs), 3), tiles.LEGEND
+    )  # of one architecture no wider than a third
     for spare in axes[len(archs) :]:
         spare.remove()
     for panel, arch, letter in zip(axes, archs, "bcdefgh", strict=False):
         _draw_curves(panel, read.sel(arch=arch), arch)
-        style.panel_letter(panel, letter, -28, rise=12)
+        style.panel_letter(panel, letter, -34, rise=12)
     axes[0].set_ylabel("response\n(1: at the smallest weight)")
     _explain(figure, axes[0], read)
     return figure
@@ -140,6 +143,7 @@ def _draw_curves(axes: Axes, here: xr.Dataset, arch: str) -> None:
     for at, weight in zip(x, here["setting"].values, strict=True):
         place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": style.SMALL}
         axes.text(at, 1.0, f"{weight:g}", color=style.GREY, **place)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel("diversity (1 − correlation)")
     axes.set_title(style.label(arch), loc="left", pad=12)
 

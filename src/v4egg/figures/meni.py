@@ -24,7 +24,7 @@ from v4egg.summary import load_transfer
 NATURAL, ASCENT, GUIDED = "best_natural", "gradient_ascent", "energy_guided"
 PREFERRED = ("across", "validators")  # judges of the comparison with the natural image, by preference
 MAX_UNITS = 8
-_PANELS = 2.5  # inches
+_PANELS = 2.2  # inches: the height of an architecture's panels
 
 
 def table(
@@ -64,15 +64,16 @@ def draw(
     archs = [str(arch) for arch in read["arch"].values]
     units = [str(unit) for unit in read["unit"].values[:MAX_UNITS]]
     rows = _image_rows(units, *(_of(paths, archs[0]) for paths in (natural, meni, ascent)))
-    figure = tiles.sheet(rows, [tiles.over_two_lines(unit) for unit in units], _PANELS)
-    panels = tiles.panels(figure, _PANELS, [1.0] * 2 * len(archs))
-    for arch, curve, strip in zip(archs, panels[::2], panels[1::2], strict=True):
+    figure = tiles.sheet(rows, [tiles.over_two_lines(unit) for unit in units], _PANELS * len(archs) + tiles.LEGEND)
+    letters = iter("bcdefghijklmnopqrstuvwxyz")
+    for row, arch in enumerate(archs):
+        rise = tiles.LEGEND + _PANELS * (len(archs) - 1 - row)
+        curve, strip = tiles.panels(figure, _PANELS, [1.4, 1.0], rise)
         _draw_curves(curve, read, arch)
         _draw_strip(strip, read, arch)
-    panels[0].set_ylabel("response\n(1: gradient ascent)")
-    for axes, letter in zip(panels, "bcdefghijk", strict=False):
-        style.panel_letter(axes, letter, -28, rise=16)
-    _explain(figure, panels[0], read)
+        for axes in (curve, strip):
+            style.panel_letter(axes, next(letters), -34, rise=12)
+    _explain(figure, curve, read)
     return figure
 
 
@@ -203,7 +204,8 @@ def _draw_curves(axes: Axes, read: xr.Dataset, arch: str) -> None:
     axes.axhline(1, color=style.colours([ASCENT])[ASCENT], linewidth=0.7, linestyle=(0, (4, 2)), zorder=0)
     axes.set_xticks(range(len(settings) + 1), ["natural", *(f"{s:g}" for s in settings)])
     axes.set_xlabel("λ")
-    axes.set_title(style.label(arch), loc="left")
+    axes.set_ylabel("response\n(1: gradient ascent)")
+    axes.set_title(style.label(arch), loc="left", pad=12)
 
 
 def _draw_strip(axes: Axes, read: xr.Dataset, arch: str) -> None:

@@ -20,7 +20,7 @@ from v4egg.statistics import paired_wilcoxon
 
 GUIDED, DESCENT, OTHER = "energy_guided", "gradient_descent", "other_image"
 MAX_IMAGES = 8
-_PANEL = 2.1  # inches
+_PANEL = 1.9  # inches: the height of a row of panels
 _SIMILARITIES = {
     "ssim": "structural\nsimilarity",
     "pixel_correlation": "pixel\ncorrelation",
@@ -55,15 +55,15 @@ def draw(reconstruction: Sequence[str | Path], scores: str | Path) -> Figure:
     first = stores.load(reconstruction[0])
     archs, sources = ([str(v) for v in scored[dim].values] for dim in ("arch", "source"))
     pairs = [(arch, source) for arch in archs for source in sources]
-    figure = tiles.sheet(_image_rows(first), (), _PANEL * len(pairs))
+    figure = tiles.sheet(_image_rows(first), (), _PANEL * len(pairs) + tiles.LEGEND)
     letters = iter("bcdefghijklmnopqrstuvwxyz")
     for row, (arch, source) in enumerate(pairs):
         widths = [1.0 + 0.5 * scored.sizes["judge"], *[0.8] * len(_SIMILARITIES)]
-        axes = tiles.panels(figure, _PANEL, widths, rise=_PANEL * (len(pairs) - 1 - row))
+        axes = tiles.panels(figure, _PANEL, widths, tiles.LEGEND + _PANEL * (len(pairs) - 1 - row))
         here = scored.sel(arch=arch, source=source)
         _draw_distances(axes[0], here)
         axes[0].set_title(f"{style.label(arch)}, {source} responses", loc="left", pad=12)
-        style.panel_letter(axes[0], next(letters), -28, rise=10)
+        style.panel_letter(axes[0], next(letters), -34, rise=10)
         for panel, measure in zip(axes[1:], _SIMILARITIES, strict=True):
             _draw_similarity(panel, here["similarity"].sel(measure=measure), measure)
     _explain(figure, figure.axes[-1])
@@ -148,7 +148,7 @@ def _draw_distances(axes: Axes, here: xr.Dataset) -> None:
     part = here["took_part"]
     names = [style.wrapped(judge) + ("\n(took part)" if bool(part.sel(judge=judge)) else "") for judge in judges]
     axes.set_xticks(range(len(judges)), names)
-    axes.set_yscale("log")
+    style.plain_log(axes.yaxis)
     axes.set_xlim(-0.6, len(judges) - 0.4)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("response distance\n(1: another image)")

@@ -60,7 +60,7 @@ def draw(samples: str | Path) -> Figure:
         _draw_measure(panel, {name: _measures(found)[measure] for name, found in images.items()}, label)
     _draw_distances(axes[3], images)
     for panel, letter in zip(axes, "bcde", strict=True):
-        style.panel_letter(panel, letter, -28)
+        style.panel_letter(panel, letter, -34)
     return figure
 
 
@@ -99,7 +99,8 @@ def _draw_spectra(axes: Axes, images: dict[str, np.ndarray]) -> None:
         low, middle, high = np.quantile(power, (0.25, 0.5, 0.75), axis=0)
         axes.fill_between(frequencies, low, high, color=SETS[name], alpha=0.2, linewidth=0)
         axes.plot(frequencies, middle, color=SETS[name], label=NAMES[name])
-    axes.set(xscale="log", yscale="log", xlabel="cycles an image", ylabel="power of the luminance")
+    axes.set(yscale="log", xlabel="cycles an image", ylabel="power of the luminance")
+    style.plain_log(axes.xaxis)
     axes.legend(loc="lower left")
 
 

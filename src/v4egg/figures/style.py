@@ -14,7 +14,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from v4egg.seeding import numpy_generator
 from v4egg.statistics import bootstrap_interval
@@ -164,6 +166,14 @@ def number_above(axes: Axes, x: float, value: float, colour: str = BLACK) -> Non
     if np.isfinite(value):
         place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
         axes.text(x, 1.01, number(value), color=colour, fontsize=SMALL, **place)
+
+
+def plain_log(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def identity_line(axes: Axes) -> None:

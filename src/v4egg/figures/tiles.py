@@ -15,8 +15,9 @@ from v4egg.figures import style
 SIDE = (0.4, 0.8)  # smallest and largest side of an image, inches
 CHARACTER = 0.06  # inches that a letter of a row's label takes, on the safe side
 GAP, NOTE, HEADER = 0.04, 0.15, 0.36  # inches
-_MARGINS = {"left": 0.6, "right": 0.12, "top": 0.42, "bottom": 0.62}  # inches around the panels
-_BETWEEN = 0.55  # inches between two panels
+LEGEND = 0.25  # inches below the panels
+_MARGINS = {"left": 0.7, "right": 0.12, "top": 0.42, "bottom": 0.42}  # inches around the panels of a row
+_BETWEEN = 0.72  # inches between two panels
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Row:
 
 
 def sheet(rows: Sequence[Row], titles: Sequence[str] = (), panels: float = 0.0) -> Figure:
-    """A figure of the house's width with the rows above and ``panels`` inches left free below them.
+    """A figure of the house's width with the rows above, as its part a, and ``panels`` inches left free below them.
 
     ``titles`` stand over the columns of the first row.
     """
@@ -46,6 +47,8 @@ def sheet(rows: Sequence[Row], titles: Sequence[str] = (), panels: float = 0.0) 
     for row, height in zip(rows, heights, strict=True):
         _draw_row(figure, row, (left, top - side, side), titles if row is rows[0] else ())
         top -= height
+    letter = {"fontsize": style.BASE + 2, "fontweight": "bold", "va": "top"}
+    figure.text(0.05 / style.WIDTH, 1 - 0.05 / figure.get_size_inches()[1], "a", **letter)
     return figure
 
 

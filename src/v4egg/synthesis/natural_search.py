@@ -37,8 +37,11 @@ def natural_search(
         sample] in the pool, and mean[unit] and sd[unit] of the response over the pool (duplicates included).
 
     Raises:
-        V4eggError: the pool holds fewer than k different images, or a response is not finite; names unit and image.
+        V4eggError: the pool holds fewer than k different images, no unit is asked for, or a response
+            is not finite; names unit and image.
     """
+    if not units:
+        raise V4eggError("natural search: no unit is asked for; select targets first")
     model, index = model.to(device), model.index(units).to(device)
     best = [_Best(k) for _ in units]
     moments = _Moments(len(units))
@@ -49,8 +52,6 @@ def natural_search(
         for column, kept in enumerate(best):
             kept.offer(responses[:, column], images, sources, moments.n)
         moments.add(responses)
-    if not units:
-        raise V4eggError("natural search: no unit is asked for; select targets first")
     short = min(len(kept.entries) for kept in best)
     if short < k:
         raise V4eggError(f"natural search: the pool holds {short} different images, natural.k is {k}; lower it")
