@@ -28,6 +28,8 @@ include: "workflow/rules/encoders.smk"
 include: "workflow/rules/synthesis.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/closed_loop.smk"
+include: "workflow/rules/series.smk"
+include: "workflow/rules/reconstruction.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -35,6 +37,7 @@ rule all:
     default_target: True
     input:
         expand(f"{RESULTS}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png", "csv"]),
+        [f"{RESULTS}/natural/{arch}.zarr" for arch in SOURCES if "natural" in STAGES],
         f"{RESULTS}/summary.json",
         f"{RESULTS}/config.yaml",
     localrule: True

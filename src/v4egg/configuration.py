@@ -34,6 +34,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_sessions(filled)
     _check_sizes(filled)
     _check_closed_loop(filled)
+    _check_stages(filled)
     return filled
 
 
@@ -150,3 +151,22 @@ def _check_closed_loop(config: Mapping[str, Any]) -> None:
     if loop["method"] not in config["synthesis"]["methods"]:
         known = ", ".join(config["synthesis"]["methods"])
         raise V4eggError(f"configuration key 'closed_loop.method' names '{loop['method']}'; known: {known}")
+
+
+def _check_stages(config: Mapping[str, Any]) -> None:
+    """A stage that is switched on names known architectures and has what its figure compares with."""
+    known = config["encoders"]["architectures"]
+    for stage in ("meni", "diverse", "reconstruction"):
+        for arch in config[stage]["architectures"]:
+            if arch not in known:
+                raise V4eggError(f"configuration key '{stage}.architectures' names '{arch}'; known: {', '.join(known)}")
+    tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
+    wanted = config["targets"]["sessions"] or tested
+    if config["reconstruction"]["images"] and not set(wanted) & set(tested):
+        raise V4eggError("configuration key 'reconstruction.images': no session of 'targets.sessions' has a test split")
+    if not config["meni"]["energy_scales"]:
+        return
+    if not config["natural"]["k"]:
+        raise V4eggError("configuration key 'natural.k' is 0; meni compares with the best natural image: set it to 1")
+    if "gradient_ascent" not in config["synthesis"]["methods"]:
+        raise V4eggError("configuration key 'synthesis.methods.gradient_ascent' is missing; meni compares with it")

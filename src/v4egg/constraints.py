@@ -18,21 +18,22 @@ FAINT = 1e-4  # luminance sd far below one grey level: rounding, not a picture, 
 
 
 class L2Norm:
-    """Rescales each image, z-scored by ``preprocess``, to a fixed L2 norm: contrast no longer pays.
+    """Rescales each image about the mean so that, as ``preprocess`` sees it, it has a fixed L2 norm.
 
-    ``norm`` is the length of the vector of all z-scored pixels, as in the MEI literature. The root-mean-square contrast
-    in units of the pool's standard deviation is ``norm / sqrt(number of values)``.
+    ``norm`` is the length of the vector of all z-scored pixels, as in the MEI literature, one for all images or one
+    each (B,). The root-mean-square contrast in units of the pool's standard deviation is ``norm / sqrt(number of
+    values)``. Images of another size or colour keep theirs: the norm is measured where ``preprocess`` brings them, so
+    that it means the same for every prior. (Grey images for a colour encoder meet it as far as the channels' means
+    agree.)
     """
 
-    def __init__(self, norm: float, preprocess: Preprocess):
-        self.norm = norm
-        self.mean, self.std = preprocess.mean, preprocess.std
+    def __init__(self, norm: float | Tensor, preprocess: Preprocess):
+        self.norm, self.preprocess = norm, preprocess
 
     def __call__(self, images: Tensor) -> Tensor:
-        mean, std = (to_channels(s[None], images.shape[1])[0] for s in (self.mean, self.std))
-        scaled = (images - mean) / std
-        length = scaled.flatten(1).norm(dim=1).clamp_min(1e-8).view(-1, 1, 1, 1)
-        return scaled * (self.norm / length) * std + mean
+        mean = to_channels(self.preprocess.mean[None], images.shape[1])[0]
+        length = self.preprocess(images).flatten(1).norm(dim=1).clamp_min(1e-8)
+        return (images - mean) * (self.norm / length).view(-1, 1, 1, 1) + mean
 
 
 def rms_contrast(images: Tensor) -> Tensor:

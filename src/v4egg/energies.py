@@ -16,17 +16,28 @@ TINY = 1e-12  # under a root whose gradient must stay finite at 0
 
 
 class Energy:
-    """Base: images (B, C, y, x) in [0, 1] -> energy (B,). ``a + b`` and ``2 * a`` are energies too."""
+    """Base: images (B, C, y, x) in [0, 1] -> energy (B,). ``a + b`` and ``a * 2`` are energies too.
+
+    The factor is one number, or a tensor (B,) with one an image, which then stands on the right.
+    """
 
     evaluations = 1  # images that the encoder sees for one image of the batch
 
     def __call__(self, images: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define __call__(images) -> energy")
 
+    def describe(self, row: int) -> str:
+        """What the energy asks of one image of the batch, for messages; names its target unit if there is one."""
+        target = getattr(self, "units", None)
+        names = getattr(getattr(self, "model", None), "units", None)
+        if target is None or names is None or len(target) <= row:
+            return f"{type(self).__name__} of image {row}"
+        return f"{type(self).__name__} of unit {names[int(target[row])]}"
+
     def __add__(self, other: "Energy") -> "Energy":
         return _Sum(self, other)
 
-    def __mul__(self, factor: float) -> "Energy":
+    def __mul__(self, factor: float | Tensor) -> "Energy":
         return _Scaled(self, factor)
 
     __rmul__ = __mul__
@@ -40,14 +51,20 @@ class _Sum(Energy):
     def __call__(self, images: Tensor) -> Tensor:
         return self.first(images) + self.second(images)
 
+    def describe(self, row: int) -> str:
+        return f"{self.first.describe(row)} + {self.second.describe(row)}"
+
 
 class _Scaled(Energy):
-    def __init__(self, energy: Energy, factor: float):
+    def __init__(self, energy: Energy, factor: float | Tensor):
         self.energy, self.factor = energy, factor
         self.evaluations = energy.evaluations
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.factor * self.energy(images)
+
+    def describe(self, row: int) -> str:
+        return self.energy.describe(row)
 
 
 class Excite(Energy):
@@ -154,6 +171,9 @@ class MatchResponse(Energy):
             raise V4eggError(f"MatchResponse: target of {wanted} units for a model of {count}; name them with units")
         return (responses - self.target).square().mean(1)
 
+    def describe(self, row: int) -> str:
+        return f"MatchResponse of image {row}"
+
 
 class Differ(Energy):
     """Minus the distance to the nearest of some images made before: small for what they do not look like.
@@ -251,6 +271,9 @@ class Jittered(Energy):
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.stack([self.energy(self._copy(images)) for _ in range(self.copies)]).mean(0)
+
+    def describe(self, row: int) -> str:
+        return self.energy.describe(row)
 
     def _copy(self, images: Tensor) -> Tensor:
         pairs = zip(images, self.generators, strict=True)

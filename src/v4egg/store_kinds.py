@@ -17,6 +17,8 @@ class Variable:
 _IMAGE = ("channel", "y", "x")
 _LOOP = ("arm", "round", "unit")
 _SCORE = ("arch", "member", "split", "unit")
+_RECONSTRUCTED = ("source", "method", "image")
+_SERIES = ("unit", "setting", "sample")
 
 KINDS: dict[str, dict[str, Variable]] = {
     "recording": {
@@ -153,5 +155,59 @@ KINDS: dict[str, dict[str, Variable]] = {
         "relative_activation": Variable(_LOOP, "float32", "1", "0: mean natural image, 1: the best by the encoders"),
         "image": Variable((*_LOOP, *_IMAGE), "float32", "intensity 0-1", "made in that round, after what was learned"),
         "presentations": Variable(("round",), "int64", "presentations", "shown to each arm until then"),
+    },
+    "natural": {
+        "image": Variable(("unit", "sample", *_IMAGE), "float32", "intensity 0-1", "of the pool, best first"),
+        "response": Variable(("unit", "sample"), "float32", "response of the generators", "by which it was found"),
+        "source": Variable(("unit", "sample"), "str", "name", "session, photograph or file that it comes from"),
+        "position": Variable(("unit", "sample"), "int64", "index", "in the stream of the pool and the folder"),
+        "mean": Variable(("unit",), "float32", "response of the generators", "mean over all images searched"),
+        "sd": Variable(("unit",), "float32", "response of the generators", "sd over all images searched"),
+    },
+    "series": {
+        "image": Variable(
+            (*_SERIES, *_IMAGE), "float32", "intensity 0-1", "meni: setting is lambda; diverse: the weight of diversity"
+        ),
+        "activation": Variable(_SERIES, "float32", "response of the generators", "to the image"),
+        "evaluations": Variable(_SERIES, "int64", "images", "images that the encoder saw with gradient"),
+        "seconds": Variable(_SERIES, "float32", "s", "wall time of the batch over its images"),
+    },
+    "judged": {
+        "activation": Variable(
+            ("arch", *_SERIES, "judge"), "float32", "response of the judge", "to each image of a family of series"
+        ),
+        "took_part": Variable(
+            ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
+        ),
+    },
+    "samples": {
+        "sample": Variable(("sample", *_IMAGE), "float32", "intensity 0-1", "of the prior, unguided"),
+        "crop": Variable(("crop", *_IMAGE), "float32", "intensity 0-1", "of the pool, twice as many"),
+    },
+    "reconstruction": {
+        "made": Variable((*_RECONSTRUCTED, *_IMAGE), "float32", "intensity 0-1", "reconstructed from responses"),
+        "true": Variable(("image", *_IMAGE), "float32", "intensity 0-1", "the image that was responded to"),
+        "training_error": Variable(
+            _RECONSTRUCTED, "float32", "response^2", "mean squared error over units, under the generators"
+        ),
+        "evaluations": Variable(_RECONSTRUCTED, "int64", "images", "images that the encoder saw with gradient"),
+        "seconds": Variable(_RECONSTRUCTED, "float32", "s", "wall time of the batch over its images"),
+    },
+    "reconstruction_scores": {
+        "distance": Variable(
+            ("arch", *_RECONSTRUCTED, "judge"),
+            "float32",
+            "response^2",
+            "mean squared difference of the judge's responses to reconstruction and true image",
+        ),
+        "similarity": Variable(
+            ("arch", "measure", *_RECONSTRUCTED),
+            "float32",
+            "1",
+            "to the true image: ssim, pixel_correlation, feature_distance",
+        ),
+        "took_part": Variable(
+            ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
+        ),
     },
 }

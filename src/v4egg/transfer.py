@@ -119,6 +119,33 @@ def _at_contrast(images: Tensor, contrasts: np.ndarray) -> Tensor:
     return PixelRange()(torch.cat(scaled))
 
 
+def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
+    """Score images of units along a setting; of kind ``judged``.
+
+    Args:
+        images: [unit, setting, sample, channel, y, x] in [0, 1], or without ``setting``.
+
+    Returns:
+        activation[unit, setting, sample, judge] in the judge's units and took_part[judge].
+    """
+    if "setting" not in images.dims:
+        images = images.expand_dims({"setting": [0.0]}, 1)
+    units = [str(unit) for unit in images["unit"].values]
+    shape = tuple(images.sizes[dim] for dim in ("unit", "setting", "sample"))
+    activation = np.full((*shape, len(judges)), np.nan, np.float32)
+    for setting, sample in np.ndindex(shape[1:]):
+        batch = torch.from_numpy(images.isel(setting=setting, sample=sample).values)
+        for j, judge in enumerate(judges):
+            activation[:, setting, sample, j] = judge(batch, units).numpy()
+    return xr.Dataset(
+        {
+            "activation": (("unit", "setting", "sample", "judge"), activation),
+            "took_part": ("judge", [judge.took_part for judge in judges]),
+        },
+        {"unit": units, "setting": images["setting"].values, "judge": [judge.name for judge in judges]},
+    )
+
+
 def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages], units: Sequence[str]) -> dict:
     """Per unit: the image that the generators pick; each judge's mean, sd, response to that image, and largest one."""
     place = {unit: i for i, unit in enumerate(units)}
@@ -144,17 +171,22 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
 
 
 def gather_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """The results of :func:`judge_images` by architecture as one dataset with the dim ``arch``.
+    """The results of :func:`judge_images` by architecture as one dataset, as :func:`join_architectures` joins them."""
+    gathered = join_architectures(parts)
+    for name in MEASURES:
+        gathered[name] = gathered[name].transpose("method", "arch", "unit", "seed", "judge")
+    gathered["contrast"] = gathered["contrast"].transpose("method", "arch", "unit", "seed")
+    return gathered
+
+
+def join_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Datasets by architecture as one with the dim ``arch``.
 
     NaN where an architecture lacks a judge, as a mixture of all of them lacks one across.
     """
     judges = list(dict.fromkeys(str(judge) for part in parts.values() for judge in part["judge"].values))
     whole = [part.reindex(judge=judges, fill_value={"took_part": False}) for part in parts.values()]
-    gathered = xr.concat(whole, xr.Variable("arch", list(parts)))
-    for name in MEASURES:
-        gathered[name] = gathered[name].transpose("method", "arch", "unit", "seed", "judge")
-    gathered["contrast"] = gathered["contrast"].transpose("method", "arch", "unit", "seed")
-    return gathered
+    return xr.concat(whole, xr.Variable("arch", list(parts)))
 
 
 def by_session(units: Sequence[str]) -> dict[str, list[str]]:

@@ -9,10 +9,12 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from PIL import Image
 
 from v4egg import load_encoder, load_recording, load_responses, stores
 from v4egg.encoders.encoder import Encoder
 from v4egg.recordings.recording import Recording
+from v4egg.stimuli import to_float
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 RULES = Path(__file__).parents[2] / "workflow/rules"
@@ -158,7 +160,7 @@ def test_batches_of_units_change_no_image(run_script, tmp_path, member):
     units = load_encoder(member).units
     whole = synthesize(run_script, tmp_path, member, units, 0, 5)
     parts = [synthesize(run_script, tmp_path, member, units, batch, 2) for batch in range(3)]
-    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")])
+    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")], params={"kind": "mei"})
     gathered, together = stores.load(tmp_path / "gathered.zarr", "mei"), stores.load(whole, "mei")
     assert list(gathered["unit"].values) == units
     assert np.allclose(gathered["image"], together["image"], atol=1e-5)
@@ -169,5 +171,35 @@ def test_batches_of_units_change_no_image(run_script, tmp_path, member):
 def test_a_batch_beyond_the_last_unit_is_empty_and_gathers(run_script, tmp_path, member):
     units = load_encoder(member).units[:2]
     parts = [synthesize(run_script, tmp_path, member, units, batch, 2) for batch in range(2)]
-    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")])
+    run_script("gather_images", input=parts, output=[str(tmp_path / "gathered.zarr")], params={"kind": "mei"})
     assert list(stores.load(tmp_path / "gathered.zarr", "mei")["unit"].values) == units
+
+
+def test_natural_images_are_searched_in_the_pool_and_in_a_folder(run_script, tmp_path, member):
+    images = np.random.default_rng(0).integers(0, 255, (7, 3, 16, 16), dtype=np.uint8)
+    variables = {"images": (("image", "channel", "y", "x"), images[:4]), "source": ("image", ["pool"] * 4)}
+    stores.save(xr.Dataset(variables), tmp_path / "pool.zarr", "pool")
+    (tmp_path / "folder").mkdir()
+    for i, image in enumerate(images[4:]):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / f"folder/{i}.png")
+    ensemble = load_encoder(member)
+    units = ensemble.units[:3]
+    run_script(
+        "search_natural_images",
+        input={
+            "pool": str(tmp_path / "pool.zarr"),
+            "members": [member],
+            "targets": targets(tmp_path / "targets.zarr", units),
+        },
+        output=[str(tmp_path / "natural.zarr")],
+        params={
+            "options": {"k": 2, "folder": str(tmp_path / "folder"), "batch_size": 3},
+            "images": {"size": 16, "channels": 3},
+        },
+        wildcards={"arch": "attention"},
+    )
+    found = stores.load(tmp_path / "natural.zarr", "natural")
+    order = np.argsort(-ensemble(to_float(images))[:, :3].numpy(), axis=0)[:2].T
+    assert np.array_equal(found["position"].values, order)
+    assert found["source"].values[0, 0] == ("pool" if order[0, 0] < 4 else f"{order[0, 0] - 4}.png")
+    assert "7 images searched" in (tmp_path / "log").read_text()

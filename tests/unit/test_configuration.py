@@ -86,6 +86,25 @@ def test_use_sessions_keeps_some():
             "'encoders.architectures.a.size' is set for a mixture",
         ),
         (changed("use_sessions", ["s9"]), "'use_sessions' names 's9'"),
+        (changed("diverse.architectures", ["deep"]), "'diverse.architectures' names 'deep'; known: attention"),
+        (
+            {
+                **changed("sessions.s2", {"format": "cowley"}),
+                "targets": {"sessions": ["s2"]},
+                "reconstruction": {"images": 2},
+            },
+            r"'reconstruction\.images': no session of 'targets.sessions' has a test split",
+        ),
+        (changed("meni.energy_scales", [-1]), "'meni.energy_scales.0'"),
+        (changed("meni.energy_scales", [1]), r"'natural\.k' is 0; meni compares"),
+        (
+            {
+                **changed("meni.energy_scales", [1]),
+                "natural": {"k": 1},
+                "synthesis": {"methods": {"energy_guided": {}}},
+            },
+            r"'synthesis\.methods\.gradient_ascent' is missing; meni compares",
+        ),
         (changed("images.size", 50), "multiple of 8"),
         (changed("prior.sessions", False), "the pool is empty"),
         (changed("name", "a/b"), "'name'"),

@@ -6,14 +6,15 @@ import torch
 from torch import nn
 
 from v4egg.constraints import L2Norm, PixelRange, chain
-from v4egg.energies import Excite
+from v4egg.energies import Excite, Jittered, MatchResponse
 from v4egg.errors import V4eggError
 from v4egg.priors.training import new_prior, sample
 from v4egg.seeding import torch_generator
-from v4egg.stimuli import Preprocess
+from v4egg.stimuli import Preprocess, blur
 from v4egg.synthesis import most_exciting_images
-from v4egg.synthesis.energy_guided import energy_guided
+from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.gradient_ascent import gradient_ascent
+from v4egg.synthesis.most_exciting import shown
 
 PRIOR = {"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1}
 
@@ -27,6 +28,19 @@ class Filters(nn.Module):
 
     def paired(self, images, units):
         return (images * self.filters[units]).sum((1, 2, 3))
+
+    def forward(self, images, units=None):
+        return torch.einsum("bcyx,ucyx->bu", images, self.filters if units is None else self.filters[units])
+
+
+class Bright:
+    """Minus the mean of what an encoder with this preprocess sees."""
+
+    def __init__(self, preprocess):
+        self.preprocess = preprocess
+
+    def __call__(self, images):
+        return -self.preprocess(images).mean((1, 2, 3))
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +73,6 @@ def test_gradient_ascent_finds_the_filter_at_the_given_norm():
     z = preprocess()(made.images)
     assert torch.allclose(z.flatten(1).norm(dim=1), torch.full((2,), 8.0), atol=0.1)
     assert (made.trajectory[:, -1] < made.trajectory[:, 0]).all()
-    from v4egg.stimuli import blur
-
     best = blur(Filters().filters[[0, 3]], 1.0)
     match = torch.cosine_similarity(z.flatten(1), best.flatten(1))
     assert (match > 0.7).all()
@@ -83,7 +95,8 @@ def test_lambda_zero_is_plain_sampling(prior):
         clean = prior.denoise(noisy, timestep)
         noisy = scheduler.step(prior.predict(noisy, timestep), timestep, noisy, generator=draws).prev_sample
     assert torch.equal(guide(prior, [0, 1, 2], scale=0.0).images, ((clean + 1) / 2).clamp(0, 1))
-    assert sample(prior, [torch_generator(0)], 4).shape == (1, 3, 16, 16)
+    plain = sample(prior, [torch_generator("egg", unit) for unit in range(3)], 8)
+    assert torch.allclose(guide(prior, [0, 1, 2], scale=0.0).images, plain, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [ascend, None], ids=["gradient_ascent", "energy_guided"])
@@ -154,11 +167,75 @@ def test_negative_lambda_and_non_finite_energy_are_refused(prior):
         def paired(self, images, units):
             return images.sum((1, 2, 3)) * float("nan")
 
-    draws = [torch_generator(0)]
-    with pytest.raises(V4eggError, match="not finite at step 0"):
-        energy_guided(Excite(Broken(), torch.tensor([0])), draws, prior, steps=2, constraint=PixelRange())
-    with pytest.raises(V4eggError, match="not finite at step 0"):
-        gradient_ascent(Excite(Broken(), torch.tensor([0])), draws, preprocess(), steps=2, constraint=PixelRange())
+    Broken.units = ["s1-u000", "s1-u001"]
+    draws = [torch_generator(0), torch_generator(1)]
+    energy = 2 * Jittered(Excite(Broken(), torch.tensor([1, 0])), draws, copies=1)
+    words = "Excite of unit s1-u001 is nan, not finite, at step 0"
+    with pytest.raises(V4eggError, match=f"energy guided diffusion: {words}"):
+        energy_guided(energy, draws, prior, steps=2, constraint=PixelRange())
+    with pytest.raises(V4eggError, match=f"gradient ascent: {words}"):
+        gradient_ascent(energy, draws, preprocess(), steps=2, constraint=PixelRange())
+    with pytest.raises(V4eggError, match="the energy of image 0 is nan"):
+        energy_guided(lambda images: images.sum((1, 2, 3)) / 0 * 0, draws, prior, steps=2, constraint=PixelRange())
+
+
+def test_a_sum_names_all_its_parts_and_an_energy_over_units_its_image():
+    total = Excite(Filters(), torch.tensor([2, 1])) + 0.5 * MatchResponse(Filters(), torch.zeros(2, 4))
+    assert total.describe(1) == "Excite of image 1 + MatchResponse of image 1"
+
+
+def test_a_prior_of_other_size_and_colour_is_bridged_and_one_over_latents_is_refused(tmp_path):
+    torch.manual_seed(0)
+    grey = Preprocess(12, 1, [0.5], [0.2])
+    new_prior(PRIOR).save(tmp_path / "prior.zarr")
+    guide = load_guide(tmp_path / "prior.zarr", grey)
+    energy = Bright(grey)
+    made = energy_guided(energy, [torch_generator(0)], guide, steps=4, constraint=shown(2.0, grey))
+    assert made.images.shape == (1, 3, 16, 16)
+    assert torch.allclose(grey(made.images).norm(), torch.tensor(2.0), rtol=0.05)
+    new_prior({**PRIOR, "channels": 4}).save(tmp_path / "latent.zarr")
+    with pytest.raises(V4eggError, match=r"images of shape \(4, 16, 16\) and the encoder takes \(1, 12, 12\)"):
+        load_guide(tmp_path / "latent.zarr", grey)
+
+
+def test_batches_of_one_and_of_32_make_the_same_images(prior):
+    units = [i % 4 for i in range(32)]
+    energy = Excite(Filters(), torch.tensor(units))
+    options = {"steps": 4, "energy_scale": 5.0, "constraint": PixelRange()}
+    together = energy_guided(energy, [torch_generator("egg", i) for i in range(32)], prior, **options).images
+    for i in (0, 13, 31):
+        alone = energy_guided(
+            Excite(Filters(), torch.tensor(units[i : i + 1])), [torch_generator("egg", i)], prior, **options
+        )
+        assert torch.allclose(alone.images, together[i : i + 1], atol=1e-5)
+
+
+def descend(rows, goal=None, steps=200):
+    """Towards the responses of images, with a view: blurred and brought to a norm."""
+    target = torch.rand(3, 3, 16, 16, generator=torch_generator("targets"))[rows]
+    canvas = preprocess()
+    norm = canvas(target).flatten(1).norm(dim=1)
+    view = chain(lambda images: blur(images, 1.0), L2Norm(norm, canvas))
+    draws = [torch_generator("gd", row) for row in rows]
+    energy = MatchResponse(Filters(), Filters()(target))
+    options = {"learning_rate": 0.05, "smoothing": 0.0, "constraint": PixelRange(), "view": view, "goal": goal}
+    return gradient_ascent(energy, draws, canvas, steps=steps, **options)
+
+
+def test_descent_stops_an_image_where_it_reaches_its_goal_and_goes_on_with_the_others():
+    free = descend([0, 1, 2])
+    assert (free.trajectory[:, -1] < 0.1 * free.trajectory[:, 0]).all()
+    goal = torch.stack([free.trajectory[0, 5:7].mean(), free.trajectory[1, 10:12].mean(), torch.tensor(-1.0)])
+    stopped = descend([0, 1, 2], goal)
+    taken = stopped.evaluations
+    assert taken[0] < taken[1] < taken[2] == 200
+    for row in (0, 1):
+        assert stopped.energies[row] < goal[row]
+        assert torch.isclose(stopped.energies[row], free.trajectory[row, taken[row] - 1], rtol=1e-4)
+        assert free.trajectory[row, : taken[row] - 1].min() >= goal[row]
+    assert torch.allclose(stopped.images[2], free.images[2], atol=1e-5)
+    assert torch.allclose(descend([1], goal[1:2]).images, stopped.images[1:2], atol=1e-5)
+    assert len(descend([0], goal[:1]).trajectory[0]) == taken[0]
 
 
 def test_unknown_method_is_named():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from v4egg import load_encoder, load_prior, load_recording, load_responses, stores
+from v4egg.figures import FIGURES
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -38,7 +39,7 @@ def finished(tmp_path_factory) -> Path:
 
 def test_it_makes_figures_numbers_and_summary(finished):
     results = finished / "results/tiny"
-    for figure in ("encoder_scores", "mei_gallery", "transfer_scatter", "compute_time", "closed_loop"):
+    for figure in FIGURES:
         for kind in ("svg", "png", "csv"):
             assert (results / f"figures/{figure}.{kind}").stat().st_size > 100
     summary = json.loads((results / "summary.json").read_text())
@@ -79,6 +80,37 @@ def test_images_are_what_can_be_shown_and_keyed_by_unit_and_seed(finished):
     assert images.min() >= 0
     assert images.max() <= 1
     assert not np.allclose(images[:, 0], images[:, 1])
+
+
+def test_stages_that_are_switched_on_make_their_images(finished):
+    results = finished / "results/tiny"
+    natural = stores.load(results / "natural/gaussian.zarr", "natural")
+    pool = stores.load(results / "pool.zarr", "pool")
+    assert natural.attrs["images"] == pool.sizes["image"]
+    found = int(natural["position"][0, 0])
+    assert np.allclose(natural["image"][0, 0], pool["images"][found] / 255, atol=1e-6)
+    meni = stores.load(results / "meni/mixed.zarr", "series")
+    assert dict(meni.sizes) == {"unit": 2, "setting": 2, "sample": 1, "channel": 3, "y": 16, "x": 16}
+    judged = stores.load(results / "judged/meni.zarr", "judged")
+    assert judged["arch"].values.tolist() == ["attention", "mixed"]
+    assert judged["activation"].sel(arch="attention", judge="simulated_brain").notnull().all()
+    diverse = stores.load(results / "diverse/attention.zarr", "series")
+    assert diverse.sizes["sample"] == 2
+    made = stores.load(results / "reconstruction/attention.zarr", "reconstruction")
+    assert made.sizes["image"] == 2
+    scores = stores.load(results / "judged/reconstruction.zarr", "reconstruction_scores")
+    assert {"generators", "validators", "across", "simulated_brain"} == set(scores["judge"].values)
+    assert stores.load(results / "samples.zarr", "samples").sizes["crop"] == 4
+
+
+def test_stages_that_are_switched_off_make_nothing(finished):
+    off = "natural: {k: 0}\nmeni: {energy_scales: []}\ndiverse: {weights: []}\n"
+    (finished / "off.yaml").write_text(off + "reconstruction: {images: 0}\nsamples: {n: 0}\n")
+    run = snakemake(finished, "--dry-run", "--forceall", "--quiet", "--configfile", TINY, finished / "off.yaml")
+    assert run.returncode == 0, run.stderr[-2000:]
+    told = run.stdout + run.stderr
+    assert "synthesize" in told
+    assert not any(name in told for name in ("series", "search_natural", "reconstruct", "sample_prior"))
 
 
 def test_every_intermediate_is_a_complete_store(finished):

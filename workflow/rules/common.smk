@@ -9,22 +9,22 @@ COWLEY = f"{DATA}/V4_compact_models"
 SESSIONS = list(config["sessions"])
 TEST_SESSIONS = [s for s, source in config["sessions"].items() if source["split"] != "none"]
 TARGET_SESSIONS = config["targets"]["sessions"] or TEST_SESSIONS
+RECONSTRUCTED_SESSIONS = [s for s in TARGET_SESSIONS if s in TEST_SESSIONS]
 SOURCES = list(config["encoders"]["architectures"])  # what makes images: architectures, and mixtures of them
 ARCHITECTURES = [a for a in SOURCES if "mixture" not in config["encoders"]["architectures"][a]]
 METHODS = list(config["synthesis"]["methods"])
 N_MEMBERS = config["encoders"]["generators"] + config["encoders"]["validators"]
 MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
 ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator" for i, m in enumerate(MEMBERS)}
-BATCHES = range(-(-config["targets"]["units"] // config["synthesis"]["units_per_job"]))
 SIMULATED_TARGETS = [s for s in TARGET_SESSIONS if config["sessions"][s]["format"] == "simulated"]
 LOOP_SESSIONS = SIMULATED_TARGETS if config["closed_loop"]["rounds"] else []
-FIGURES = [
-    "encoder_scores",
-    "mei_gallery",
-    "transfer_scatter",
-    "compute_time",
-    *(["closed_loop"] if LOOP_SESSIONS else []),
+SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
+STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
+    stage for stage, key in SWITCHES.items() if config[stage][key]
 ]
+FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
+FIGURES += [stage for stage in STAGES if stage != "natural"]
+FIGURES += ["closed_loop"] if LOOP_SESSIONS else []
 ENVIRONMENT = "../../envs/v4egg.yaml"
 
 
@@ -35,11 +35,18 @@ wildcard_constraints:
     method="|".join(METHODS),
     batch=r"\d+",
     backbone=r"\w+-\w+",
+    family="meni|diverse",
 
 
 def code(script):
     """Digest of a rule's script and of all package code that it reaches: changed imports rerun the rule."""
     return code_digest(f"{workflow.basedir}/workflow/scripts/{script}.py")
+
+
+def batches(units=None):
+    """Numbers of the batches of target units, of the first ``units`` of them if a number is given."""
+    most = config["targets"]["units"]
+    return range(-(-min(units or most, most) // config["synthesis"]["units_per_job"]))
 
 
 def mem_mb(base):
@@ -132,6 +139,12 @@ def loop_architecture():
     return config["closed_loop"]["architecture"] or data_driven[0]
 
 
+def series_stores(family):
+    """The images of a family, by the architectures that make them."""
+    chosen = config[family].get("architectures") or SOURCES
+    return [f"{RESULTS}/{family}/{arch}.zarr" for arch in chosen]
+
+
 def figure_inputs(figure):
     """The stores that a figure reads."""
     meis = [f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES]
@@ -145,6 +158,20 @@ def figure_inputs(figure):
             if LOOP_SESSIONS
             else {}
         ),
+        "meni": {
+            "meni": series_stores("meni"),
+            "natural": series_stores("natural"),
+            "ascent": [f"{RESULTS}/mei/gradient_ascent/{arch}.zarr" for arch in SOURCES],
+            "judged_meni": f"{RESULTS}/judged/meni.zarr",
+            "judged_natural": f"{RESULTS}/judged/natural.zarr",
+            "transfer": f"{RESULTS}/transfer.zarr",
+        },
+        "diverse": {"diverse": series_stores("diverse"), "judged": f"{RESULTS}/judged/diverse.zarr"},
+        "reconstruction": {
+            "reconstruction": series_stores("reconstruction"),
+            "scores": f"{RESULTS}/judged/reconstruction.zarr",
+        },
+        "samples": {"samples": f"{RESULTS}/samples.zarr"},
     }
     return stores[figure]
 

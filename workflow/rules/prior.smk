@@ -75,3 +75,28 @@ else:
             },
         script:
             "../scripts/train_prior.py"
+
+
+rule sample_prior:
+    input:
+        prior=f"{RESULTS}/prior.zarr",
+        pool=f"{RESULTS}/pool.zarr",
+    output:
+        directory(f"{RESULTS}/samples.zarr"),
+    log:
+        f"{RESULTS}/logs/sample_prior.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prior/sample_prior.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(3000),
+        runtime=60,
+    params:
+        code=code("sample_prior"),
+        seed=config["seed"],
+        options=config["samples"],
+    script:
+        "../scripts/sample_prior.py"

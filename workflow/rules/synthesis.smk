@@ -51,7 +51,7 @@ rule synthesize:
 
 rule gather_images:
     input:
-        [f"{RESULTS}/mei/{{method}}/{{arch}}/{batch}.zarr" for batch in BATCHES],
+        [f"{RESULTS}/mei/{{method}}/{{arch}}/{batch}.zarr" for batch in batches()],
     output:
         directory(f"{RESULTS}/mei/{{method}}/{{arch}}.zarr"),
     log:
@@ -66,5 +66,6 @@ rule gather_images:
         runtime=10,
     params:
         code=code("gather_images"),
+        kind="mei",
     script:
         "../scripts/gather_images.py"

@@ -1,4 +1,4 @@
-"""Gather the batches of one method and architecture."""
+"""Gather the batches of units of one method or family and architecture."""
 
 import xarray as xr
 
@@ -6,9 +6,10 @@ from v4egg import stores
 from v4egg.jobs import job
 
 with job(snakemake):
-    batches = [stores.load(path, "mei") for path in snakemake.input]
+    kind = snakemake.params.kind
+    batches = [stores.load(path, kind) for path in snakemake.input]
     batches = [batch for batch in batches if batch.sizes["unit"]] or batches[
         :1
     ]  # fewer units than slots leaves some empty
     gathered = xr.concat(batches, "unit", combine_attrs="drop_conflicts")
-    stores.save(gathered, snakemake.output[0], "mei", inputs=list(snakemake.input))
+    stores.save(gathered, snakemake.output[0], kind, inputs=list(snakemake.input))

@@ -3,7 +3,17 @@
 Every module of :data:`FIGURES` has ``draw`` and ``table`` with the same arguments; ``style.write`` writes both.
 """
 
-from v4egg.figures import closed_loop, compute_time, encoder_scores, mei_gallery, transfer_scatter
+from v4egg.figures import (
+    closed_loop,
+    compute_time,
+    diverse,
+    encoder_scores,
+    mei_gallery,
+    meni,
+    reconstruction,
+    samples,
+    transfer_scatter,
+)
 
 FIGURES = {
     "encoder_scores": encoder_scores,
@@ -11,4 +21,8 @@ FIGURES = {
     "transfer_scatter": transfer_scatter,
     "compute_time": compute_time,
     "closed_loop": closed_loop,
+    "samples": samples,
+    "meni": meni,
+    "reconstruction": reconstruction,
+    "diverse": diverse,
 }

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from v4egg.errors import V4eggError
 from v4egg.figures import style
@@ -121,12 +120,9 @@ def _draw_costs(axes: Axes, costs: pd.DataFrame, measure: str, archs: Sequence[s
             images = here.loc[here["statistic"] == "image", "value"].to_numpy()
             style.strip(axes, x, images[images > 0], colours[method], (measure, arch, method), 0.5 * step)
             _draw_cost(axes, x, here.set_index("statistic")["value"], step, colours[method])
-    axes.set_yscale("log")
+    style.plain_log(axes.yaxis)
     low, high = axes.get_ylim()
     axes.set_ylim(low / 1.5, high * 2.2)  # room for the numbers
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     spare = 0.4 if len(archs) == 1 else 0.0
     axes.set_xlim(-0.6 - spare, len(archs) - 0.4 + spare)
     axes.set_xticks(range(len(archs)), [style.wrapped(arch) for arch in archs])

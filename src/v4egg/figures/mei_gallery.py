@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from v4egg.errors import V4eggError
-from v4egg.figures import style
+from v4egg.figures import style, tiles
 from v4egg.summary import GENERATORS, best_images, load_transfer, mei_stores
 
 NATURAL = "best_natural"
@@ -107,24 +106,11 @@ def _draw_row(figure: Figure, row: _Row, place: tuple[float, float, float], firs
     for column, (unit, image) in enumerate(row.images.items()):
         left = start + column * (tile + _GAP)
         axes = figure.add_axes((left / width, bottom / height, tile / width, tile / height))
-        axes.set_axis_off()
         if first:
-            title = unit[::-1].replace("-", "\n", 1)[::-1]  # session above unit: a whole id is wider than its column
-            axes.text(0.5, 1.06, title, transform=axes.transAxes, ha="center", va="bottom", fontsize=style.SMALL)
-        _draw_image(axes, image, float(row.numbers["zscore"].sel(unit=unit, judge=judge)))
-
-
-def _draw_image(axes: Axes, image: np.ndarray | None, zscore: float) -> None:
-    if image is None:
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center", color=style.GREY)
-        return
-    pixels = np.clip(np.moveaxis(image, 0, -1), 0, 1)
-    grey = pixels.shape[-1] == 1
-    axes.imshow(pixels[..., 0] if grey else pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    if np.isfinite(zscore):
-        axes.text(
-            0.5, -0.02, style.number(zscore, 1), transform=axes.transAxes, ha="center", va="top", fontsize=style.SMALL
-        )
+            title = {"ha": "center", "va": "bottom", "fontsize": style.SMALL}
+            axes.text(0.5, 1.06, tiles.over_two_lines(unit), transform=axes.transAxes, **title)
+        zscore = float(row.numbers["zscore"].sel(unit=unit, judge=judge))
+        tiles.draw_image(axes, image, style.number(zscore, 1) if np.isfinite(zscore) else "")
 
 
 def _read(

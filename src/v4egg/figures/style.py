@@ -14,7 +14,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from v4egg.seeding import numpy_generator
 from v4egg.statistics import bootstrap_interval
@@ -27,12 +29,14 @@ POINTS: dict[str, Any] = {"s": 8, "alpha": 0.55, "linewidths": 0}
 BLACK, GREY, LIGHT = "#000000", "#6E6E6E", "#BDBDBD"
 _METHODS = {
     "gradient_ascent": ("#D55E00", "gradient ascent"),
+    "gradient_descent": ("#D55E00", "gradient descent"),
     "energy_guided": ("#0072B2", "energy guided"),
     "best_natural": ("#009E73", "best natural image"),
     "evolution": ("#8C6D00", "evolution"),
     "noise": (GREY, "noise"),
 }
 _ARCHS = {"attention": "#CC79A7", "factorized": "#E69F00", "gaussian": "#E69F00", "task_driven": "#56B4E9"}
+_JUDGES = {"generators": (GREY, "o"), "validators": ("#56B4E9", "s"), "across": ("#CC79A7", "D")}
 _SPARE = ("#56B4E9", "#E69F00", "#F0E442", BLACK)
 
 _RC: dict[str, Any] = {
@@ -79,6 +83,7 @@ def write(figure: Figure, table: pd.DataFrame, folder: str | Path, name: str) ->
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    _settle(figure)
     svg = {"Date": None, "Creator": "v4egg"}
     writers = {
         "svg": lambda path: figure.savefig(path, format="svg", dpi=DPI, metadata=svg),
@@ -86,6 +91,16 @@ def write(figure: Figure, table: pd.DataFrame, folder: str | Path, name: str) ->
         "csv": lambda path: table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n"),
     }
     return [_replace(folder / f"{name}.{suffix}", writer) for suffix, writer in writers.items()]
+
+
+def _settle(figure: Figure) -> None:
+    """Do the layout once and round it: the last bits of constrained layout differ from run to run, and show in ids."""
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(edge, 6) for edge in axes.get_position(original=True).bounds])
 
 
 def _replace(path: Path, writer: Callable[[Path], Any]) -> Path:
@@ -117,6 +132,12 @@ def colours(names: Sequence[str]) -> dict[str, str]:
         taken = preferred is None or preferred in found.values()
         found[name] = (free[0] if free else GREY) if taken else preferred
     return found
+
+
+def judge_look(judge: str) -> dict[str, Any]:
+    """Colour and marker of a judge's points, the same in every figure; black triangles for judges from outside."""
+    colour, marker = _JUDGES.get(judge, (BLACK, "^"))
+    return {"color": colour, "marker": marker, "markersize": 3.2}
 
 
 def wrapped(name: str) -> str:
@@ -157,6 +178,14 @@ def number_above(axes: Axes, x: float, value: float, colour: str = BLACK) -> Non
     if np.isfinite(value):
         place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
         axes.text(x, 1.01, number(value), color=colour, fontsize=SMALL, **place)
+
+
+def plain_log(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def identity_line(axes: Axes) -> None:

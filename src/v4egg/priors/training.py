@@ -129,7 +129,7 @@ def _step(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: in
 def sample(prior: Prior, generators: list[torch.Generator], steps: int) -> Tensor:
     """Unguided ancestral samples, one a generator: images (n, C, y, x) in [0, 1]."""
     scheduler = prior.scheduler(steps)
-    noisy = torch.cat([torch.randn((1, *prior.shape), generator=g) for g in generators])
+    noisy = torch.cat([torch.randn((1, *prior.shape), generator=g) for g in generators]).to(prior.unet.device)
     for timestep in scheduler.timesteps:
         output = prior.predict(noisy, timestep)
         noisy = scheduler.step(output, timestep, noisy, generator=generators).prev_sample

@@ -6,6 +6,7 @@ on the batch that it was made in.
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ import torch
 from v4egg.constraints import Constraint
 from v4egg.energies import Energy
 from v4egg.errors import V4eggError
-from v4egg.priors.prior import Ancestral, Prior
-from v4egg.stimuli import blur
-from v4egg.synthesis.synthesis import Synthesis
+from v4egg.priors.prior import Ancestral, Prior, load_prior
+from v4egg.stimuli import Preprocess, blur
+from v4egg.synthesis.synthesis import Synthesis, check_finite
 
 GUIDANCE = ("full", "straight_through")
 
@@ -54,7 +55,7 @@ def energy_guided(
 
     Raises:
         V4eggError: ``energy_scale`` is negative, sampler or guidance are unknown, or the energy is not finite; names
-            the step.
+            energy, unit and step.
     """
     start = time.perf_counter()
     generators = list(generators)
@@ -71,8 +72,7 @@ def energy_guided(
             clean = prior.clean(noisy, output, timestep)
         source = noisy if guidance == "full" else clean.requires_grad_()
         energies = energy(constraint((clean + 1) / 2))
-        if not torch.isfinite(energies).all():
-            raise V4eggError(f"energy guided diffusion: the energy is not finite at step {len(trajectory)}")
+        check_finite(energies, energy, "energy guided diffusion", len(trajectory))
         (gradient,) = torch.autograd.grad(energies.sum(), source)
         gradient = blur(gradient, smoothing)
         length = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
@@ -87,6 +87,24 @@ def energy_guided(
     seconds = time.perf_counter() - start
     evaluations = steps * getattr(energy, "evaluations", 1)  # a plain function is an energy too
     return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds)
+
+
+def load_guide(path: str | Path, canvas: Preprocess, device: str = "cpu") -> Prior:
+    """The prior in a store, for images that an encoder with this canvas sees.
+
+    Grey and RGB of any size are bridged: the encoder resizes and converts. Anything else is refused.
+
+    Raises:
+        V4eggError: the prior's images are neither grey nor RGB; names both shapes.
+    """
+    prior = load_prior(path, device)
+    if prior.shape[0] not in (1, 3):
+        wanted = (canvas.channels, canvas.size, canvas.size)
+        raise V4eggError(
+            f"{path}: the prior makes images of shape {prior.shape} and the encoder takes {wanted} (channel, y, x); "
+            "size and grey or RGB are bridged, other channels are not: give a prior over pixels"
+        )
+    return prior
 
 
 def _scale(energy_scale: float | Sequence[float], n: int) -> torch.Tensor:

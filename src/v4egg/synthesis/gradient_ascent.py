@@ -1,4 +1,4 @@
-"""Most exciting images by gradient ascent on the pixels: the baseline of the EGG paper."""
+"""Images by gradient steps on the pixels, for any energy: the baseline of the EGG paper."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,9 +8,8 @@ import torch
 
 from v4egg.constraints import Constraint
 from v4egg.energies import Energy
-from v4egg.errors import V4eggError
 from v4egg.stimuli import Preprocess, blur
-from v4egg.synthesis.synthesis import Synthesis
+from v4egg.synthesis.synthesis import Synthesis, check_finite
 
 
 def gradient_ascent(
@@ -23,9 +22,15 @@ def gradient_ascent(
     weight_decay: float = 0.01,
     smoothing: float = 1.0,
     constraint: Constraint,
+    view: Constraint | None = None,
+    goal: torch.Tensor | None = None,
     progress: Callable[[range], Any] = iter,
 ) -> Synthesis:
     """AdamW on z-scored pixels from N(0, 1) noise, the gradient smoothed, the image constrained after every step.
+
+    With a ``view`` the energy sees, and the result is, the view of the pixels (blurred and brought to a norm, say), and
+    the pixels themselves are free. With a ``goal`` an image is done when its energy falls below it: it is kept as it
+    was then, and the run ends when all are done.
 
     Args:
         energy: what to minimise; images are independent of one another.
@@ -33,34 +38,70 @@ def gradient_ascent(
         preprocess: the encoder's; its size, colour and scale are those of the optimised pixels.
         steps, learning_rate, weight_decay: of AdamW (published: 1000, 10, 0.01).
         smoothing: sigma in pixels of the Gaussian that smooths each gradient (published: 1).
-        constraint: brings images to what may be shown, after each step.
+        constraint: brings images to what may be shown, after each step; of the view, if there is one.
+        view: differentiable, from pixels as images to the images that the energy sees.
+        goal: (n,) energies to reach.
 
     Raises:
-        V4eggError: the energy is not finite; names the step.
+        V4eggError: the energy is not finite; names energy, unit and step.
     """
     start = time.perf_counter()
     shape = (1, preprocess.channels, preprocess.size, preprocess.size)
     pixels = torch.cat([torch.randn(shape, generator=g) for g in generators]).to(preprocess.mean.device)
-    pixels = _constrained(pixels, preprocess, constraint).requires_grad_()
+    free = view is not None
+    pixels = (pixels if free else _constrained(pixels, preprocess, constraint)).requires_grad_()
     optimizer = torch.optim.AdamW([pixels], lr=learning_rate, weight_decay=weight_decay)
+    kept = _Kept(len(generators), goal)
     trajectory = []
     for step in progress(range(steps)):
-        energies = energy(preprocess.invert(pixels))
-        if not torch.isfinite(energies).all():
-            raise V4eggError(f"gradient ascent: the energy is not finite at step {step}; lower the learning rate")
+        shown = constraint(view(preprocess.invert(pixels))) if free else preprocess.invert(pixels)
+        energies = energy(shown)
+        check_finite(energies, energy, "gradient ascent", step)
+        trajectory.append(energies.detach())
+        if kept.done(shown, energies, step):
+            break
         (gradient,) = torch.autograd.grad(energies.sum(), pixels)
         gradient = blur(gradient, smoothing)
         length = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         pixels.grad = gradient / (length + 1e-12) * pixels[0].numel() ** 0.5
         optimizer.step()
-        with torch.no_grad():
-            pixels.copy_(_constrained(pixels, preprocess, constraint))
-        trajectory.append(energies.detach())
-    images = preprocess.invert(pixels.detach()).clamp(0, 1)
+        if not free:
+            with torch.no_grad():
+                pixels.copy_(_constrained(pixels, preprocess, constraint))
     with torch.no_grad():
+        last = preprocess.invert(pixels.detach())
+        images = kept.merged((constraint(view(last)) if free else last).clamp(0, 1))
         final = energy(images)
     seconds = time.perf_counter() - start
-    return Synthesis(images, final, torch.stack(trajectory, 1), steps * energy.evaluations, seconds)
+    evaluations = kept.steps(len(trajectory)) * getattr(energy, "evaluations", 1)
+    return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds)
+
+
+class _Kept:
+    """Images that have reached their goal, as they were at that step."""
+
+    def __init__(self, n: int, goal: torch.Tensor | None):
+        self.goal, self.images = goal, [None] * n
+        self.reached: list[int | None] = [None] * n
+
+    def done(self, shown: torch.Tensor, energies: torch.Tensor, step: int) -> bool:
+        """Keep what has just reached its goal; whether all have."""
+        if self.goal is None:
+            return False
+        for row in (energies < self.goal.to(energies)).nonzero().flatten().tolist():
+            if self.reached[row] is None:
+                self.images[row], self.reached[row] = shown[row].detach().clamp(0, 1).clone(), step
+        return all(step is not None for step in self.reached)
+
+    def merged(self, images: torch.Tensor) -> torch.Tensor:
+        """The kept images, and the given ones where none was kept."""
+        return torch.stack([own if kept is None else kept for own, kept in zip(images, self.images, strict=True)])
+
+    def steps(self, taken: int) -> int | torch.Tensor:
+        """Steps an image, ``taken`` for those that reached no goal."""
+        if self.goal is None:
+            return taken
+        return torch.tensor([taken if step is None else step + 1 for step in self.reached])
 
 
 @torch.no_grad()

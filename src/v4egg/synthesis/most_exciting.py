@@ -12,7 +12,7 @@ from v4egg.energies import Energy, Excite, Jittered
 from v4egg.errors import V4eggError
 from v4egg.seeding import torch_generator
 from v4egg.stimuli import Preprocess
-from v4egg.synthesis.energy_guided import energy_guided
+from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.gradient_ascent import gradient_ascent
 from v4egg.synthesis.synthesis import Synthesis
 
@@ -53,8 +53,8 @@ def most_exciting_images(
     if not pairs:
         shape = (0, seeds, canvas.channels, canvas.size, canvas.size)
         return _dataset(units, np.zeros(shape), np.zeros((0, seeds, 0)), 0, 0.0)
-    energy = _energy(generators, pairs, options, (seed, method), device)
-    constraint = _constraint(options["norm"], canvas)
+    energy = exciting(generators, pairs, options, (seed, method))
+    constraint = shown(options["norm"], canvas)
     draws = [torch_generator(seed, method, unit, sample) for unit, sample in pairs]
     own = {key: value for key, value in options.items() if key not in SHARED}
     result = METHODS[method](energy, draws, canvas, prior_path, constraint, own, device, progress)
@@ -63,8 +63,11 @@ def most_exciting_images(
     return _dataset(units, images, trajectory, result.evaluations, result.seconds / len(pairs))
 
 
-def _energy(generators: Ensemble, pairs, options: Mapping[str, Any], key: tuple, device: str) -> Energy:
-    units = generators.index([unit for unit, _ in pairs]).to(device)
+def exciting(
+    generators: Ensemble, pairs: Sequence[tuple[str, int]], options: Mapping[str, Any], key: tuple[object, ...]
+) -> Energy:
+    """The energy of exciting each pair's unit (unit id, sample), with ``caution`` and over ``jitter``'s copies."""
+    units = generators.index([unit for unit, _ in pairs]).to(generators.weights.device)
     energy, jitter = Excite(generators, units, options["caution"]), options["jitter"]
     if not jitter["copies"]:
         return energy
@@ -72,7 +75,8 @@ def _energy(generators: Ensemble, pairs, options: Mapping[str, Any], key: tuple,
     return Jittered(energy, draws, **jitter)
 
 
-def _constraint(norm: float | None, canvas: Preprocess) -> Constraint:
+def shown(norm: float | None, canvas: Preprocess) -> Constraint:
+    """The pixel range, and before it the L2 norm if there is one."""
     return PixelRange() if norm is None else chain(L2Norm(norm, canvas), PixelRange())
 
 
@@ -95,9 +99,7 @@ def _gradient_ascent(energy, draws, canvas, prior_path, constraint, options, dev
 
 
 def _energy_guided(energy, draws, canvas, prior_path, constraint, options, device, progress) -> Synthesis:
-    from v4egg.priors.prior import load_prior  # diffusers takes a second to import; gradient ascent does without
-
-    prior = load_prior(prior_path, device)
+    prior = load_guide(prior_path, canvas, device)
     return energy_guided(energy, draws, prior, constraint=constraint, progress=progress, **options)
 
 

@@ -1,0 +1,51 @@
+"""Figures in tests are coarse, and each has arguments from small stores."""
+
+import pytest
+from figure_stores import (
+    meni_arguments,
+    save_closed_loop,
+    save_judged,
+    save_meis,
+    save_reconstruction,
+    save_reconstruction_scores,
+    save_samples,
+    save_scores,
+    save_series,
+    save_transfer,
+)
+
+from v4egg.figures import style
+from v4egg.store_kinds import KINDS, Variable
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    monkeypatch.setattr(style, "DPI", 40)
+
+
+@pytest.fixture(autouse=True)
+def yardsticks(monkeypatch):
+    entry = Variable(("yardstick", "split", "unit"), "float32", "correlation", "of other models", True)
+    monkeypatch.setitem(KINDS["scores"], "yardstick_correlation", entry)
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    transfer, meis = save_transfer(tmp_path / "transfer.zarr"), save_meis(tmp_path)
+    return {
+        "encoder_scores": (save_scores(tmp_path / "scores.zarr", {"one": 5, "off": 2}),),
+        "mei_gallery": (transfer, meis),
+        "transfer_scatter": (transfer,),
+        "compute_time": (meis,),
+        "meni": meni_arguments(tmp_path / "meni"),
+        "diverse": (
+            [save_series(tmp_path / "diverse.zarr", "diverse", "attention")],
+            save_judged(tmp_path / "judged.zarr", archs=("attention",)),
+        ),
+        "reconstruction": (
+            [save_reconstruction(tmp_path / "made.zarr")],
+            save_reconstruction_scores(tmp_path / "reconstruction.zarr"),
+        ),
+        "closed_loop": ([save_closed_loop(tmp_path / "loop.zarr")],),
+        "samples": (save_samples(tmp_path / "samples.zarr"),),
+    }

@@ -1,0 +1,76 @@
+"""Transfer: the right numbers, and methods, units and scales that are missing."""
+
+import numpy as np
+import pytest
+from figure_stores import METHODS, rendered, save_transfer, texts
+
+from v4egg import stores
+from v4egg.errors import V4eggError
+from v4egg.figures import transfer_scatter
+from v4egg.statistics import huber_slope, paired_wilcoxon
+
+
+def test_transfer_table_against_the_metrics(arguments):
+    path = arguments["transfer_scatter"][0]
+    table = transfer_scatter.table(path)
+    judged = stores.load(path, "transfer").load()
+    own = judged["activation"].sel(arch="attention", judge="generators")
+    z = judged["zscore"].sel(arch="attention", judge="across")
+    picked = {
+        method: z.sel({"method": method}).isel(seed=own.sel({"method": method}).argmax("seed")).values
+        for method in METHODS[:2]
+    }
+    found = table.query("arch == 'attention' and judge == 'across' and measure == 'zscore'")
+    assert not found["took_part"].any()
+    units = found[found["statistic"] == "unit"]
+    for method, values in picked.items():
+        assert np.allclose(units.loc[units["method"] == method, "value"], values)
+    between = table.query("arch == 'attention' and judge == 'across' and against == 'gradient_ascent'")
+    relative = between[between["measure"] == "relative_activation"].set_index("statistic")["value"]
+    x, y = ((picked[method] + 1) / 3 for method in METHODS[:2])
+    assert relative["slope"] == pytest.approx(huber_slope(x, y))
+    assert relative["p_value"] == pytest.approx(paired_wilcoxon(y, x).p_value)
+    assert relative["share_won"] == (y > x).mean()
+    assert relative["n"] == 6
+    assert set(between["method"]) == {"energy_guided"}
+    assert table.query("judge == 'generators'")["took_part"].all()
+
+
+def test_transfer_panels_name_judges_and_statistics(arguments):
+    path = arguments["transfer_scatter"][0]
+    shown = texts(transfer_scatter.draw(path))
+    won = transfer_scatter.table(path).query("statistic == 'n_won'")["value"].astype(int)
+    assert sum("generators\n(took part)" in text for text in shown) >= 2  # a scatter and a strip each
+    assert any("published compact\n(held out)" in text for text in shown)
+    assert all(any(f"{n}/6 above" in text for text in shown) for n in won)
+
+
+@pytest.mark.parametrize("n_units", [1, 2])
+def test_transfer_of_hardly_any_units(tmp_path, n_units):
+    path = save_transfer(tmp_path / "t.zarr", n_units, 1, ("attention",), judges=())
+    assert any(f"/{n_units} above" in text for text in texts(rendered(transfer_scatter.draw(path))))
+
+
+def test_transfer_with_one_method_has_strips_only(tmp_path):
+    path = save_transfer(tmp_path / "t.zarr", methods=("energy_guided", "best_natural"))
+    shown = texts(transfer_scatter.draw(path))
+    assert "a" in shown and "b" not in shown
+    assert not transfer_scatter.table(path)["statistic"].eq("huber_slope").any()
+
+
+def test_transfer_of_natural_images_alone_is_refused(tmp_path):
+    path = save_transfer(tmp_path / "t.zarr", methods=("best_natural",))
+    with pytest.raises(V4eggError, match="natural images only"):
+        transfer_scatter.draw(path)
+
+
+def test_outliers_of_relative_activation_are_marked_and_counted(tmp_path):
+    path = save_transfer(tmp_path / "t.zarr", 30, 1, ("attention",), judges=())
+    dataset = stores.load(path, "transfer").load()
+    dataset["relative_activation"][0, 0, 3] = 1e4  # gradient ascent
+    stores.save(dataset.drop_attrs(), tmp_path / "outlier.zarr", "transfer")
+    figure = transfer_scatter.draw(tmp_path / "outlier.zarr")
+    strips = figure.subfigs[-1].axes[0]
+    assert strips.get_ylim()[1] < 100
+    assert [line.get_marker() for line in strips.lines].count("^") == 1
+    assert transfer_scatter.table(tmp_path / "outlier.zarr")["value"].max() == 1e4

@@ -1,0 +1,19 @@
+"""Score the images of a family of series, or those that natural search found, under every judge."""
+
+from v4egg import stores
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.jobs import job
+from v4egg.judges import encoder_judges, outside_judges
+from v4egg.transfer import join_architectures, judge_series
+
+with job(snakemake) as run:
+    ensembles = {arch: load_encoder(paths) for arch, paths in snakemake.params.members.items()}
+    outsiders = outside_judges(snakemake.params.outsiders)
+    parts = {}
+    for path in run.progress(snakemake.input.series):
+        series = stores.load(path)
+        arch = series.attrs["arch"]
+        parts[arch] = judge_series(series["image"], [*encoder_judges(ensembles, arch), *outsiders])
+    result = join_architectures(parts)
+    result.attrs |= {"family": snakemake.wildcards.family}
+    stores.save(result, snakemake.output[0], "judged", inputs=[*snakemake.input.series, *snakemake.input.members])

@@ -1,0 +1,20 @@
+"""Reconstruct test images from the responses to them with the generators of one architecture."""
+
+from v4egg import stores
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.jobs import job
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+from v4egg.synthesis.reconstruction import choose_targets, reconstruct
+
+with job(snakemake) as run:
+    inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed
+    generators = load_encoder(inputs.members)
+    targets = [
+        choose_targets(load_recording(recording).images, load_responses(responses), generators, options["images"], seed)
+        for recording, responses in zip(inputs.recordings, inputs.responses, strict=True)
+    ]
+    shown = {"device": run.device, "progress": run.progress}
+    made = reconstruct(generators, targets, options, prior_path=inputs.prior, seed=seed, **shown)
+    made.attrs |= {"arch": snakemake.wildcards.arch}
+    stores.save(made, snakemake.output[0], "reconstruction", config=options, seed=seed, inputs=list(inputs))

@@ -1,0 +1,20 @@
+"""Compare reconstructions with the true images, in the responses of every judge and as pictures."""
+
+from v4egg import stores
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.jobs import job
+from v4egg.judges import encoder_judges, outside_judges
+from v4egg.reconstruction_scores import score_reconstructions
+from v4egg.transfer import join_architectures
+
+with job(snakemake) as run:
+    ensembles = {arch: load_encoder(paths) for arch, paths in snakemake.params.members.items()}
+    outsiders = outside_judges(snakemake.params.outsiders)
+    parts = {}
+    for path in run.progress(snakemake.input.reconstructions):
+        made = stores.load(path, "reconstruction")
+        arch = made.attrs["arch"]
+        judges = [*encoder_judges(ensembles, arch), *outsiders]
+        parts[arch] = score_reconstructions(made, judges, ensembles[arch].units)
+    inputs = [*snakemake.input.reconstructions, *snakemake.input.members]
+    stores.save(join_architectures(parts), snakemake.output[0], "reconstruction_scores", inputs=inputs)

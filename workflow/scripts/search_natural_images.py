@@ -1,0 +1,24 @@
+"""Find the images of the pool, and of a folder beside it, that the generators of one architecture rate highest."""
+
+import itertools
+
+from v4egg import stores
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.image_pool import folder_batches, pool_batches
+from v4egg.jobs import job
+from v4egg.synthesis.natural_search import natural_search
+
+with job(snakemake) as run:
+    inputs, options, images = snakemake.input, snakemake.params.options, snakemake.params.images
+    units = [str(unit) for unit in stores.load(inputs.targets, "targets")["unit"].values]
+    batches = pool_batches(inputs.pool, options["batch_size"])
+    if options["folder"]:
+        batches = itertools.chain(batches, folder_batches(options["folder"], options["batch_size"], **images))
+    found = natural_search(
+        load_encoder(inputs.members), units, run.progress(batches), k=options["k"], device=run.device
+    )
+    found.attrs |= {"arch": snakemake.wildcards.arch}
+    stores.save(
+        found, snakemake.output[0], "natural", config=options, inputs=[*inputs.members, inputs.targets, inputs.pool]
+    )
+    run.say(f"{found.attrs['images']} images searched")
