@@ -165,3 +165,15 @@ def test_the_true_image_is_a_perfect_reconstruction(made, generators):
     assert np.allclose(scores["distance"][:, :2], 0)
     assert np.allclose(scores["similarity"].sel(measure="ssim")[:, :2], 1)
     assert (scores["distance"][:, 2] > 0).all()
+
+
+def test_a_prior_of_another_size_and_colour_is_bridged(generators, tmp_path):
+    torch.manual_seed(0)
+    new_prior({"size": 24, "channels": 1, "fold": 2, "widths": [32, 32], "layers": 1}).save(tmp_path / "prior.zarr")
+    options = {**OPTIONS, "steps": 3, "descent_steps": 2}
+    made = reconstruct(generators, [targets(2)], options, prior_path=str(tmp_path / "prior.zarr"))
+    assert made["made"].shape == (2, 2, 2, 3, 16, 16)
+    images = torch.from_numpy(made["made"].values[0, 0])
+    assert torch.allclose(images[:, 0], images[:, 2])  # grey
+    error = (generators(images) - generators(to_float(pictures(2)))).square().mean(1)
+    assert np.allclose(made["training_error"][0, 0], error, rtol=1e-3, atol=1e-6)

@@ -15,7 +15,6 @@ from figure_stores import (
 )
 
 from v4egg.figures import style
-from v4egg.store_kinds import KINDS, Variable
 
 
 @pytest.fixture(autouse=True)
@@ -23,14 +22,15 @@ def coarse(monkeypatch):
     monkeypatch.setattr(style, "DPI", 40)
 
 
-@pytest.fixture(autouse=True)
-def yardsticks(monkeypatch):
-    entry = Variable(("yardstick", "split", "unit"), "float32", "correlation", "of other models", True)
-    monkeypatch.setitem(KINDS["scores"], "yardstick_correlation", entry)
-
-
 @pytest.fixture
-def arguments(tmp_path):
+def arguments(stored):
+    """Figure -> the arguments that it is drawn with."""
+    return dict(stored)
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("stores")
     transfer, meis = save_transfer(tmp_path / "transfer.zarr"), save_meis(tmp_path)
     return {
         "encoder_scores": (save_scores(tmp_path / "scores.zarr", {"one": 5, "off": 2}),),
