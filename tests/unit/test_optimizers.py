@@ -199,7 +199,7 @@ def test_bad_options_are_one_line():
         make("annealing")
     with pytest.raises(V4eggError, match="unknown settings 'fc9'; known: conv3"):
         make("genetic", settings="fc9")
-    with pytest.raises(V4eggError, match="optimizer 'genetic': .*'temperature'"):
+    with pytest.raises(V4eggError, match=r"optimizer 'genetic': .*'temperature'"):
         make("genetic", temperature=1)
     with pytest.raises(V4eggError, match="population is 7; give a multiple of 2"):
         make("finite_differences", population=7)
@@ -208,4 +208,4 @@ def test_bad_options_are_one_line():
     with pytest.raises(V4eggError, match="selected is 50"):
         make("sphere_cma", selected=50)
     with pytest.raises(V4eggError, match="covariance of 4096 genes is too large; use cma_diagonal"):
-        make("cma", size=4096)
+        make_optimizer("cma", [("run",)], 4096)

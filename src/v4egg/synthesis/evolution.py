@@ -155,7 +155,7 @@ class Evolution:
         self.optimizer.restore(parts)
 
     def save(self, path: str | Path, **notes: Any) -> None:
-        """The state as a file of plain arrays (.npz), whole or not at all; ``notes`` are anything that JSON can hold."""
+        """The state as a file of plain arrays (.npz), whole or not at all; ``notes`` go along as JSON."""
         path = Path(path)
         temporary = path.with_name(path.name + ".tmp")
         with temporary.open("wb") as file:

@@ -68,7 +68,7 @@ class FiniteDifferences(_Walker):
 
 
 class NaturalEvolution(_Walker):
-    """NES with one radius for all genes: point and radius follow the natural gradient; published settings by default."""
+    """NES with one radius for all genes: point and radius follow the natural gradient; published settings."""
 
     name = "natural_evolution"
 

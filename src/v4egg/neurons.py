@@ -1,0 +1,135 @@
+"""Neurons as black boxes: an image in, one number out, whatever is behind it.
+
+Each wraps one source of neurons and takes images (B, C, y, x) in [0, 1] with the position of the wanted neuron for each
+(B,). Encoder ensembles, the simulated brain and the published compact models are :class:`ModelUnits`; any layer of any
+network is :class:`HiddenUnits`. :class:`v4egg.synthesis.evolution.PoissonSpikes` adds the noise.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from v4egg.errors import V4eggError
+
+
+class ModelUnits:
+    """Units of a model that has ``paired(images, units) -> (B,)``; ``names`` are unit ids, one a neuron.
+
+    Raises:
+        V4eggError: the model has no unit of a name.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str]):
+        self.model, self.names = model, list(names)
+        place = {unit: i for i, unit in enumerate(model.units)}
+        missing = [name for name in self.names if name not in place]
+        if missing:
+            known = f"{model.units[0]} to {model.units[-1]}"
+            raise V4eggError(f"neurons: the model has no unit {missing[0]}; it has {known}")
+        self.units = torch.tensor([place[name] for name in self.names], dtype=torch.long)
+
+    def __call__(self, images: Tensor, which: np.ndarray) -> Tensor:
+        return self.model.paired(images, self.units[torch.as_tensor(which)].to(images.device))
+
+
+class HiddenUnits:
+    """Units of one layer of a network: of a convolution's maps the unit in the middle, as in XDream's paper.
+
+    Args:
+        network: takes images (B, C, y, x) in [0, 1], with its own preprocessing inside; frozen, in evaluation mode.
+        layer: name of a module of the network whose output is (B, channel, ...) or (B, feature).
+        channels: the channel of each neuron.
+
+    Raises:
+        V4eggError: the network has no such layer.
+    """
+
+    def __init__(self, network: nn.Module, layer: str, channels: Sequence[int]):
+        modules = dict(network.named_modules())
+        if layer not in modules:
+            shown = ", ".join(name for name in list(modules)[:12] if name)
+            raise V4eggError(f"neurons: the network has no layer '{layer}'; it has {shown} and so on")
+        self.network, self.layer, self.module = network, layer, modules[layer]
+        self.channels = torch.as_tensor(list(channels), dtype=torch.long)
+        self.names = [f"{layer}-c{channel:03d}" for channel in self.channels.tolist()]
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, which: np.ndarray) -> Tensor:
+        seen = self._output(images)
+        wanted = self.channels[torch.as_tensor(which)].to(seen.device)
+        if wanted.numel() and int(wanted.max()) >= seen.shape[1]:
+            raise V4eggError(
+                f"neurons: layer '{self.layer}' has {seen.shape[1]} channels and none is number {int(wanted.max())}; "
+                "count from 0"
+            )
+        return seen[torch.arange(len(seen), device=seen.device), wanted]
+
+    def _output(self, images: Tensor) -> Tensor:
+        """The layer's values (B, channel), in the middle of its maps; the network runs no further than the layer."""
+        found: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            found.append(output)
+            raise _Enough
+
+        handle = self.module.register_forward_hook(keep)
+        try:
+            self.network(images)
+        except _Enough:
+            pass
+        finally:
+            handle.remove()
+        if not found or not isinstance(found[0], Tensor) or found[0].ndim < 2 or len(found[0]) != len(images):
+            raise V4eggError(f"neurons: layer '{self.layer}' gives no (B, channel, ...) for images; name another layer")
+        output = found[0]
+        for _ in range(output.ndim - 2):
+            output = output[:, :, output.shape[2] // 2]
+        return output.float()
+
+
+class _Enough(Exception):
+    """What was wanted has been computed."""
+
+
+def depths(network: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.ReLU, nn.ELU, nn.Conv2d)) -> list[str]:
+    """Names of the layers of these kinds, in the order in which the network defines them: candidates for neurons.
+
+    Rectified maps where there are any, otherwise convolutions.
+    """
+    named = [(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
+    rectified = [name for name, module in named if not isinstance(module, nn.Conv2d)]
+    return rectified or [name for name, _ in named]
+
+
+@torch.no_grad()
+def best_natural(neurons: ModelUnits | HiddenUnits, images: Tensor, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """The largest response of each neuron to natural images (n, C, y, x) in [0, 1], and the image that gives it.
+
+    Returns responses (N,) and positions (N,) on the image axis.
+    """
+    responses = all_responses(neurons, images, batch)
+    return responses.max(0), responses.argmax(0)
+
+
+@torch.no_grad()
+def all_responses(neurons: ModelUnits | HiddenUnits, images: Tensor, batch: int = 64) -> np.ndarray:
+    """Responses (n, N) of every neuron to every image."""
+    count, rows = len(neurons.names), []
+    for part in images.split(batch):
+        columns = [neurons(part, np.full(len(part), i)).double().cpu().numpy() for i in range(count)]
+        rows.append(np.stack(columns, 1))
+    return np.concatenate(rows)
+
+
+def relative_activation(evolved: np.ndarray, natural: np.ndarray) -> np.ndarray:
+    """Best evolved over best natural response, by neuron; NaN where the natural one is not above 0."""
+    evolved, natural = np.asarray(evolved, float), np.asarray(natural, float)
+    return np.divide(evolved, natural, out=np.full(evolved.shape, np.nan), where=natural > 0)
+
+
+def shares_above(values: Mapping[str, np.ndarray], threshold: float = 1.0) -> dict[str, float]:
+    """The share of finite values above the threshold, by name."""
+    finite = {name: np.asarray(v)[np.isfinite(v)] for name, v in values.items()}
+    return {name: float((v > threshold).mean()) if v.size else float("nan") for name, v in finite.items()}
