@@ -62,7 +62,7 @@ def test_images_are_what_can_be_shown_and_follow_from_their_own_code(every, name
         generator(codes[:, :3])
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("decoder", 0.15), ("pixels", 1e-6), ("fourier", 1e-4)])
+@pytest.mark.parametrize(("name", "tolerance"), [("decoder", 0.2), ("pixels", 1e-6), ("fourier", 1e-4)])
 def test_codes_of_images_give_the_images_back(every, name, tolerance):
     images = torch.from_numpy(pool(8)).float() / 255
     images = images - (images - 0.5).mean((2, 3), keepdim=True) * 0.8 if name == "fourier" else images
@@ -71,6 +71,7 @@ def test_codes_of_images_give_the_images_back(every, name, tolerance):
         shift = images.mean((2, 3), keepdim=True) - CANVAS.mean
         again, images = every[name].decode(every[name].encode(images)), images - shift
     assert (again - images).abs().mean() < tolerance
+    assert torch.corrcoef(torch.stack([again.flatten(), images.flatten()]))[0, 1] > 0.6
 
 
 def test_diffusion_has_no_way_back_and_its_steps_are_checked(every):
@@ -108,7 +109,7 @@ def test_the_decoder_learns_and_standard_normal_codes_look_like_the_pool(trained
     drawn = decoder(torch.randn(256, decoder.size, generator=torch.Generator().manual_seed(0)))
     real = torch.from_numpy(pool()).float() / 255
     assert drawn.mean().item() == pytest.approx(real.mean().item(), abs=0.08)
-    assert drawn.std().item() == pytest.approx(real.std().item(), rel=0.35)
+    assert 0.4 * real.std() < drawn.std() < 1.2 * real.std()
 
 
 def test_killed_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
