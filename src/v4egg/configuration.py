@@ -33,6 +33,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_architectures(encoders)
     _check_sessions(filled)
     _check_sizes(filled)
+    _check_generators(filled)
     return filled
 
 
@@ -134,3 +135,18 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
             f"configuration key 'images.size' is {config['images']['size']}; the prior needs a multiple of {reduction} "
             "(prior.fold x 2^(levels - 1))"
         )
+
+
+def _check_generators(config: Mapping[str, Any]) -> None:
+    """Evolution's image generators: weights where they are needed, and a decoder that fits the images."""
+    size, levels = config["images"]["size"], len(config["decoder"]["widths"])
+    for method, options in config["synthesis"]["methods"].items():
+        generator = options.get("generator", {})
+        where = f"synthesis.methods.{method}.generator"
+        if generator.get("name") == "deepsim" and not Path(generator.get("weights", "")).is_file():
+            raise V4eggError(f"configuration key '{where}.weights' names no file; deepsim needs weights of one's own")
+        if generator.get("name") == "decoder" and size % 2**levels:
+            raise V4eggError(
+                f"configuration key 'images.size' is {size}; the decoder needs a multiple of {2**levels} "
+                "(2^levels of decoder.widths)"
+            )

@@ -106,7 +106,9 @@ KINDS: dict[str, dict[str, Variable]] = {
             ("unit", "seed", *_IMAGE), "float32", "intensity 0-1", "most exciting image, as it would be shown"
         ),
         "activation": Variable(("unit", "seed", "step"), "float32", "response of the generators", "trajectory"),
-        "evaluations": Variable(("unit", "seed"), "int64", "images", "images that the encoder saw with gradient"),
+        "evaluations": Variable(
+            ("unit", "seed"), "int64", "images", "images that the encoder saw, with gradient but in evolution"
+        ),
         "seconds": Variable(("unit", "seed"), "float32", "s", "wall time of the batch over its images"),
     },
     "transfer": {

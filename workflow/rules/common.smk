@@ -1,6 +1,7 @@
 """Paths, resources and target lists. No science."""
 
 import v4egg.recordings.sources as sources
+from v4egg.ingredients import ingredient
 from v4egg.provenance import code_digest, configuration_digest
 
 RESULTS = f"results/{config['name']}"
@@ -109,9 +110,10 @@ def prior_of_baselines(wildcards):
     return {"prior": f"{RESULTS}/prior.zarr"} if needed else {}
 
 
-def prior_of(wildcards):
-    """The prior, for the method that needs it."""
-    return {"prior": f"{RESULTS}/prior.zarr"} if wildcards.method == "energy_guided" else {}
+def helpers_of(wildcards):
+    """The prior or the image decoder, for the method that needs it."""
+    needed = ingredient(wildcards.method, config["synthesis"]["methods"][wildcards.method])
+    return {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
 
 
 def figure_inputs(figure):
