@@ -27,6 +27,7 @@ include: "workflow/rules/prior.smk"
 include: "workflow/rules/encoders.smk"
 include: "workflow/rules/synthesis.smk"
 include: "workflow/rules/transfer.smk"
+include: "workflow/rules/evolution.smk"
 include: "workflow/rules/figures.smk"
 
 

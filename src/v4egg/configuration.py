@@ -137,14 +137,26 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         )
 
 
+def _searches(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Methods and conditions that may search the codes of an image generator, by key."""
+    methods = {f"synthesis.methods.{name}": options for name, options in config["synthesis"]["methods"].items()}
+    conditions = config["evolution"]["conditions"]
+    for name, condition in conditions.items():
+        if condition["arch"] and condition["arch"] not in config["encoders"]["architectures"]:
+            raise V4eggError(
+                f"configuration key 'evolution.conditions.{name}.arch' names '{condition['arch']}', which is not under "
+                "'encoders.architectures'"
+            )
+    return methods | {f"evolution.conditions.{name}": condition for name, condition in conditions.items()}
+
+
 def _check_generators(config: Mapping[str, Any]) -> None:
     """Evolution's image generators: weights where they are needed, and a decoder that fits the images."""
     size, levels = config["images"]["size"], len(config["decoder"]["widths"])
-    for method, options in config["synthesis"]["methods"].items():
+    for where, options in _searches(config).items():
         generator = options.get("generator", {})
-        where = f"synthesis.methods.{method}.generator"
         if generator.get("name") == "deepsim" and not Path(generator.get("weights", "")).is_file():
-            raise V4eggError(f"configuration key '{where}.weights' names no file; deepsim needs weights of one's own")
+            raise V4eggError(f"configuration key '{where}.generator.weights' names no file; deepsim needs your weights")
         if generator.get("name") == "decoder" and size % 2**levels:
             raise V4eggError(
                 f"configuration key 'images.size' is {size}; the decoder needs a multiple of {2**levels} "

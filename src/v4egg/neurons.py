@@ -33,6 +33,16 @@ class ModelUnits:
     def __call__(self, images: Tensor, which: np.ndarray) -> Tensor:
         return self.model.paired(images, self.units[torch.as_tensor(which)].to(images.device))
 
+    @torch.no_grad()
+    def every(self, images: Tensor) -> Tensor:
+        """Responses (B, N) of all neurons to all images."""
+        return self.model(images, self.units.to(images.device))
+
+    def to(self, device: str) -> "ModelUnits":
+        """The same neurons there."""
+        self.model.to(device)
+        return self
+
 
 class HiddenUnits:
     """Units of one layer of a network: of a convolution's maps the unit in the middle, as in XDream's paper.
@@ -57,16 +67,26 @@ class HiddenUnits:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, which: np.ndarray) -> Tensor:
-        seen = self._output(images)
-        wanted = self.channels[torch.as_tensor(which)].to(seen.device)
-        if wanted.numel() and int(wanted.max()) >= seen.shape[1]:
-            raise V4eggError(
-                f"neurons: layer '{self.layer}' has {seen.shape[1]} channels and none is number {int(wanted.max())}; "
-                "count from 0"
-            )
-        return seen[torch.arange(len(seen), device=seen.device), wanted]
+        which = torch.as_tensor(which)
+        return self.every(images)[torch.arange(len(which)), which]
 
-    def _output(self, images: Tensor) -> Tensor:
+    @torch.no_grad()
+    def every(self, images: Tensor) -> Tensor:
+        """Responses (B, N) of all neurons to all images."""
+        seen = self.output(images)
+        if int(self.channels.max()) >= seen.shape[1]:
+            raise V4eggError(
+                f"neurons: layer '{self.layer}' has {seen.shape[1]} channels and none is number "
+                f"{int(self.channels.max())}; count from 0"
+            )
+        return seen[:, self.channels.to(seen.device)]
+
+    def to(self, device: str) -> "HiddenUnits":
+        """The same neurons there."""
+        self.network.to(device)
+        return self
+
+    def output(self, images: Tensor) -> Tensor:
         """The layer's values (B, channel), in the middle of its maps; the network runs no further than the layer."""
         found: list[Tensor] = []
 
@@ -89,6 +109,37 @@ class HiddenUnits:
         return output.float()
 
 
+class Together:
+    """Neurons of several sources side by side, such as layers or sessions; ``groups`` names the source of each."""
+
+    def __init__(self, sources: Mapping[str, ModelUnits | HiddenUnits]):
+        self.sources = list(sources.values())
+        self.names = [name for source in self.sources for name in source.names]
+        self.groups = [group for group, source in sources.items() for _ in source.names]
+        counts = [len(source.names) for source in self.sources]
+        self.source = np.repeat(np.arange(len(counts)), counts)
+        self.place = np.concatenate([np.arange(count) for count in counts])
+
+    def __call__(self, images: Tensor, which: np.ndarray) -> Tensor:
+        which = np.asarray(which)
+        responses = images.new_zeros(len(images))
+        for number, source in enumerate(self.sources):
+            rows = np.flatnonzero(self.source[which] == number)
+            if len(rows):
+                responses[rows] = source(images[rows], self.place[which[rows]]).to(responses)
+        return responses
+
+    def every(self, images: Tensor) -> Tensor:
+        """Responses (B, N) of all neurons to all images."""
+        return torch.cat([source.every(images) for source in self.sources], 1)
+
+    def to(self, device: str) -> "Together":
+        """The same neurons there."""
+        for source in self.sources:
+            source.to(device)
+        return self
+
+
 class _Enough(Exception):
     """What was wanted has been computed."""
 
@@ -103,33 +154,12 @@ def depths(network: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.ReLU, nn
     return rectified or [name for name, _ in named]
 
 
-@torch.no_grad()
-def best_natural(neurons: ModelUnits | HiddenUnits, images: Tensor, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """The largest response of each neuron to natural images (n, C, y, x) in [0, 1], and the image that gives it.
-
-    Returns responses (N,) and positions (N,) on the image axis.
-    """
-    responses = all_responses(neurons, images, batch)
-    return responses.max(0), responses.argmax(0)
-
-
-@torch.no_grad()
-def all_responses(neurons: ModelUnits | HiddenUnits, images: Tensor, batch: int = 64) -> np.ndarray:
+def all_responses(neurons: ModelUnits | HiddenUnits | Together, images: Tensor, batch: int = 64) -> np.ndarray:
     """Responses (n, N) of every neuron to every image."""
-    count, rows = len(neurons.names), []
-    for part in images.split(batch):
-        columns = [neurons(part, np.full(len(part), i)).double().cpu().numpy() for i in range(count)]
-        rows.append(np.stack(columns, 1))
-    return np.concatenate(rows)
+    return np.concatenate([neurons.every(part).double().cpu().numpy() for part in images.split(batch)])
 
 
 def relative_activation(evolved: np.ndarray, natural: np.ndarray) -> np.ndarray:
     """Best evolved over best natural response, by neuron; NaN where the natural one is not above 0."""
     evolved, natural = np.asarray(evolved, float), np.asarray(natural, float)
     return np.divide(evolved, natural, out=np.full(evolved.shape, np.nan), where=natural > 0)
-
-
-def shares_above(values: Mapping[str, np.ndarray], threshold: float = 1.0) -> dict[str, float]:
-    """The share of finite values above the threshold, by name."""
-    finite = {name: np.asarray(v)[np.isfinite(v)] for name, v in values.items()}
-    return {name: float((v > threshold).mean()) if v.size else float("nan") for name, v in finite.items()}

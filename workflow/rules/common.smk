@@ -17,7 +17,8 @@ N_MEMBERS = config["encoders"]["generators"] + config["encoders"]["validators"]
 MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
 ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator" for i, m in enumerate(MEMBERS)}
 BATCHES = range(-(-config["targets"]["units"] // config["synthesis"]["units_per_job"]))
-FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
+CONDITIONS = config["evolution"]["conditions"]
+FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time", *(["evolution"] if CONDITIONS else [])]
 ENVIRONMENT = "../../envs/v4egg.yaml"
 
 
@@ -27,6 +28,7 @@ wildcard_constraints:
     member=r"m\d+",
     method="|".join(METHODS),
     batch=r"\d+",
+    condition="|".join(CONDITIONS) or "none",
     backbone=r"\w+-\w+",
 
 
@@ -116,6 +118,17 @@ def helpers_of(wildcards):
     return {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
 
 
+def searched(condition):
+    """The files of the neurons and of the image generator of a condition of the evolution experiment."""
+    options = CONDITIONS[condition]
+    needed = ingredient("evolution", options)
+    found = {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
+    if options["neurons"] == "outside":
+        known = list(natural_responses(TARGET_SESSIONS).values())
+        return {**found, "outsiders": outsider_files(TARGET_SESSIONS), "natural_responses": known}
+    return {**found, "members": members(options["arch"] or SOURCES[0], "generator")}
+
+
 def figure_inputs(figure):
     """The stores that a figure reads."""
     meis = [f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES]
@@ -124,6 +137,7 @@ def figure_inputs(figure):
         "mei_gallery": {"transfer": f"{RESULTS}/transfer.zarr", "meis": meis},
         "transfer_scatter": {"transfer": f"{RESULTS}/transfer.zarr"},
         "compute_time": {"meis": meis},
+        "evolution": {"conditions": [f"{RESULTS}/evolution/{condition}.zarr" for condition in CONDITIONS]},
     }
     return stores[figure]
 

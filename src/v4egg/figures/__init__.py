@@ -3,11 +3,12 @@
 Every module of :data:`FIGURES` has ``draw`` and ``table`` with the same arguments; ``style.write`` writes both.
 """
 
-from v4egg.figures import compute_time, encoder_scores, mei_gallery, transfer_scatter
+from v4egg.figures import compute_time, encoder_scores, evolution, mei_gallery, transfer_scatter
 
 FIGURES = {
     "encoder_scores": encoder_scores,
     "mei_gallery": mei_gallery,
     "transfer_scatter": transfer_scatter,
     "compute_time": compute_time,
+    "evolution": evolution,
 }
