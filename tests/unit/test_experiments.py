@@ -5,13 +5,10 @@ import pytest
 import torch
 import xarray as xr
 
-from v4egg import stores
 from v4egg.encoders.encoder import Encoder
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
 from v4egg.experiments import evolution_experiment, experiment_neurons, natural_codes, responses_to_natural
-from v4egg.figures import evolution as figure
-from v4egg.figures import style
 from v4egg.image_generators import make_generator
 from v4egg.judges import Judge
 from v4egg.stimuli import canvas_of, to_float
@@ -118,27 +115,3 @@ def test_relative_activation_is_the_true_one_and_a_natural_start_never_loses(ens
 def test_repeats_without_noise_are_refused(ensemble, natural):
     with pytest.raises(V4eggError, match="repeats is 2 without spikes"):
         evolution_experiment(neurons_of("encoder", ensemble, natural), None, [], np.ones((1, 3)), **SEARCH, repeats=2)
-
-
-def test_the_figure_shows_every_condition_and_its_numbers(ensemble, natural, tmp_path):
-    generator, paths = make_generator("pixels", canvas_of(natural["s1"])), []
-    for kind in ("encoder", "hidden"):
-        neurons = neurons_of(kind, ensemble, natural)
-        responses = responses_to_natural(neurons, natural, {})
-        result = evolution_experiment(neurons, generator, list(natural.values()), responses, **SEARCH)
-        result.attrs["condition"] = kind
-        paths.append(tmp_path / f"{kind}.zarr")
-        stores.save(result, paths[-1], "evolution")
-    numbers = figure.table(paths)
-    here = numbers[(numbers["condition"] == "hidden") & (numbers["statistic"] == "neuron")]
-    assert np.allclose(here["value"], result["relative_activation"])
-    share = numbers[(numbers["condition"] == "hidden") & (numbers["statistic"] == "share_above_1")].iloc[0]
-    assert share["value"] == pytest.approx((result["relative_activation"] > 1).mean().item())
-    curve = numbers[(numbers["measure"] == "mean_activation") & (numbers["condition"] == "hidden")]
-    assert set(curve["presentations"]) == {6, 12, 18, 24, 30, 36}
-    written = style.write(figure.draw(paths), numbers, tmp_path, "evolution")
-    assert all(path.stat().st_size > 1000 for path in written)
-    again = style.write(figure.draw(paths), numbers, tmp_path / "again", "evolution")
-    assert [p.read_bytes() for p in written] == [p.read_bytes() for p in again]
-    with pytest.raises(V4eggError, match="no stores are given"):
-        figure.table([])

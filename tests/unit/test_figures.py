@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from v4egg import stores
 from v4egg.errors import V4eggError
-from v4egg.figures import FIGURES, compute_time, encoder_scores, mei_gallery, style, transfer_scatter
+from v4egg.figures import FIGURES, compute_time, encoder_scores, evolution, mei_gallery, style, transfer_scatter
 from v4egg.seeding import numpy_generator
 from v4egg.statistics import huber_slope, paired_wilcoxon
 from v4egg.store_kinds import KINDS, Variable
@@ -104,6 +104,27 @@ def save_meis(folder, archs=ARCHS, **options):
     ]
 
 
+def save_evolutions(folder):
+    """Neurons whose evolved image reaches 0.5, 1, 1.5, ... of the best natural one; the last has no natural drive."""
+    paths = []
+    for name, groups in {"genetic": ["s1"] * 5, "inside": ["core.3", "core.3", "core.6", "core.6", "core.6"]}.items():
+        natural, share = np.array([2.0, 2, 4, 4, 0]), np.array([0.5, 1, 1.5, 2, 3])
+        rise = np.linspace(0.2, 1, 6)[None] * (natural * share)[:, None]
+        variables = {
+            "presentations": (("neuron", "round"), np.tile(20 * np.arange(1, 7), (5, 1))),
+            **dict.fromkeys(("best", "mean", "noiseless"), (("neuron", "round"), rise)),
+            "evolved": ("neuron", natural * share),
+            "natural": ("neuron", natural),
+            "relative_activation": ("neuron", np.where(natural > 0, share, np.nan)),
+            "image": (("neuron", "channel", "y", "x"), np.zeros((5, 3, 6, 6))),
+            "group": ("neuron", np.array(groups, object)),
+        }
+        coords = {"neuron": np.array([f"{name}-{i}" for i in range(5)], object)}
+        paths.append(folder / f"{name}.zarr")
+        stores.save(xr.Dataset(variables, coords, {"condition": name}), paths[-1], "evolution")
+    return paths
+
+
 @pytest.fixture
 def arguments(tmp_path):
     transfer, meis = save_transfer(tmp_path / "transfer.zarr"), save_meis(tmp_path)
@@ -112,6 +133,7 @@ def arguments(tmp_path):
         "mei_gallery": (transfer, meis),
         "transfer_scatter": (transfer,),
         "compute_time": (meis,),
+        "evolution": (save_evolutions(tmp_path),),
     }
 
 
@@ -411,3 +433,23 @@ def test_units_that_gradient_ascent_left_at_zero_have_no_scale(tmp_path):
 def test_compute_time_without_stores():
     with pytest.raises(V4eggError, match="no mei stores"):
         compute_time.draw([])
+
+
+def test_evolution_table_and_its_columns(arguments):
+    numbers = evolution.table(*arguments["evolution"])
+    final = numbers[(numbers["condition"] == "inside") & (numbers["measure"] == "relative_activation")]
+    assert list(final.loc[final["statistic"] == "neuron", "value"]) == [0.5, 1, 1.5, 2]
+    whole = final[final["group"] == ""].set_index("statistic")["value"]
+    assert whole["median"] == 1.25
+    assert whole["share_above_1"] == 0.5
+    assert final[(final["group"] == "core.6") & (final["statistic"] == "median")]["value"].item() == 1.75
+    curve = numbers[(numbers["condition"] == "genetic") & (numbers["statistic"] == "median")].set_index("presentations")
+    assert curve["value"][120] == pytest.approx(1.25)
+    assert curve["value"][20] == pytest.approx(0.25)
+    shown = texts(rendered(evolution.draw(*arguments["evolution"])))
+    assert {"genetic", "inside, core.3", "inside, core.6", "presentations"} <= set(shown)
+
+
+def test_evolution_without_stores():
+    with pytest.raises(V4eggError, match=r"no stores are given; name conditions under evolution\.conditions"):
+        evolution.draw([])

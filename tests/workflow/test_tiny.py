@@ -38,12 +38,13 @@ def finished(tmp_path_factory) -> Path:
 
 def test_it_makes_figures_numbers_and_summary(finished):
     results = finished / "results/tiny"
-    for figure in ("encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"):
+    for figure in ("encoder_scores", "mei_gallery", "transfer_scatter", "compute_time", "evolution"):
         for kind in ("svg", "png", "csv"):
             assert (results / f"figures/{figure}.{kind}").stat().st_size > 100
     summary = json.loads((results / "summary.json").read_text())
     assert summary["encoders"]["attention"]["sim01"]["n_units"] >= 3
     assert summary["mei"]["energy_guided"]["gaussian"]["n_images"] == 6
+    assert summary["mei"]["evolution"]["attention"]["n_images"] == 6
     judges = summary["mei"]["gradient_ascent"]["attention"]["judges"]
     assert {"generators", "validators", "across", "simulated_brain"} <= set(judges)
     assert judges["generators"]["took_part"]
@@ -79,6 +80,18 @@ def test_images_are_what_can_be_shown_and_keyed_by_unit_and_seed(finished):
     assert images.min() >= 0
     assert images.max() <= 1
     assert not np.allclose(images[:, 0], images[:, 1])
+
+
+def test_evolution_tells_what_it_showed(finished):
+    found = {name: stores.load(finished / f"results/tiny/evolution/{name}.zarr") for name in ("genetic", "hidden")}
+    assert found["genetic"].sizes["neuron"] == 3
+    assert (found["genetic"]["presentations"][:, -1] == 60).all()
+    assert (found["genetic"]["best"] >= found["genetic"]["mean"]).all()
+    assert not np.allclose(found["genetic"]["mean"], found["genetic"]["noiseless"])  # spikes
+    assert len(set(found["hidden"]["group"].values)) > 1
+    meis = stores.load(finished / "results/tiny/mei/evolution/attention.zarr", "mei")
+    assert meis.sizes["step"] == 2
+    assert (meis["evaluations"] == 40).all()
 
 
 def test_every_intermediate_is_a_complete_store(finished):
