@@ -100,7 +100,9 @@ def natural_codes(
     blocks = [(block, i) for block, images in enumerate(natural) for i in range(len(images))]
     channels, side, _ = image_generator.shape
     fitted = [conform(natural[b][i : i + 1], side, channels) for b, i in (blocks[position] for position in used)]
-    codes = torch.cat([image_generator.encode(part) for part in to_float(np.concatenate(fitted)).split(64)])
+    codes = torch.cat(
+        [image_generator.encode(part.to(image_generator.device)) for part in to_float(np.concatenate(fitted)).split(64)]
+    )
     return codes.cpu().numpy()[place.reshape(liked.shape)]
 
 
@@ -112,20 +114,29 @@ def experiment_neurons(
     probe: np.ndarray,
     seed: int,
 ) -> Together:
-    """The neurons of a condition (``neurons``: outside, encoder or hidden, with ``layers`` and ``channels``).
+    """The neurons of a condition (``neurons``: outside, encoder or hidden).
 
     Args:
-        units: target units.
+        options: ``neurons``; ``units``, at most so many outside or encoder neurons; ``layers`` and ``channels`` of
+            hidden ones. Which are taken is drawn by ``seed``.
+        units: unit ids to draw from.
         ensemble: the encoders, for all but ``outside``; their first member's layers hold the hidden units.
         judges: those from outside, for ``outside``.
         probe: uint8 images (n, C, y, x) to which a hidden unit has to respond.
     """
     if options["neurons"] == "outside":
-        return outside_neurons(judges, units)
+        known = {unit for judge in judges for model in judge.models for unit in model.units}
+        return outside_neurons(judges, _drawn([unit for unit in units if unit in known], options["units"], seed))
     if options["neurons"] == "encoder":
-        return encoder_neurons(ensemble, units)
+        return encoder_neurons(ensemble, _drawn(units, options["units"], seed))
     member = ensemble.members[0]
     return hidden_neurons(member, options["channels"], options["layers"], seed, to_float(probe[:PROBES]))
+
+
+def _drawn(units: Sequence[str], count: int, seed: int) -> list[str]:
+    """At most ``count`` of the units, in their order."""
+    chosen = numpy_generator(seed, "evolution units").permutation(len(units))[:count]
+    return [units[i] for i in sorted(chosen.tolist())]
 
 
 def outside_neurons(judges: Sequence[Judge], units: Sequence[str]) -> Together:

@@ -40,8 +40,8 @@ def natural():
     return {s: draws.integers(0, 255, (n, 3, size, size), np.uint8) for s, n, size in (("s1", 9, 16), ("s2", 7, 20))}
 
 
-def neurons_of(kind, ensemble, natural, judges=()):
-    options = {"neurons": kind, "layers": 2, "channels": 2}
+def neurons_of(kind, ensemble, natural, judges=(), units=24):
+    options = {"neurons": kind, "units": units, "layers": 2, "channels": 2}
     return experiment_neurons(options, UNITS, ensemble, judges, natural["s1"], 0)
 
 
@@ -50,6 +50,7 @@ def test_neurons_of_every_condition(ensemble, natural):
     outside = neurons_of("outside", None, natural, [judge])
     assert outside.names == neurons_of("encoder", ensemble, natural).names == UNITS
     assert outside.groups == ["s1", "s1", "s2"]
+    assert len(neurons_of("outside", None, natural, [judge], units=2).names) == 2
     hidden = neurons_of("hidden", ensemble, natural)
     assert len(set(hidden.groups)) == 2
     assert len(hidden.names) == 4

@@ -126,6 +126,8 @@ def searched(condition):
     if options["neurons"] == "outside":
         known = list(natural_responses(TARGET_SESSIONS).values())
         return {**found, "outsiders": outsider_files(TARGET_SESSIONS), "natural_responses": known}
+    if options["neurons"] == "encoder":
+        found["targets"] = f"{RESULTS}/targets.zarr"
     return {**found, "members": members(options["arch"] or SOURCES[0], "generator")}
 
 

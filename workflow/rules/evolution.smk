@@ -4,7 +4,6 @@
 rule evolve_neurons:
     input:
         unpack(lambda wildcards: searched(wildcards.condition)),
-        targets=f"{RESULTS}/targets.zarr",
         pool=f"{RESULTS}/pool.zarr",
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
     output:

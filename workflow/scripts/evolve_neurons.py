@@ -15,7 +15,9 @@ with job(snakemake) as run:
     inputs, options, seed = snakemake.input, dict(snakemake.params.options), snakemake.params.seed
     recordings = [load_recording(path) for path in inputs.recordings]
     images = {recording.session: recording.images for recording in recordings}
-    units = [str(unit) for unit in stores.load(inputs.targets, "targets")["unit"].values]
+    units = [unit for recording in recordings for unit in recording.units.index]
+    if inputs.get("targets"):
+        units = [str(unit) for unit in stores.load(inputs.targets, "targets")["unit"].values]
     ensemble = load_encoder(list(inputs.members)) if inputs.get("members") else None
     judges = outside_judges(snakemake.params.outsiders) if ensemble is None else []
     neurons = experiment_neurons(options, units, ensemble, judges, next(iter(images.values())), seed)

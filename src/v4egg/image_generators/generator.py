@@ -23,8 +23,12 @@ class ImageGenerator(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         if codes.ndim != 2 or codes.shape[1] != self.size:
             raise V4eggError(f"{type(self).__name__}: codes of shape {tuple(codes.shape)}; give (B, {self.size})")
-        tensors = itertools.chain(self.parameters(), self.buffers())
-        return self.decode(codes.to(next(tensors).device)).clamp(0, 1)
+        return self.decode(codes.to(self.device)).clamp(0, 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return next(itertools.chain(self.parameters(), self.buffers())).device
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes of checked shape -> images, not clipped."""
