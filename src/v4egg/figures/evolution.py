@@ -18,6 +18,7 @@ from v4egg.errors import V4eggError
 from v4egg.figures import style
 
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", style.BLACK)
+_BANDS = 4  # conditions up to which quartiles are drawn: more would hide one another
 _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
@@ -54,16 +55,17 @@ def draw(conditions: Sequence[str | Path]) -> Figure:
     names = list(_read(conditions))
     numbers = table(conditions)
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
+    dashes = {name: "-" if i < len(_COLOURS) else "--" for i, name in enumerate(names)}
     columns = numbers[numbers["statistic"] == "neuron"].groupby(["condition", "group"], sort=False).ngroups
-    figure = style.new_figure(2.7)
+    figure = style.new_figure(3.1)
     axes = figure.subplots(1, 2, width_ratios=[1.0, max(0.8, 0.22 * columns)])
-    _draw_curves(axes[0], numbers[numbers["measure"] == "mean_activation"], colours)
+    _draw_curves(axes[0], numbers[numbers["measure"] == "mean_activation"], colours, dashes)
     _draw_final(axes[1], numbers[numbers["measure"] == "relative_activation"], colours)
     for panel, letter in zip(axes, "ab", strict=True):
         panel.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
         style.panel_letter(panel, letter, -28)
-    handles = [axes[0].plot([], [], color=colour, label=style.label(name))[0] for name, colour in colours.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+    handles = [axes[0].plot([], [], dashes[n], color=c, label=style.label(n))[0] for n, c in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
     return figure
 
 
@@ -86,11 +88,13 @@ def _curves(data: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["statistic", "presentations", "value"])
 
 
-def _draw_curves(axes: Axes, curves: pd.DataFrame, colours: dict[str, str]) -> None:
+def _draw_curves(axes: Axes, curves: pd.DataFrame, colours: dict[str, str], dashes: dict[str, str]) -> None:
     for name, rows in curves.groupby("condition", sort=False):
         wide = rows.pivot(index="presentations", columns="statistic", values="value")
-        axes.fill_between(wide.index, wide["q25"], wide["q75"], color=colours[name], alpha=0.15, linewidth=0)
-        axes.plot(wide.index, wide["median"], color=colours[name], marker="o" if len(wide) == 1 else None, markersize=3)
+        if len(colours) <= _BANDS:
+            axes.fill_between(wide.index, wide["q25"], wide["q75"], color=colours[name], alpha=0.15, linewidth=0)
+        marker = "o" if len(wide) == 1 else None
+        axes.plot(wide.index, wide["median"], dashes[name], color=colours[name], marker=marker, markersize=3)
     axes.set_xlabel("presentations")
     axes.set_ylabel("mean activation of a generation\n(1: best natural image)")
     axes.set_xlim(left=0)
