@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from v4egg.errors import V4eggError
 
+RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.ELU, nn.SiLU, nn.GELU)
+
 
 class ModelUnits:
     """Units of a model that has ``paired(images, units) -> (B,)``; ``names`` are unit ids, one a neuron.
@@ -144,14 +146,11 @@ class _Enough(Exception):
     """What was wanted has been computed."""
 
 
-def depths(network: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.ReLU, nn.ELU, nn.Conv2d)) -> list[str]:
-    """Names of the layers of these kinds, in the order in which the network defines them: candidates for neurons.
-
-    Rectified maps where there are any, otherwise convolutions.
-    """
-    named = [(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
-    rectified = [name for name, module in named if not isinstance(module, nn.Conv2d)]
-    return rectified or [name for name, _ in named]
+def depths(network: nn.Module) -> list[str]:
+    """Names of the rectified layers, in the order in which the network defines them; convolutions where it has none."""
+    named = dict(network.named_modules())
+    rectified = [name for name, module in named.items() if isinstance(module, RECTIFIERS)]
+    return rectified or [name for name, module in named.items() if isinstance(module, nn.Conv2d)]
 
 
 def all_responses(neurons: ModelUnits | HiddenUnits | Together, images: Tensor, batch: int = 64) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What an image costs, and how fast each method climbs.
 
-Seconds and encoder evaluations per image (evaluations: images that the encoder saw), by method and architecture, and the
-generators' activation along the synthesis. The activation of each unit, averaged over seeds, is divided by where
+Seconds and encoder evaluations per image (evaluations: images that the encoder saw), by method and architecture, and
+the generators' activation along the synthesis. The activation of each unit, averaged over seeds, is divided by where
 gradient ascent ended for that unit; units that it left at or below zero have no such scale.
 """
 
