@@ -18,6 +18,7 @@ import xarray as xr
 from v4egg.encoders.encoder import Encoder
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.encoders.training import TrainingSession, train_member
+from v4egg.errors import V4eggError
 from v4egg.metrics import relative_activation
 from v4egg.recordings.brain import SimulatedBrain
 from v4egg.recordings.simulated import GAIN_SD
@@ -65,7 +66,14 @@ def closed_loop(
         to the unit's image, the sample that the arm's encoders rate highest), ``predicted`` (what they promised),
         ``relative_activation`` (0 the mean natural image of the session, 1 the one that the first encoders like best),
         ``image``; and ``presentations`` (round), shown to each arm until then.
+
+    Raises:
+        V4eggError: there is no target unit.
     """
+    if not units:
+        raise V4eggError(
+            f"closed loop: no target unit is of session {responses.session}; set targets.sessions or rounds 0"
+        )
     place = [session.session for session in sessions].index(responses.session)
     arms = {arm: (list(members), list(sessions)) for arm in ARMS}
     mean, best = _natural_scale(Ensemble(list(members)), brain, images, units)

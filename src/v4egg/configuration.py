@@ -35,6 +35,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_sizes(filled)
     _check_closed_loop(filled)
     _check_stages(filled)
+    _check_generators(filled)
     return filled
 
 
@@ -170,3 +171,30 @@ def _check_stages(config: Mapping[str, Any]) -> None:
         raise V4eggError("configuration key 'natural.k' is 0; meni compares with the best natural image: set it to 1")
     if "gradient_ascent" not in config["synthesis"]["methods"]:
         raise V4eggError("configuration key 'synthesis.methods.gradient_ascent' is missing; meni compares with it")
+
+
+def _searches(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Methods and conditions that may search the codes of an image generator, by key."""
+    methods = {f"synthesis.methods.{name}": options for name, options in config["synthesis"]["methods"].items()}
+    conditions = config["evolution"]["conditions"]
+    for name, condition in conditions.items():
+        if condition["arch"] and condition["arch"] not in config["encoders"]["architectures"]:
+            raise V4eggError(
+                f"configuration key 'evolution.conditions.{name}.arch' names '{condition['arch']}', which is not under "
+                "'encoders.architectures'"
+            )
+    return methods | {f"evolution.conditions.{name}": condition for name, condition in conditions.items()}
+
+
+def _check_generators(config: Mapping[str, Any]) -> None:
+    """Evolution's image generators: weights where they are needed, and a decoder that fits the images."""
+    size, levels = config["images"]["size"], len(config["decoder"]["widths"])
+    for where, options in _searches(config).items():
+        generator = options.get("generator", {})
+        if generator.get("name") == "deepsim" and not Path(generator.get("weights", "")).is_file():
+            raise V4eggError(f"configuration key '{where}.generator.weights' names no file; deepsim needs your weights")
+        if generator.get("name") == "decoder" and size % 2**levels:
+            raise V4eggError(
+                f"configuration key 'images.size' is {size}; the decoder needs a multiple of {2**levels} "
+                "(2^levels of decoder.widths)"
+            )

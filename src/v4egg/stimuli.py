@@ -97,3 +97,8 @@ def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel, in [0, 1] units, over uint8 images (n, c, y, x)."""
     scaled = images.astype(np.float32) / 255
     return scaled.mean((0, 2, 3), dtype=np.float64).tolist(), scaled.std((0, 2, 3), dtype=np.float64).tolist()
+
+
+def canvas_of(images: np.ndarray) -> Preprocess:
+    """Size, colour and scale of images that are made to resemble these, uint8 (n, c, y, x)."""
+    return Preprocess(images.shape[-1], images.shape[1], *channel_statistics(images))

@@ -116,8 +116,19 @@ KINDS: dict[str, dict[str, Variable]] = {
             ("unit", "seed", *_IMAGE), "float32", "intensity 0-1", "most exciting image, as it would be shown"
         ),
         "activation": Variable(("unit", "seed", "step"), "float32", "response of the generators", "trajectory"),
-        "evaluations": Variable(("unit", "seed"), "int64", "images", "images that the encoder saw with gradient"),
+        "evaluations": Variable(("unit", "seed"), "int64", "images", "images that the encoder saw"),
         "seconds": Variable(("unit", "seed"), "float32", "s", "wall time of the batch over its images"),
+    },
+    "evolution": {
+        "presentations": Variable(("neuron", "round"), "int64", "images", "shown so far, repeats counted"),
+        "best": Variable(("neuron", "round"), "float32", "score", "the highest ever shown"),
+        "mean": Variable(("neuron", "round"), "float32", "score", "of the round's images"),
+        "noiseless": Variable(("neuron", "round"), "float32", "response", "mean of the round's images, without noise"),
+        "evolved": Variable(("neuron",), "float32", "response", "without noise, to the image that scored highest"),
+        "natural": Variable(("neuron",), "float32", "response", "without noise, to the best natural image"),
+        "relative_activation": Variable(("neuron",), "float32", "1", "evolved over natural, where that is above 0"),
+        "image": Variable(("neuron", *_IMAGE), "float32", "intensity 0-1", "the image that scored highest"),
+        "group": Variable(("neuron",), "str", "name", "session or layer that the neuron belongs to"),
     },
     "transfer": {
         "activation": Variable(("method", "arch", "unit", "seed", "judge"), "float32", "response of the judge", "raw"),

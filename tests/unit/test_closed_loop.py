@@ -10,6 +10,7 @@ from torch import nn
 
 from v4egg.closed_loop import closed_loop, present, with_new
 from v4egg.encoders.training import TrainingSession, train_member
+from v4egg.errors import V4eggError
 from v4egg.stimuli import to_float
 
 UNITS = ["sim-u000", "sim-u001"]
@@ -80,6 +81,12 @@ def test_both_arms_start_alike_and_see_equally_much(trained):
     assert np.allclose(found["activation"].sel(unit="sim-u000"), 1 + 8 * red, atol=1e-4)
     again = loop(trained, rounds=1, epochs=1)
     assert all(np.array_equal(found[name], again[name]) for name in found)
+
+
+def test_no_target_unit_is_one_line(trained):
+    members, session, responses = trained
+    with pytest.raises(V4eggError, match="no target unit is of session sim"):
+        closed_loop(members, Brain(), [session], responses, session.images, [], favourites, colours(2, 0), OPTIONS)
 
 
 def test_encoders_learn_from_the_answers_to_their_own_images(trained):

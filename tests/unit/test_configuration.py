@@ -107,6 +107,20 @@ def test_use_sessions_keeps_some():
         ),
         (changed("images.size", 50), "multiple of 8"),
         (changed("prior.sessions", False), "the pool is empty"),
+        (
+            changed("synthesis.methods.evolution.generator", {"name": "deepsim", "weights": "absent.pt"}),
+            "'synthesis.methods.evolution.generator.weights' names no file",
+        ),
+        (
+            changed("evolution.conditions.x.generator.name", "deepsim"),
+            "'evolution.conditions.x.generator.weights' names no file",
+        ),
+        (changed("evolution.conditions.x.arch", "b"), r"'evolution.conditions.x.arch' names 'b'"),
+        (changed("evolution.conditions.x.spikes", 0), "'evolution.conditions.x.spikes'"),
+        (
+            {**changed("synthesis.methods.evolution", {}), "decoder": {"widths": [16] * 4}},
+            "'images.size' is 56; the decoder needs a multiple of 16",
+        ),
         (changed("name", "a/b"), "'name'"),
         (changed("sessions", {}), "'sessions'"),
     ],

@@ -5,14 +5,17 @@ import pytest
 import torch
 from torch import nn
 
+from v4egg.checkpoints import Checkpoint
 from v4egg.constraints import L2Norm, PixelRange, chain
 from v4egg.energies import Excite, Jittered, MatchResponse
 from v4egg.errors import V4eggError
+from v4egg.image_generators.fixed import Fourier
 from v4egg.priors.training import new_prior, sample
 from v4egg.seeding import torch_generator
 from v4egg.stimuli import Preprocess, blur
 from v4egg.synthesis import most_exciting_images
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
+from v4egg.synthesis.evolved import evolved
 from v4egg.synthesis.gradient_ascent import gradient_ascent
 from v4egg.synthesis.most_exciting import shown
 
@@ -239,7 +242,7 @@ def test_descent_stops_an_image_where_it_reaches_its_goal_and_goes_on_with_the_o
 
 
 def test_unknown_method_is_named():
-    with pytest.raises(V4eggError, match="unknown method 'magic'; known: energy_guided, gradient_ascent"):
+    with pytest.raises(V4eggError, match="unknown method 'magic'; known: energy_guided, evolution, gradient_ascent"):
         most_exciting_images("magic", None, ["u"], {})
 
 
@@ -249,3 +252,53 @@ def test_blurred_gradients_make_smooth_images():
     step = (rough[..., 1:] - rough[..., :-1]).abs().mean()
     spread = rough.std()
     assert step < spread
+
+
+def evolve(units, optimizer="genetic", budget=800, **options):
+    energy = Excite(Filters(), torch.tensor(units))
+    draws = [torch_generator("xdream", unit) for unit in units]
+    canvas, constraint = preprocess(), chain(L2Norm(8.0, preprocess()), PixelRange())
+    return evolved(
+        energy, draws, Fourier(canvas), canvas, optimizer=optimizer, budget=budget, constraint=constraint, **options
+    )
+
+
+def test_evolution_climbs_the_same_energies_without_a_gradient():
+    made, random = evolve([0, 1, 2]), evolve([0, 1, 2], "random_search")
+    assert (made.energies < random.energies).all()
+    assert torch.allclose(made.energies, made.trajectory.amin(1), atol=1e-4)
+    assert made.trajectory.shape == (3, 40)
+    assert made.evaluations == 800
+    norms = preprocess()(made.images).flatten(1).norm(dim=1)
+    assert torch.allclose(norms, torch.full((3,), 8.0), atol=0.1)
+
+
+def test_no_evolved_image_depends_on_its_batch():
+    together = evolve([0, 1, 2], budget=200).images
+    alone = torch.cat([evolve([unit], budget=200).images for unit in range(3)])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_a_killed_evolution_of_images_goes_on_to_the_same_images(tmp_path):
+    whole, checkpoint = evolve([0, 1]), Checkpoint(tmp_path, {})
+
+    def killed(rounds):
+        for count in rounds:
+            if count == 30:
+                raise KeyboardInterrupt
+            yield count
+
+    with pytest.raises(KeyboardInterrupt):
+        evolve([0, 1], checkpoint=checkpoint, progress=killed)
+    assert checkpoint.load()["shown"].tolist() == [500, 500]
+    assert torch.equal(evolve([0, 1], checkpoint=checkpoint).images, whole.images)
+
+
+def test_an_energy_that_is_not_finite_names_the_presentation():
+    draws, canvas = [torch_generator(0)], preprocess()
+
+    def broken(images):
+        return images.sum((1, 2, 3)) * float("nan")
+
+    with pytest.raises(V4eggError, match="the energy is not finite after 0 presentations"):
+        evolved(broken, draws, Fourier(canvas), canvas, budget=40, constraint=PixelRange())

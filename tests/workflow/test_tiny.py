@@ -45,6 +45,7 @@ def test_it_makes_figures_numbers_and_summary(finished):
     summary = json.loads((results / "summary.json").read_text())
     assert summary["encoders"]["attention"]["sim01"]["n_units"] >= 3
     assert summary["mei"]["energy_guided"]["gaussian"]["n_images"] == 6
+    assert summary["mei"]["evolution"]["attention"]["n_images"] == 6
     judges = summary["mei"]["gradient_ascent"]["attention"]["judges"]
     assert {"generators", "validators", "across", "simulated_brain"} <= set(judges)
     assert judges["generators"]["took_part"]
@@ -101,6 +102,18 @@ def test_stages_that_are_switched_on_make_their_images(finished):
     scores = stores.load(results / "judged/reconstruction.zarr", "reconstruction_scores")
     assert {"generators", "validators", "across", "simulated_brain"} == set(scores["judge"].values)
     assert stores.load(results / "samples.zarr", "samples").sizes["crop"] == 4
+
+
+def test_evolution_tells_what_it_showed(finished):
+    found = {name: stores.load(finished / f"results/tiny/evolution/{name}.zarr") for name in ("genetic", "hidden")}
+    assert found["genetic"].sizes["neuron"] == 3
+    assert (found["genetic"]["presentations"][:, -1] == 60).all()
+    assert (found["genetic"]["best"] >= found["genetic"]["mean"]).all()
+    assert not np.allclose(found["genetic"]["mean"], found["genetic"]["noiseless"])  # spikes
+    assert len(set(found["hidden"]["group"].values)) > 1
+    meis = stores.load(finished / "results/tiny/mei/evolution/attention.zarr", "mei")
+    assert meis.sizes["step"] == 2
+    assert (meis["evaluations"] == 40).all()
 
 
 def test_every_intermediate_is_a_complete_store(finished):

@@ -3,7 +3,7 @@
 
 rule closed_loop:
     input:
-        unpack(lambda wildcards: prior_of_method(config["closed_loop"]["method"])),
+        unpack(lambda wildcards: helpers_of(config["closed_loop"]["method"])),
         members=lambda wildcards: members(wildcards.arch, "generator"),
         targets=f"{RESULTS}/targets.zarr",
         recording=f"{RESULTS}/recordings/{{session}}.zarr",

@@ -1,6 +1,7 @@
 """Paths, resources and target lists. No science."""
 
 import v4egg.recordings.sources as sources
+from v4egg.ingredients import ingredient
 from v4egg.provenance import code_digest, configuration_digest
 
 RESULTS = f"results/{config['name']}"
@@ -18,6 +19,7 @@ MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
 ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator" for i, m in enumerate(MEMBERS)}
 SIMULATED_TARGETS = [s for s in TARGET_SESSIONS if config["sessions"][s]["format"] == "simulated"]
 LOOP_SESSIONS = SIMULATED_TARGETS if config["closed_loop"]["rounds"] else []
+CONDITIONS = config["evolution"]["conditions"]
 SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
 STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
     stage for stage, key in SWITCHES.items() if config[stage][key]
@@ -25,6 +27,7 @@ STAGES = [  # those that a configuration switches on; each makes the figure of i
 FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
 FIGURES += [stage for stage in STAGES if stage != "natural"]
 FIGURES += ["closed_loop"] if LOOP_SESSIONS else []
+FIGURES += ["evolution"] if CONDITIONS else []
 ENVIRONMENT = "../../envs/v4egg.yaml"
 
 
@@ -34,6 +37,7 @@ wildcard_constraints:
     member=r"m\d+",
     method="|".join(METHODS),
     batch=r"\d+",
+    condition="|".join(CONDITIONS) or "none",
     backbone=r"\w+-\w+",
     family="meni|diverse",
 
@@ -124,15 +128,6 @@ def prior_of_baselines(wildcards):
     return {"prior": f"{RESULTS}/prior.zarr"} if needed else {}
 
 
-def prior_of_method(method):
-    """The prior, for the method that needs it."""
-    return {"prior": f"{RESULTS}/prior.zarr"} if method == "energy_guided" else {}
-
-
-def prior_of(wildcards):
-    return prior_of_method(wildcards.method)
-
-
 def loop_architecture():
     """Whose generators close the loop: frozen features are of a session's own images, so a network without them."""
     data_driven = [arch for arch in ARCHITECTURES if frozen_options(arch) is None]
@@ -143,6 +138,25 @@ def series_stores(family):
     """The images of a family, by the architectures that make them."""
     chosen = config[family].get("architectures") or SOURCES
     return [f"{RESULTS}/{family}/{arch}.zarr" for arch in chosen]
+
+
+def helpers_of(method):
+    """The prior or the image decoder, for the method that needs it."""
+    needed = ingredient(method, config["synthesis"]["methods"][method])
+    return {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
+
+
+def searched(condition):
+    """The files of the neurons and of the image generator of a condition of the evolution experiment."""
+    options = CONDITIONS[condition]
+    needed = ingredient("evolution", options)
+    found = {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
+    if options["neurons"] == "outside":
+        known = list(natural_responses(TARGET_SESSIONS).values())
+        return {**found, "outsiders": outsider_files(TARGET_SESSIONS), "natural_responses": known}
+    if options["neurons"] == "encoder":
+        found["targets"] = f"{RESULTS}/targets.zarr"
+    return {**found, "members": members(options["arch"] or SOURCES[0], "generator")}
 
 
 def figure_inputs(figure):
@@ -172,6 +186,7 @@ def figure_inputs(figure):
             "scores": f"{RESULTS}/judged/reconstruction.zarr",
         },
         "samples": {"samples": f"{RESULTS}/samples.zarr"},
+        "evolution": {"conditions": [f"{RESULTS}/evolution/{condition}.zarr" for condition in CONDITIONS]},
     }
     return stores[figure]
 

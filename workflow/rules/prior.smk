@@ -1,4 +1,4 @@
-"""The image prior: a pool that holds no test image, and a diffusion model trained on it."""
+"""The image prior: a pool that holds no test image, and a diffusion model and an image decoder trained on it."""
 
 
 rule image_pool:
@@ -100,3 +100,28 @@ rule sample_prior:
         options=config["samples"],
     script:
         "../scripts/sample_prior.py"
+
+
+rule train_decoder:
+    input:
+        pool=f"{RESULTS}/pool.zarr",
+    output:
+        directory(f"{RESULTS}/decoder.zarr"),
+    log:
+        f"{RESULTS}/logs/train_decoder.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prior/train_decoder.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(4000),
+        runtime=240,
+    params:
+        code=code("train_decoder"),
+        seed=config["seed"],
+        state=f"{RESULTS}/.training",
+        options={**config["images"], **config["decoder"]},
+    script:
+        "../scripts/train_decoder.py"

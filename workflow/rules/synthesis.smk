@@ -25,7 +25,7 @@ rule select_targets:
 
 rule synthesize:
     input:
-        unpack(prior_of),
+        unpack(lambda wildcards: helpers_of(wildcards.method)),
         members=lambda wildcards: members(wildcards.arch, "generator"),
         targets=f"{RESULTS}/targets.zarr",
     output:
@@ -43,6 +43,7 @@ rule synthesize:
         runtime=240,
     params:
         code=code("synthesize"),
+        state=f"{RESULTS}/.training",
         numbers={"seed": config["seed"], **{k: config["synthesis"][k] for k in ("seeds", "units_per_job")}},
         options=lambda wildcards: config["synthesis"]["methods"][wildcards.method],
     script:

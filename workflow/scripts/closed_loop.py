@@ -17,15 +17,11 @@ with job(snakemake) as run:
     loop, seed = snakemake.params.loop, snakemake.params.seed
     recording, responses = load_recording(snakemake.input.recording), load_responses(snakemake.input.responses)
     targets = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
-    units = by_session(targets)[recording.session][: loop["units"]]
+    units = by_session(targets).get(recording.session, [])[: loop["units"]]
     options = {**snakemake.params.training, **loop}
-    prior = snakemake.input.get("prior")
-    crops, _ = photograph_crops(
-        loop["rounds"] * len(units) * loop["samples"],
-        recording.images.shape[-1],
-        "fit",
-        key=(seed, "closed loop", recording.session),
-    )
+    helpers = {name: snakemake.input.get(name) for name in ("prior", "decoder")}
+    shown, key = loop["rounds"] * len(units) * loop["samples"], (seed, "closed loop", recording.session)
+    crops, _ = photograph_crops(shown, recording.images.shape[-1], "fit", key=key)
 
     def synthesise(ensemble, turn):
         made = most_exciting_images(
@@ -33,7 +29,8 @@ with job(snakemake) as run:
             ensemble,
             units,
             snakemake.params.synthesis,
-            prior_path=prior,
+            prior_path=helpers["prior"],
+            decoder_path=helpers["decoder"],
             seeds=loop["samples"],
             seed=seed_of(seed, "closed loop", turn),
             device=run.device,
@@ -54,5 +51,6 @@ with job(snakemake) as run:
         progress=run.progress,
     )
     result.attrs |= {"arch": snakemake.wildcards.arch, "session": recording.session, "method": loop["method"]}
-    inputs = [*snakemake.input.members, snakemake.input.targets, snakemake.input.recording, *filter(None, [prior])]
+    inputs = [*snakemake.input.members, snakemake.input.targets, snakemake.input.recording]
+    inputs += filter(None, helpers.values())
     stores.save(result, snakemake.output[0], "closed_loop", config=options, seed=seed, inputs=inputs)

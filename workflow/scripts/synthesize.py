@@ -1,6 +1,7 @@
 """Make most exciting images for one batch of units with one method and the generators of one architecture."""
 
 from v4egg import stores
+from v4egg.checkpoints import Checkpoint
 from v4egg.encoders.ensemble import load_encoder
 from v4egg.jobs import job
 from v4egg.synthesis import most_exciting_images
@@ -9,19 +10,24 @@ with job(snakemake) as run:
     targets = stores.load(snakemake.input.targets, "targets")
     seed, seeds, units_per_job = (snakemake.params.numbers[name] for name in ("seed", "seeds", "units_per_job"))
     first = int(snakemake.wildcards.batch) * units_per_job
+    options, helpers = snakemake.params.options, [snakemake.input.get("prior"), snakemake.input.get("decoder")]
+    inputs = [*snakemake.input.members, snakemake.input.targets, *filter(None, helpers)]
+    key = {"job": str(snakemake.output[0]), "options": options, "seed": seed, "code": snakemake.params.code}
+    checkpoint = Checkpoint.for_inputs(snakemake.params.state, inputs, {**key, "seeds": seeds, "first": first})
     units = [str(unit) for unit in targets["unit"].values[first : first + units_per_job]]
     meis = most_exciting_images(
         snakemake.wildcards.method,
         load_encoder(snakemake.input.members),
         units,
-        snakemake.params.options,
-        prior_path=snakemake.input.get("prior"),
+        options,
+        prior_path=helpers[0],
+        decoder_path=helpers[1],
         seeds=seeds,
         seed=seed,
         device=run.device,
         progress=run.progress,
+        checkpoint=checkpoint,
     )
     meis.attrs |= {"method": snakemake.wildcards.method, "arch": snakemake.wildcards.arch}
-    options = snakemake.params.options
-    inputs = [*snakemake.input.members, snakemake.input.targets, *filter(None, [snakemake.input.get("prior")])]
     stores.save(meis, snakemake.output[0], "mei", config=options, seed=seed, inputs=inputs)
+    checkpoint.remove()

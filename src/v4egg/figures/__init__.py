@@ -8,6 +8,7 @@ from v4egg.figures import (
     compute_time,
     diverse,
     encoder_scores,
+    evolution,
     mei_gallery,
     meni,
     reconstruction,
@@ -25,4 +26,5 @@ FIGURES = {
     "meni": meni,
     "reconstruction": reconstruction,
     "diverse": diverse,
+    "evolution": evolution,
 }

@@ -1,8 +1,8 @@
 """What an image costs, and how fast each method climbs.
 
-Seconds and encoder evaluations per image (evaluations: images that the encoder saw with a gradient), by method and
-architecture, and the generators' activation along the synthesis. The activation of each unit, averaged over seeds, is
-divided by where gradient ascent ended for that unit; units that it left at or below zero have no such scale.
+Seconds and encoder evaluations per image (evaluations: images that the encoder saw), by method and architecture, and
+the generators' activation along the synthesis. The activation of each unit, averaged over seeds, is divided by where
+gradient ascent ended for that unit; units that it left at or below zero have no such scale.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def draw(meis: Sequence[str | Path]) -> Figure:
     archs = list(dict.fromkeys(arch for _, arch in groups))
     colours = style.colours(list(dict.fromkeys(method for method, _ in groups)))
     figure = style.new_figure(2.5)
-    ratios = [0.5 + 0.3 * len(archs)] * 2 + [1.0] * len(archs)
+    ratios = [0.5 + 0.15 * len(archs) * len(colours)] * 2 + [1.0] * len(archs)
     axes = figure.subplots(1, 2 + len(archs), squeeze=False, width_ratios=ratios)[0]
     for panel, measure in zip(axes, _COSTS, strict=False):
         _draw_costs(panel, _cost_table(groups, measure), measure, archs, colours)

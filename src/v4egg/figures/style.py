@@ -173,10 +173,10 @@ def strip(axes: Axes, x: float, values: np.ndarray, colour: str, key: object, wi
     axes.scatter(x + spread, values, color=colour, **POINTS)
 
 
-def number_above(axes: Axes, x: float, value: float, colour: str = BLACK) -> None:
+def number_above(axes: Axes, x: float, value: float, colour: str = BLACK, rotation: float = 0) -> None:
     """The number ``value`` above the panel at ``x``, clear of all points; nothing for NaN."""
     if np.isfinite(value):
-        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "rotation": rotation}
         axes.text(x, 1.01, number(value), color=colour, fontsize=SMALL, **place)
 
 

@@ -25,6 +25,7 @@ from v4egg.transfer_statistics import HEAD, RELATIVE, against_natural, between_m
 
 REFERENCE, CHALLENGER = "gradient_ascent", "energy_guided"
 _QUANTILES = (0.02, 0.98)  # of relative activation, a ratio with long tails: see _strip_limits
+_CLOSE = 0.3  # columns nearer than this, as of three methods, have slanted numbers
 _NATURAL_LINE = {"color": style.colours([NATURAL])[NATURAL], "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
 _PANEL, _STRIP = 1.75, 2.1  # heights of a row of scatters and of the strips, inches
 
@@ -145,7 +146,7 @@ def _draw_strips(
         range(relative.sizes["judge"]), [_tick(str(judge), took_part) for judge in relative["judge"].values]
     )
     axes.tick_params(axis="x", length=0)
-    axes.set_title(style.label(arch), loc="left", pad=13)
+    axes.set_title(style.label(arch), loc="left", pad=24 if step < _CLOSE else 13)
 
 
 def _strip_limits(relative: xr.DataArray) -> tuple[float, float]:
@@ -174,7 +175,7 @@ def _draw_beyond(axes: Axes, x: float, values: np.ndarray, limits: tuple[float, 
 
 def _draw_median(axes: Axes, x: float, median: float, step: float, colour: str) -> None:
     axes.plot([x - 0.4 * step, x + 0.4 * step], [median, median], color=style.BLACK, linewidth=1.4)
-    style.number_above(axes, x, median, colour)
+    style.number_above(axes, x, median, colour, rotation=60 if step < _CLOSE else 0)
 
 
 def _explain(block: SubFigure, axes: Axes, best: xr.Dataset) -> None:

@@ -1,18 +1,24 @@
 """Most exciting images of a batch of units, by the method's name."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
+from v4egg.checkpoints import Checkpoint
 from v4egg.constraints import Constraint, L2Norm, PixelRange, chain
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.energies import Energy, Excite, Jittered
 from v4egg.errors import V4eggError
+from v4egg.image_generators import make_generator
+from v4egg.ingredients import ingredient
 from v4egg.seeding import torch_generator
 from v4egg.stimuli import Preprocess
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
+from v4egg.synthesis.evolved import evolved
 from v4egg.synthesis.gradient_ascent import gradient_ascent
 from v4egg.synthesis.synthesis import Synthesis
 
@@ -26,10 +32,12 @@ def most_exciting_images(
     options: Mapping[str, Any],
     *,
     prior_path: str | None = None,
+    decoder_path: str | None = None,
     seeds: int = 1,
     seed: int = 0,
     device: str = "cpu",
     progress: Callable = iter,
+    checkpoint: Checkpoint | None = None,
 ) -> xr.Dataset:
     """Images [unit, seed, channel, y, x] of kind ``mei`` that excite each unit of ``generators``.
 
@@ -37,10 +45,12 @@ def most_exciting_images(
         method: a name of :data:`METHODS`.
         generators: the ensemble to climb.
         units: unit ids; none gives an empty result.
-        options: ``norm`` (L2 norm of the z-scored image, None: free), ``jitter`` (the options of
-            :class:`v4egg.energies.Jittered`), ``caution`` (see :class:`v4egg.energies.Excite`), those of the method.
-        prior_path: store of the prior, for methods that use one.
+        options: ``norm`` (L2 norm of the z-scored image, None: free), ``caution`` (see
+            :class:`v4egg.energies.Excite`), possibly ``jitter`` (options of :class:`v4egg.energies.Jittered`), and
+            those of the method.
+        prior_path, decoder_path: stores of the prior and of the image decoder, for methods that use them.
         seeds: images a unit. Every draw is keyed by (seed, method, unit, sample): batches do not matter.
+        checkpoint: where methods that take long keep their state.
 
     Raises:
         V4eggError: no method has that name.
@@ -57,7 +67,8 @@ def most_exciting_images(
     constraint = shown(options["norm"], canvas)
     draws = [torch_generator(seed, method, unit, sample) for unit, sample in pairs]
     own = {key: value for key, value in options.items() if key not in SHARED}
-    result = METHODS[method](energy, draws, canvas, prior_path, constraint, own, device, progress)
+    stores = {"prior": prior_path, "decoder": decoder_path}
+    result = METHODS[method](_Task(energy, draws, canvas, constraint, device, progress, stores, checkpoint), own)
     images = result.images.cpu().numpy().reshape(len(units), seeds, *result.images.shape[1:])
     trajectory = -result.trajectory.cpu().numpy().reshape(len(units), seeds, -1)
     return _dataset(units, images, trajectory, result.evaluations, result.seconds / len(pairs))
@@ -68,8 +79,8 @@ def exciting(
 ) -> Energy:
     """The energy of exciting each pair's unit (unit id, sample), with ``caution`` and over ``jitter``'s copies."""
     units = generators.index([unit for unit, _ in pairs]).to(generators.weights.device)
-    energy, jitter = Excite(generators, units, options["caution"]), options["jitter"]
-    if not jitter["copies"]:
+    energy, jitter = Excite(generators, units, options["caution"]), options.get("jitter")
+    if not jitter or not jitter["copies"]:
         return energy
     draws = [torch_generator(*key, "jitter", unit, sample) for unit, sample in pairs]
     return Jittered(energy, draws, **jitter)
@@ -94,13 +105,38 @@ def _dataset(units: Sequence[str], images, trajectory, evaluations: int, seconds
     )
 
 
-def _gradient_ascent(energy, draws, canvas, prior_path, constraint, options, device, progress) -> Synthesis:
-    return gradient_ascent(energy, draws, canvas, constraint=constraint, progress=progress, **options)
+@dataclass
+class _Task:
+    """What every method gets: the energy of the batch's images, a generator for each, and where things are."""
+
+    energy: Energy
+    draws: list[torch.Generator]
+    canvas: Preprocess
+    constraint: Constraint
+    device: str
+    progress: Callable
+    stores: Mapping[str, str | None] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
 
 
-def _energy_guided(energy, draws, canvas, prior_path, constraint, options, device, progress) -> Synthesis:
-    prior = load_guide(prior_path, canvas, device)
-    return energy_guided(energy, draws, prior, constraint=constraint, progress=progress, **options)
+def _gradient_ascent(task: _Task, options: Mapping[str, Any]) -> Synthesis:
+    shared = {"constraint": task.constraint, "progress": task.progress}
+    return gradient_ascent(task.energy, task.draws, task.canvas, **shared, **options)
 
 
-METHODS = {"gradient_ascent": _gradient_ascent, "energy_guided": _energy_guided}
+def _energy_guided(task: _Task, options: Mapping[str, Any]) -> Synthesis:
+    prior = load_guide(task.stores["prior"], task.canvas, task.device)
+    shared = {"constraint": task.constraint, "progress": task.progress}
+    return energy_guided(task.energy, task.draws, prior, **shared, **options)
+
+
+def _evolution(task: _Task, options: Mapping[str, Any]) -> Synthesis:
+    generator, needed = dict(options["generator"]), ingredient("evolution", options)
+    generator |= {needed: task.stores[needed]} if needed else {}
+    image_generator = make_generator(canvas=task.canvas, device=task.device, **generator)
+    own = {key: value for key, value in options.items() if key != "generator"}
+    shared = {"constraint": task.constraint, "progress": task.progress, "checkpoint": task.checkpoint}
+    return evolved(task.energy, task.draws, image_generator, task.canvas, **shared, **own)
+
+
+METHODS = {"gradient_ascent": _gradient_ascent, "energy_guided": _energy_guided, "evolution": _evolution}

@@ -17,7 +17,8 @@ class Synthesis:
         images: (n, C, y, x) in [0, 1], as they would be shown.
         energies: (n,) of the final images.
         trajectory: (n, steps) energy along the way.
-        evaluations: images that the encoder saw with gradient, for each of the n images; (n,) where they differ.
+        evaluations: images that the encoder saw, with gradient but in evolution, for each of the n images; (n,) where
+            they differ.
         seconds: wall time of the batch.
     """
 

@@ -221,3 +221,24 @@ def save_closed_loop(path, n_units=6, rounds=2, session="sim01"):
     attrs = {"arch": "attention", "session": session, "method": "energy_guided"}
     stores.save(xr.Dataset(variables, coords, attrs), path, "closed_loop")
     return path
+
+
+def save_evolutions(folder):
+    """Neurons whose evolved image reaches 0.5, 1, 1.5, ... of the best natural one; the last has no natural drive."""
+    paths = []
+    for name, groups in {"genetic": ["s1"] * 5, "inside": ["core.3", "core.3", "core.6", "core.6", "core.6"]}.items():
+        natural, share = np.array([2.0, 2, 4, 4, 0]), np.array([0.5, 1, 1.5, 2, 3])
+        rise = np.linspace(0.2, 1, 6)[None] * (natural * share)[:, None]
+        variables = {
+            "presentations": (("neuron", "round"), np.tile(20 * np.arange(1, 7), (5, 1))),
+            **dict.fromkeys(("best", "mean", "noiseless"), (("neuron", "round"), rise)),
+            "evolved": ("neuron", natural * share),
+            "natural": ("neuron", natural),
+            "relative_activation": ("neuron", np.where(natural > 0, share, np.nan)),
+            "image": (("neuron", "channel", "y", "x"), np.zeros((5, 3, 6, 6))),
+            "group": ("neuron", np.array(groups, object)),
+        }
+        coords = {"neuron": np.array([f"{name}-{i}" for i in range(5)], object)}
+        paths.append(folder / f"{name}.zarr")
+        stores.save(xr.Dataset(variables, coords, {"condition": name}), paths[-1], "evolution")
+    return paths

@@ -1,0 +1,48 @@
+"""Black-box optimizers by name: many searches side by side, codes out and scores in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from v4egg.errors import V4eggError
+from v4egg.synthesis.optimizers.covariance import DiagonalCMA, FullCMA, SphereCMA
+from v4egg.synthesis.optimizers.estimated_gradients import FiniteDifferences, NaturalEvolution, RandomSearch
+from v4egg.synthesis.optimizers.genetic import SETTINGS, Genetic
+from v4egg.synthesis.optimizers.optimizer import Key, Optimizer
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    each.name: each
+    for each in (Genetic, FiniteDifferences, NaturalEvolution, RandomSearch, FullCMA, DiagonalCMA, SphereCMA)
+}
+
+
+def make_optimizer(
+    name: str, keys: Sequence[Key], size: int, initial: np.ndarray | None = None, **options: Any
+) -> Optimizer:
+    """The optimizer of that name.
+
+    Args:
+        keys: what each run's draws are keyed by, such as (seed, method, unit, sample).
+        size: genes of a code.
+        initial: codes (P, D) or (R, P, D) to start from.
+        options: of the optimizer; ``population``, and its own. ``settings`` names a row of
+            :data:`~v4egg.synthesis.optimizers.genetic.SETTINGS`, over which other options are laid.
+
+    Raises:
+        V4eggError: no optimizer or settings have that name, or the optimizer does not take an option.
+    """
+    if name not in OPTIMIZERS:
+        raise V4eggError(f"evolution: unknown optimizer '{name}'; known: {', '.join(sorted(OPTIMIZERS))}")
+    if "settings" in options:
+        settings = options.pop("settings")
+        if settings not in SETTINGS:
+            raise V4eggError(f"evolution: unknown settings '{settings}'; known: {', '.join(sorted(SETTINGS))}")
+        options = {**SETTINGS[settings], **options}
+    try:
+        return OPTIMIZERS[name](keys, size, initial=initial, **options)
+    except TypeError as error:
+        raise V4eggError(f"evolution: optimizer '{name}': {error}; correct its options") from error
+
+
+__all__ = ["OPTIMIZERS", "SETTINGS", "Key", "Optimizer", "make_optimizer"]

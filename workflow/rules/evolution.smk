@@ -1,0 +1,29 @@
+"""Evolution: XDream's experiment on black-box neurons, a store for each condition."""
+
+
+rule evolve_neurons:
+    input:
+        unpack(lambda wildcards: searched(wildcards.condition)),
+        pool=f"{RESULTS}/pool.zarr",
+        recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
+    output:
+        directory(f"{RESULTS}/evolution/{{condition}}.zarr"),
+    log:
+        f"{RESULTS}/logs/evolve_neurons/{{condition}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evolution/{{condition}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(4000),
+        runtime=600,
+    params:
+        code=code("evolve_neurons"),
+        state=f"{RESULTS}/.training",
+        seed=config["seed"],
+        outsiders=outsiders(TARGET_SESSIONS),
+        options=lambda wildcards: CONDITIONS[wildcards.condition],
+    script:
+        "../scripts/evolve_neurons.py"

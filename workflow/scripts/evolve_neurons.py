@@ -1,0 +1,50 @@
+"""Evolve images for black-box neurons under one condition of the experiment."""
+
+from v4egg import stores
+from v4egg.checkpoints import Checkpoint
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.experiments import evolution_experiment, experiment_neurons, responses_to_natural
+from v4egg.image_generators import make_generator
+from v4egg.ingredients import ingredient
+from v4egg.jobs import job
+from v4egg.judges import outside_judges
+from v4egg.recordings.recording import load_recording
+from v4egg.stimuli import canvas_of
+
+with job(snakemake) as run:
+    inputs, options, seed = snakemake.input, dict(snakemake.params.options), snakemake.params.seed
+    recordings = [load_recording(path) for path in inputs.recordings]
+    images = {recording.session: recording.images for recording in recordings}
+    units = [unit for recording in recordings for unit in recording.units.index]
+    if inputs.get("targets"):
+        units = [str(unit) for unit in stores.load(inputs.targets, "targets")["unit"].values]
+    ensemble = load_encoder(list(inputs.members)) if inputs.get("members") else None
+    judges = outside_judges(snakemake.params.outsiders) if ensemble is None else []
+    neurons = experiment_neurons(options, units, ensemble, judges, next(iter(images.values())), seed)
+    known = {}
+    if ensemble is None:
+        natural = [stores.load(path, "natural_responses")["response"] for path in inputs.natural_responses]
+        known = dict(zip(snakemake.params.outsiders, natural, strict=True))
+    used = {session: shown for session, shown in images.items() if ensemble or session in known}
+    responses = responses_to_natural(neurons, used, known)
+    generator, needed = dict(options["generator"]), ingredient("evolution", options)
+    generator |= {needed: inputs[needed]} if needed else {}
+    canvas = canvas_of(stores.load(inputs.pool, "pool")["images"].values)
+    image_generator = make_generator(canvas=canvas, device=run.device, **generator)
+    read = [path for path in inputs if str(path).endswith(".zarr")]
+    key = {"options": options, "seed": seed, "code": snakemake.params.code}
+    checkpoint = Checkpoint.for_inputs(snakemake.params.state, read, key)
+    search = {key: options[key] for key in ("optimizer", "settings", "budget", "spikes", "repeats", "initial")}
+    result = evolution_experiment(
+        neurons.to(run.device),
+        image_generator,
+        list(used.values()),
+        responses,
+        **search,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=run.progress,
+    )
+    result.attrs["condition"] = snakemake.wildcards.condition
+    stores.save(result, snakemake.output[0], "evolution", config=options, seed=seed, inputs=read)
+    checkpoint.remove()
