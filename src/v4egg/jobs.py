@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from v4egg.errors import V4eggError
+from v4egg.gpus import taken_device
 
 
 @dataclass
@@ -35,13 +36,14 @@ class Job:
 def job(snakemake: Any) -> Iterator[Job]:
     """Run a script's body as a job of Snakemake.
 
-    Obeys the declared threads and GPUs, copies standard error to the rule's log, and turns a :class:`V4eggError` into
-    one line and exit code 1.
+    Obeys the declared threads, takes a free GPU where the rule asks for one, copies standard error to the rule's log,
+    and turns a :class:`V4eggError` into one line and exit code 1.
     """
     label = " ".join([snakemake.rule, *(str(value) for value in dict(snakemake.wildcards).values())])
     with _logged(snakemake.log), _arithmetic(snakemake.threads):
         try:
-            yield Job(label, _device(snakemake.resources))
+            with taken_device(snakemake.resources, Job(label, "").say) as device:
+                yield Job(label, device)
         except V4eggError as error:
             print(f"error: {label}: {error}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
@@ -64,15 +66,6 @@ def _arithmetic(threads: int) -> Iterator[None]:
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(before)
-
-
-def _device(resources: Any) -> str:
-    """The GPU where the rule got one, otherwise the CPU."""
-    if not getattr(resources, "gpu", 0):
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise V4eggError("the job was given a GPU and torch sees none; run with --resources gpu=0 to use the CPU")
-    return "cuda"
 
 
 class _Tee:
