@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +37,10 @@ def job(snakemake: Any) -> Iterator[Job]:
     """Run a script's body as a job of Snakemake.
 
     Obeys the declared threads, takes a free GPU where the rule asks for one, copies standard error to the rule's log,
-    and turns a :class:`V4eggError` into one line and exit code 1.
+    and turns a :class:`V4eggError` into one line and exit code 1. With object storage, paths among the params become
+    those of the local copies.
     """
+    _follow_storage(snakemake)
     label = " ".join([snakemake.rule, *(str(value) for value in dict(snakemake.wildcards).values())])
     with _logged(snakemake.log), _arithmetic(snakemake.threads):
         try:
@@ -50,6 +52,26 @@ def job(snakemake: Any) -> Iterator[Job]:
         except Exception:
             traceback.print_exc()
             raise SystemExit(1) from None
+
+
+def _follow_storage(snakemake: Any) -> None:
+    """Params that name an input's path name its local copy.
+
+    With object storage Snakemake hands out ``<local prefix>/<bucket>/<prefix>/results/...`` for an input and leaves
+    the same path among the params as it is.
+    """
+    copies = [str(path) for path in getattr(snakemake, "input", ())]
+
+    def local(value: Any) -> Any:
+        if isinstance(value, str):
+            return next((path for path in copies if "/" in value and path.endswith(f"/{value}")), value)
+        if isinstance(value, Mapping):
+            return {key: local(part) for key, part in value.items()}
+        return [local(part) for part in value] if isinstance(value, list | tuple) else value
+
+    params = getattr(snakemake, "params", {})
+    for name in params.keys() if copies else ():
+        setattr(params, name, local(getattr(params, name)))
 
 
 @contextmanager

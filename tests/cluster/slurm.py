@@ -84,16 +84,17 @@ class Cluster:
         """Numbers of the running jobs."""
         return ask("squeue", "--noheader", "--states", "RUNNING", "--format", "%i").split()
 
-    def running(self, rule: str, seconds: float = 240) -> tuple[str, str]:
-        """Wait until a job of that rule runs: its number and its node."""
+    def running(self, rule: str, n: int, seconds: float = 420) -> list[tuple[str, str]]:
+        """Wait until ``n`` jobs of that rule run: their numbers and nodes."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for line in ask("squeue", "--noheader", "--states", "RUNNING", "--format", "%i %N %k").splitlines():
-                job, node, comment = line.split(maxsplit=2)
-                if comment.startswith(f"rule_{rule}"):
-                    return job, node
-            time.sleep(0.3)
-        raise TimeoutError(f"no job of {rule} ran within {seconds:.0f} s; see {self.folder}")
+            lines = ask("squeue", "--noheader", "--states", "RUNNING", "--format", "%i %N %k").splitlines()
+            jobs = [line.split(maxsplit=2) for line in lines]
+            found = [(job, node) for job, node, comment in jobs if comment.startswith(f"rule_{rule}")]
+            if len(found) >= n:
+                return found
+            time.sleep(0.5)
+        raise TimeoutError(f"no {n} jobs of {rule} ran side by side within {seconds:.0f} s; see {self.folder}")
 
     def lose(self, node: str, job: str) -> None:
         """The node and all that runs on it are gone at once, as when its power fails."""

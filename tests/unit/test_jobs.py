@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from snakemake.iocontainers import Namedlist
 
 from v4egg.errors import V4eggError
 from v4egg.jobs import job
@@ -40,3 +41,15 @@ def test_a_gpu_that_torch_does_not_see_is_one_line(capsys):
     with pytest.raises(SystemExit), job(rule(gpu=1)):
         pass
     assert "resources gpu=0" in capsys.readouterr().err
+
+
+def test_params_name_the_local_copies_of_inputs():
+    stored = ".snakemake/storage/s3/bucket/runs/results/x/encoders/m0.zarr"
+    names = {"members": {"a": ["results/x/encoders/m0.zarr"]}, "other": "results/x/else.zarr", "arch": "m0.zarr", "n": 3}
+    snakemake = rule()
+    snakemake.input, snakemake.params = Namedlist([stored]), Namedlist(fromdict=names)
+    with job(snakemake):
+        pass
+    params = snakemake.params
+    assert params.members == {"a": [stored]}
+    assert (params.other, params.arch, params.n) == ("results/x/else.zarr", "m0.zarr", 3)
