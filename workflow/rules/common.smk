@@ -17,7 +17,6 @@ MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
 ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator" for i, m in enumerate(MEMBERS)}
 BATCHES = range(-(-config["targets"]["units"] // config["synthesis"]["units_per_job"]))
 FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
-ENVIRONMENT = "../../envs/v4egg.yaml"
 
 
 wildcard_constraints:
@@ -29,9 +28,14 @@ wildcard_constraints:
     backbone=r"\w+-\w+",
 
 
+def environment(family):
+    """The conda environment of a family of rules; each rules file names its own."""
+    return f"../../envs/{family}.yaml"
+
+
 def code(script):
     """Digest of a rule's script and of all package code that it reaches: changed imports rerun the rule."""
-    return code_digest(f"{workflow.basedir}/workflow/scripts/{script}.py")
+    return code_digest(HOME / f"workflow/scripts/{script}.py")
 
 
 def mem_mb(base):

@@ -1,5 +1,7 @@
 """Synthesis: which units get images, and their most exciting images by each method, in batches of units."""
 
+ENVIRONMENT = environment("models")
+
 
 rule select_targets:
     input:
