@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,15 @@ def test_a_changed_setting_reruns_what_it_touches(finished):
 def test_numbers_that_change_places_are_noticed(finished):
     """Snakemake compares a rule's params as a set of values without names: 2, 3, 3 would equal 2, 2, 3."""
     assert "synthesize" in would_run(finished, "synthesis: {units_per_job: 2}\n")
+
+
+def test_one_unit_more_runs_one_batch_more(finished):
+    (finished / "overlay.yaml").write_text("targets: {units: 4}\n")
+    run = snakemake(finished, "--dry-run", "--configfile", TINY, finished / "overlay.yaml")
+    batches = re.findall(r"wildcards: method=\w+, arch=\w+, batch=(\d+)", run.stdout)
+    assert len(batches) == 6  # two methods, three architectures
+    assert set(batches) == {"1"}
+    assert "rule rank_units" not in run.stdout
 
 
 def test_changed_package_code_reruns_what_it_touches(finished, tmp_path):

@@ -43,6 +43,11 @@ def mem_mb(base):
     return lambda wildcards, attempt: base * 2 ** (attempt - 1)
 
 
+def batch_stop(batch):
+    """Rank of the unit after a batch's last."""
+    return min(config["targets"]["units"], (int(batch) + 1) * config["synthesis"]["units_per_job"])
+
+
 def members(source, role=None):
     parts = config["encoders"]["architectures"][source].get("mixture", [source])
     return [f"{RESULTS}/encoders/{arch}/{m}.zarr" for arch in parts for m in MEMBERS if role in (None, ROLES[m])]

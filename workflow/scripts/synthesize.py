@@ -9,7 +9,7 @@ with job(snakemake) as run:
     targets = stores.load(snakemake.input.targets, "targets")
     seed, seeds, units_per_job = (snakemake.params.numbers[name] for name in ("seed", "seeds", "units_per_job"))
     first = int(snakemake.wildcards.batch) * units_per_job
-    units = [str(unit) for unit in targets["unit"].values[first : first + units_per_job]]
+    units = [str(unit) for unit in targets["unit"].values[first : snakemake.params.numbers["stop"]]]
     meis = most_exciting_images(
         snakemake.wildcards.method,
         load_encoder(snakemake.input.members),
