@@ -1,8 +1,8 @@
-"""What config/paper.yaml costs, stage by stage: arithmetic counted on the configured networks, times from measured rates.
+"""What config/paper.yaml costs, by stage: arithmetic counted on the configured networks, times from measured rates.
 
 Usage: python benchmarks/cost_sheet.py 90 1244     (units with images; a table each)
 
-Nothing is computed: networks stand on torch's meta device and torch counts their operations. The recordings of the paper
+Nothing is computed: networks stand on torch's meta device and torch counts their operations. The paper's recordings
 are not public; what they hold is assumed below. A multiplication and an addition are two operations.
 """
 
@@ -87,11 +87,16 @@ def stages(units: int) -> dict[str, Stage]:
     trials = (IMAGES + TEST_IMAGES) * TEST_REPEATS * UNITS * 4.0
     return {
         "recordings": Stage(("read_recording",), 0, shown * RECORDED_SIDE * 236.0),
-        "splits, responses, pool": Stage(("split_images", "count_responses", "image_pool"), 0, trials + shown * size**2),
+        "splits, responses, pool": Stage(
+            ("split_images", "count_responses", "image_pool"), 0, trials + shown * size**2
+        ),
         "prior": Stage(("import_prior",), 0, sum(p.numel() for p in prior.parameters()) * 4.0),
         "frozen features": Stage(("extract_features",), shown * RESNET, shown * 49 * RESNET_CHANNELS * 2.0, True),
         "encoders": Stage(
-            ("train_encoder",), members * training["epochs"] * fit * 3 * (forward + head), 2 * members * parameters, True
+            ("train_encoder",),
+            members * training["epochs"] * fit * 3 * (forward + head),
+            2 * members * parameters,
+            True,
         ),
         "baselines, scores, targets": Stage(
             ("fit_baselines", "score_encoders", "select_targets"), members * shown * (forward + RESNET), shown * 48.0
@@ -131,7 +136,10 @@ def jobs(rules: tuple[str, ...], counted: dict[str, int]) -> int:
 
 def table(units: int) -> str:
     counted = dag_time.dry_run(units).jobs
-    lines = ["stage | jobs | 1e15 operations | GPU-hours | core-hours | MB a job asks for | GB kept", "|".join(["---"] * 7)]
+    lines = [
+        "stage | jobs | 1e15 operations | GPU-hours | core-hours | MB a job asks for | GB kept",
+        "|".join(["---"] * 7),
+    ]
     total = [0, 0.0, 0.0, 0.0, 0.0]
     for name, stage in stages(units).items():
         n = jobs(stage.rules, counted)

@@ -70,7 +70,10 @@ def main(numbers: list[int]) -> None:
     print("units with images | jobs | seconds | of them processor | MB\n---|---|---|---|---")
     for units in numbers:
         run = dry_run(units)
-        print(f"{units:,} | {sum(run.jobs.values()):,} | {run.seconds:.1f} | {run.processor:.1f} | {run.megabytes:.0f}", flush=True)
+        print(
+            f"{units:,} | {sum(run.jobs.values()):,} | {run.seconds:.1f} | {run.processor:.1f} | {run.megabytes:.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

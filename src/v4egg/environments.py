@@ -39,7 +39,7 @@ def environment_file(family: str, scripts: Iterable[Path], lock: str) -> str:
     packages = _with_needs({installed[name][0] for name in wanted if name in installed and name not in _BY_HAND}, pins)
     lines = "\n".join(f"      - {pins[name]}" for name in sorted(packages))
     return (
-        f"# Packages of the {family} rules, for --sdm conda: those of requirements.lock. Made by `make docs`.\n"
+        f"# Packages of the {family} rules for --sdm conda, from requirements.lock. Made by `make docs`.\n"
         f"name: v4egg-{family}\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n{lines}\n"
     )
 

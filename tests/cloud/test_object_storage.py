@@ -1,4 +1,4 @@
-"""The tiny workflow with its results in a bucket: an S3 server on this machine, the stores of a local run, few objects."""
+"""The tiny workflow with its results in a bucket of a local S3 server: the stores of a run on disk, in few objects."""
 
 import os
 import subprocess

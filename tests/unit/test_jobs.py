@@ -45,7 +45,12 @@ def test_a_gpu_that_torch_does_not_see_is_one_line(capsys):
 
 def test_params_name_the_local_copies_of_inputs():
     stored = ".snakemake/storage/s3/bucket/runs/results/x/encoders/m0.zarr"
-    names = {"members": {"a": ["results/x/encoders/m0.zarr"]}, "other": "results/x/else.zarr", "arch": "m0.zarr", "n": 3}
+    names = {
+        "members": {"a": ["results/x/encoders/m0.zarr"]},
+        "other": "results/x/else.zarr",
+        "arch": "m0.zarr",
+        "n": 3,
+    }
     snakemake = rule()
     snakemake.input, snakemake.params = Namedlist([stored]), Namedlist(fromdict=names)
     with job(snakemake):

@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
-SNAKEFILE = '''
+SNAKEFILE = """
 configfile: "config.yaml"
 
 
@@ -32,7 +32,7 @@ rule mine:
         "copy.yaml",
     shell:
         "cp {input} {output}"
-'''
+"""
 
 
 @pytest.fixture
