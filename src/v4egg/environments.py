@@ -40,7 +40,8 @@ def environment_file(family: str, scripts: Iterable[Path], lock: str) -> str:
     lines = "\n".join(f"      - {pins[name]}" for name in sorted(packages))
     return (
         f"# Packages of the {family} rules for --sdm conda, from requirements.lock. Made by `make docs`.\n"
-        f"name: v4egg-{family}\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n{lines}\n"
+        f"name: v4egg-{family}\nchannels:\n  - conda-forge\n"
+        f"dependencies:\n  - python=3.11\n  - pip\n  - pip:\n{lines}\n"
     )
 
 

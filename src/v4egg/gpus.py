@@ -46,7 +46,7 @@ def lock_folder() -> Path:
 
 @contextmanager
 def free_slot(names: Sequence[str], folder: Path, say: Callable[[str], None], pause: float = 1.0) -> Iterator[int]:
-    """Hold the first of ``names`` that no other process holds; its index. Looks every ``pause`` seconds while all are."""
+    """Hold the first of ``names`` that no other process holds; its index. Looks every ``pause`` seconds."""
     folder.mkdir(mode=0o700, exist_ok=True)
     told = False
     while (found := _first_free(names, folder)) is None:
