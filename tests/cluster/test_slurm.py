@@ -64,7 +64,7 @@ def test_a_lost_node_and_a_cancelled_job_change_no_result(cluster, tmp_path, con
             run.kill()
             run.wait()
     assert left != node
-    assert cluster.state(node).startswith("down")
+    assert f"requeue job JobId={lost} due to failure of node {node}" in (cluster.folder / "slurmctld.log").read_text()
     log = (tmp_path / "remote.log").read_text()
     assert f"'{cancelled}' failed" in log  # and was submitted again
     assert f"'{lost}' failed" not in log  # Slurm itself started it again, elsewhere
