@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,28 @@ from v4egg.gpus import taken_device
 
 @dataclass
 class Job:
-    """A running job: its device and its progress bars."""
+    """A running job: its device, its progress bars, and where its inputs are."""
 
     name: str
     device: str
+    inputs: Sequence[str] = ()
 
     def progress(self, iterable: Iterable, description: str = "") -> Iterable:
         """A progress bar in the terminal and the log, redrawn at most every ten seconds."""
         label = f"{self.name} {description}".strip()
         return tqdm(iterable, desc=label, mininterval=10, file=sys.stderr, ncols=100, ascii=True)
+
+    def local(self, value: Any) -> Any:
+        """A path among the params, or all in a list or mapping of them, as the input of that path lies on this machine.
+
+        With object storage an input is ``<local prefix>/<bucket>/<prefix>/results/...`` and the same path among the
+        params is not; otherwise the two are equal.
+        """
+        if isinstance(value, str):
+            return next((path for path in self.inputs if path.endswith(f"/{value}")), value)
+        if isinstance(value, Mapping):
+            return {key: self.local(part) for key, part in value.items()}
+        return [self.local(part) for part in value] if isinstance(value, list | tuple) else value
 
     def say(self, message: str) -> None:
         """One line to terminal and log."""
@@ -37,41 +50,19 @@ def job(snakemake: Any) -> Iterator[Job]:
     """Run a script's body as a job of Snakemake.
 
     Obeys the declared threads, takes a free GPU where the rule asks for one, copies standard error to the rule's log,
-    and turns a :class:`V4eggError` into one line and exit code 1. With object storage, paths among the params become
-    those of the local copies.
+    and turns a :class:`V4eggError` into one line and exit code 1.
     """
-    _follow_storage(snakemake)
     label = " ".join([snakemake.rule, *(str(value) for value in dict(snakemake.wildcards).values())])
     with _logged(snakemake.log), _arithmetic(snakemake.threads):
         try:
             with taken_device(snakemake.resources, Job(label, "").say) as device:
-                yield Job(label, device)
+                yield Job(label, device, [str(path) for path in getattr(snakemake, "input", ())])
         except V4eggError as error:
             print(f"error: {label}: {error}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
         except Exception:
             traceback.print_exc()
             raise SystemExit(1) from None
-
-
-def _follow_storage(snakemake: Any) -> None:
-    """Params that name an input's path name its local copy.
-
-    With object storage Snakemake hands out ``<local prefix>/<bucket>/<prefix>/results/...`` for an input and leaves
-    the same path among the params as it is.
-    """
-    copies = [str(path) for path in getattr(snakemake, "input", ())]
-
-    def local(value: Any) -> Any:
-        if isinstance(value, str):
-            return next((path for path in copies if "/" in value and path.endswith(f"/{value}")), value)
-        if isinstance(value, Mapping):
-            return {key: local(part) for key, part in value.items()}
-        return [local(part) for part in value] if isinstance(value, list | tuple) else value
-
-    params = getattr(snakemake, "params", {})
-    for name in params.keys() if copies else ():
-        setattr(params, name, local(getattr(params, name)))
 
 
 @contextmanager

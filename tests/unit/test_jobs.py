@@ -5,10 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from snakemake.iocontainers import Namedlist
 
 from v4egg.errors import V4eggError
-from v4egg.jobs import job
+from v4egg.jobs import Job, job
 
 
 def rule(**resources):
@@ -45,16 +44,7 @@ def test_a_gpu_that_torch_does_not_see_is_one_line(capsys):
 
 def test_params_name_the_local_copies_of_inputs():
     stored = ".snakemake/storage/s3/bucket/runs/results/x/encoders/m0.zarr"
-    names = {
-        "members": {"a": ["results/x/encoders/m0.zarr"]},
-        "other": "results/x/else.zarr",
-        "arch": "m0.zarr",
-        "n": 3,
-    }
-    snakemake = rule()
-    snakemake.input, snakemake.params = Namedlist([stored]), Namedlist(fromdict=names)
-    with job(snakemake):
-        pass
-    params = snakemake.params
-    assert params.members == {"a": [stored]}
-    assert (params.other, params.arch, params.n) == ("results/x/else.zarr", "m0.zarr", 3)
+    run = Job("r", "cpu", [stored])
+    assert run.local({"a": ["results/x/encoders/m0.zarr"]}) == {"a": [stored]}
+    assert run.local(["results/x/else.zarr", None, 3]) == ["results/x/else.zarr", None, 3]
+    assert Job("r", "cpu", ["results/x.zarr"]).local("results/x.zarr") == "results/x.zarr"
