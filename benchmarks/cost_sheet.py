@@ -99,7 +99,9 @@ def stages(units: int) -> dict[str, Stage]:
             True,
         ),
         "baselines, scores, targets": Stage(
-            ("fit_baselines", "score_encoders", "select_targets"), members * shown * (forward + RESNET), shown * 48.0
+            ("fit_baselines", "score_encoders", "rank_units", "select_targets"),
+            members * shown * (forward + RESNET),
+            shown * 48.0,
         ),
         "images: gradient ascent": Stage(
             ("synthesize/2", "gather_images/2"), images * methods["gradient_ascent"]["steps"] * climbing, 4 * made, True
@@ -134,12 +136,15 @@ def jobs(rules: tuple[str, ...], counted: dict[str, int]) -> int:
     return total
 
 
+def short(number: float) -> str:
+    """Two digits that matter; nothing for nothing."""
+    return "" if not number else f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
 def table(units: int) -> str:
     counted = dag_time.dry_run(units).jobs
-    lines = [
-        "stage | jobs | 1e15 operations | GPU-hours | core-hours | MB a job asks for | GB kept",
-        "|".join(["---"] * 7),
-    ]
+    heads = ["stage", "jobs", "1e15 operations", "GPU-hours", "core-hours", "MB a job asks for", "GB kept"]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     total = [0, 0.0, 0.0, 0.0, 0.0]
     for name, stage in stages(units).items():
         n = jobs(stage.rules, counted)
@@ -147,8 +152,10 @@ def table(units: int) -> str:
         core = n * START / 3600 + (0 if stage.gpu else stage.operations / CORE / 3600)
         row = [n, stage.operations / 1e15, gpu, core, stage.storage / 1e9]
         total = [a + b for a, b in zip(total, row, strict=True)]
-        lines.append(f"{name} | {n} | {row[1]:.3g} | {gpu:.2g} | {core:.2g} | {memory(stage.rules):,} | {row[4]:.2g}")
-    lines.append(f"all | {total[0]} | {total[1]:.3g} | {total[2]:.3g} | {total[3]:.2g} | | {total[4]:.3g}")
+        lines.append(
+            f"| {name} | {n} | {' | '.join(map(short, row[1:4]))} | {memory(stage.rules):,} | {short(row[4])} |"
+        )
+    lines.append(f"| all | {total[0]} | {' | '.join(map(short, total[1:4]))} | | {short(total[4])} |")
     return "\n".join(lines)
 
 
