@@ -14,7 +14,7 @@ TARGET = "results/tiny/mei/gradient_ascent/attention.zarr"
 # short jobs that follow each other are one job of Slurm, which costs seconds of its own
 GROUPS = {
     "early": ["simulate_recording", "read_recording", "split_images", "count_responses", "judge_natural_images"],
-    "middle": ["score_encoders", "select_targets"],
+    "middle": ["score_encoders", "rank_units"],
     "late": ["synthesize", "gather_images"],
 }
 WHY_NOT = slurm.why_not()
