@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= all
 
-.PHONY: demo test lint format docs lock clean
+# make test-cluster: a real Slurm on this machine (Debian, root). make test-cloud: results in a local S3 bucket.
+.PHONY: demo test test-cluster test-cloud lint format docs lock clean
 .DELETE_ON_ERROR:
 
 .venv/installed: envs/requirements.lock pyproject.toml
@@ -22,6 +23,13 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest
 
+test-cluster: .venv/installed
+	$(BIN)/python -m pytest -m cluster tests/cluster
+
+test-cloud: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -r envs/cloud.lock
+	$(BIN)/python -m pytest -m cloud tests/cloud
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,6 +43,7 @@ format: .venv/installed
 
 docs: .venv/installed
 	$(BIN)/python -m v4egg.reference
+	$(BIN)/python -m v4egg.environments
 
 lock:
 	{ sed -n '1p' envs/requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > envs/requirements.lock.new

@@ -14,7 +14,7 @@ include: "workflow/rules/setup.smk"
 
 
 with one_line_errors():
-    config = check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    config = check(config, HOME / "workflow/schemas/config.schema.yaml")
 
 
 report: "workflow/report/workflow.rst"

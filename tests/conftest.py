@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from v4egg import stores
+
 torch.set_num_threads(1)
 
 
@@ -16,3 +18,17 @@ def public_data() -> Path:
     if not folder.is_dir():
         pytest.skip("V4EGG_DATA names no folder with V4_compact_models")
     return folder
+
+
+@pytest.fixture
+def content():
+    """``content(folder)``: digest of what each store under a folder holds, by its path; seconds taken do not count."""
+
+    def digests(folder: Path) -> dict[str, str]:
+        paths = sorted(folder.rglob("*.zarr"))
+        return {
+            str(path.relative_to(folder)): stores.digest(stores.load(path).drop_vars("seconds", errors="ignore"))
+            for path in paths
+        }
+
+    return digests

@@ -43,6 +43,7 @@ class Checkpoint:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
         torch.save(dict(state), temporary)
+        stores.to_disk(temporary)
         temporary.replace(self.path)
 
     def remove(self) -> None:

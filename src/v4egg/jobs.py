@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +12,33 @@ import torch
 from tqdm import tqdm
 
 from v4egg.errors import V4eggError
+from v4egg.gpus import taken_device
 
 
 @dataclass
 class Job:
-    """A running job: its device and its progress bars."""
+    """A running job: its device, its progress bars, and where its inputs are."""
 
     name: str
     device: str
+    inputs: Sequence[str] = ()
 
     def progress(self, iterable: Iterable, description: str = "") -> Iterable:
         """A progress bar in the terminal and the log, redrawn at most every ten seconds."""
         label = f"{self.name} {description}".strip()
         return tqdm(iterable, desc=label, mininterval=10, file=sys.stderr, ncols=100, ascii=True)
+
+    def local(self, value: Any) -> Any:
+        """A path among the params, or all in a list or mapping of them, as the input of that path lies on this machine.
+
+        With object storage an input is ``<local prefix>/<bucket>/<prefix>/results/...`` and the same path among the
+        params is not; otherwise the two are equal.
+        """
+        if isinstance(value, str):
+            return next((path for path in self.inputs if path.endswith(f"/{value}")), value)
+        if isinstance(value, Mapping):
+            return {key: self.local(part) for key, part in value.items()}
+        return [self.local(part) for part in value] if isinstance(value, list | tuple) else value
 
     def say(self, message: str) -> None:
         """One line to terminal and log."""
@@ -35,13 +49,14 @@ class Job:
 def job(snakemake: Any) -> Iterator[Job]:
     """Run a script's body as a job of Snakemake.
 
-    Obeys the declared threads and GPUs, copies standard error to the rule's log, and turns a :class:`V4eggError` into
-    one line and exit code 1.
+    Obeys the declared threads, takes a free GPU where the rule asks for one, copies standard error to the rule's log,
+    and turns a :class:`V4eggError` into one line and exit code 1.
     """
     label = " ".join([snakemake.rule, *(str(value) for value in dict(snakemake.wildcards).values())])
     with _logged(snakemake.log), _arithmetic(snakemake.threads):
         try:
-            yield Job(label, _device(snakemake.resources))
+            with taken_device(snakemake.resources, Job(label, "").say) as device:
+                yield Job(label, device, [str(path) for path in getattr(snakemake, "input", ())])
         except V4eggError as error:
             print(f"error: {label}: {error}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
@@ -64,15 +79,6 @@ def _arithmetic(threads: int) -> Iterator[None]:
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(before)
-
-
-def _device(resources: Any) -> str:
-    """The GPU where the rule got one, otherwise the CPU."""
-    if not getattr(resources, "gpu", 0):
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise V4eggError("the job was given a GPU and torch sees none; run with --resources gpu=0 to use the CPU")
-    return "cuda"
 
 
 class _Tee:

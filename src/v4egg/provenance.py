@@ -18,17 +18,26 @@ _ROOT = Path(__file__).parent
 
 def code_digest(script: str | Path) -> str:
     """Digest of a script and of every v4egg module it imports, directly or not."""
-    seen: dict[str, str] = {}
-    pending = list(_imports(Path(script)))
+    modules = _reached(Path(script))
+    text = _normalised(Path(script)) + "".join(f"{name}\n{_normalised(modules[name])}" for name in sorted(modules))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def reached_files(script: str | Path) -> list[Path]:
+    """A script and the files of every v4egg module it imports, directly or not."""
+    return [Path(script), *_reached(Path(script)).values()]
+
+
+def _reached(script: Path) -> dict[str, Path]:
+    """Module -> file of what a script reaches."""
+    seen: dict[str, Path] = {}
+    pending = list(_imports(script))
     while pending:
         module = pending.pop()
-        if module in seen:
-            continue
-        path = _file_of(module)
-        seen[module] = _normalised(path)
-        pending += _imports(path)
-    text = _normalised(Path(script)) + "".join(f"{name}\n{seen[name]}" for name in sorted(seen))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+        if module not in seen:
+            seen[module] = _file_of(module)
+            pending += _imports(seen[module])
+    return seen
 
 
 def configuration_digest(options: Mapping[str, Any]) -> str:

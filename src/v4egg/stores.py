@@ -6,6 +6,7 @@ Zarr chunk reads silently as NaN, hence the mark: :func:`load` refuses a store w
 
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -61,8 +62,10 @@ def save(
         with warnings.catch_warnings():  # consolidation is an extension of v3 that readers may ignore
             warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
             zarr.consolidate_metadata(temporary)
+        to_disk(temporary, *temporary.rglob("*"))  # a machine that stops here must not leave a store with empty chunks
         shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
+        to_disk(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -133,6 +136,16 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         part = flat[entry["dtype"]][entry["offset"] : entry["offset"] + size]
         state[entry["name"]] = torch.from_numpy(part.reshape(entry["shape"]).copy())
     return state, dict(dataset.attrs)
+
+
+def to_disk(*paths: Path) -> None:
+    """Wait until these files and folders are on the disk, not only in the machine's memory."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def digest(dataset: xr.Dataset) -> str:

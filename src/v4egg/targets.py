@@ -9,7 +9,12 @@ from v4egg.errors import V4eggError
 
 
 def select_targets(scores: xr.Dataset, *, sessions: Sequence[str], units: int, min_correlation: float) -> xr.Dataset:
-    """The ``units`` best-predicted units of ``sessions``, best first.
+    """The first ``units`` of :func:`rank_units`."""
+    return rank_units(scores, sessions=sessions, min_correlation=min_correlation).isel(unit=slice(units))
+
+
+def rank_units(scores: xr.Dataset, *, sessions: Sequence[str], min_correlation: float) -> xr.Dataset:
+    """The well-predicted units of ``sessions``, best first: whatever number is wanted later, the order stays.
 
     A unit qualifies where the validators of every architecture reach ``min_correlation`` on the validation images.
     Ranked by the mean over architectures.
@@ -27,6 +32,6 @@ def select_targets(scores: xr.Dataset, *, sessions: Sequence[str], units: int, m
             f"no unit of {', '.join(sessions)} reaches targets.min_correlation {min_correlation} (best {best:.2f}); "
             "lower it or train longer"
         )
-    order = np.argsort(-good.mean("arch").values, kind="stable")[:units]
+    order = np.argsort(-good.mean("arch").values, kind="stable")
     chosen = good.isel(unit=order).drop_vars(["member", "split"])
     return xr.Dataset({"validator_correlation": chosen.transpose("arch", "unit")})

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from v4egg.errors import V4eggError
-from v4egg.jobs import job
+from v4egg.jobs import Job, job
 
 
 def rule(**resources):
@@ -40,3 +40,11 @@ def test_a_gpu_that_torch_does_not_see_is_one_line(capsys):
     with pytest.raises(SystemExit), job(rule(gpu=1)):
         pass
     assert "resources gpu=0" in capsys.readouterr().err
+
+
+def test_params_name_the_local_copies_of_inputs():
+    stored = ".snakemake/storage/s3/bucket/runs/results/x/encoders/m0.zarr"
+    run = Job("r", "cpu", [stored])
+    assert run.local({"a": ["results/x/encoders/m0.zarr"]}) == {"a": [stored]}
+    assert run.local(["results/x/else.zarr", None, 3]) == ["results/x/else.zarr", None, 3]
+    assert Job("r", "cpu", ["results/x.zarr"]).local("results/x.zarr") == "results/x.zarr"

@@ -118,3 +118,13 @@ def test_weights_round_trip_in_a_handful_of_files(tmp_path):
     assert state.keys() == network.state_dict().keys()
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
     assert sum(p.is_file() for p in Path(path).rglob("*")) < 12
+
+
+def test_a_store_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    path, flushed = tmp_path / "x.zarr", []
+    flush = stores.to_disk
+    monkeypatch.setattr(stores, "to_disk", lambda *paths: (flushed.append((path.exists(), set(paths))), flush(*paths)))
+    stores.save_weights({"w": np.ones(3, np.float32)}, path)
+    files = {file.relative_to(path) for file in path.rglob("*")}
+    assert {p.relative_to(tmp_path / "x.zarr.tmp") for p in flushed[0][1]} == {*files, Path()}
+    assert [named for named, _ in flushed] == [False, True]

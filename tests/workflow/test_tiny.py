@@ -2,12 +2,17 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from v4egg import load_encoder, load_prior, load_recording, load_responses, stores
@@ -17,14 +22,20 @@ ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
 
 
+def command(folder: Path, *arguments: str, root: Path = ROOT) -> list[str]:
+    words = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile", "--directory", folder]
+    words += ["--workflow-profile", root / "profiles/default", "--cores", "2", "--configfile", TINY, *arguments]
+    return list(map(str, words))
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "V4EGG_DATA"}
+
+
 def snakemake(folder: Path, *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess:
     """Run the workflow with its results in ``folder``."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile", "--directory", folder]
-    command += ["--workflow-profile", root / "profiles/default", "--cores", "2", "--configfile", TINY, *arguments]
-    environment = {name: value for name, value in os.environ.items() if name != "V4EGG_DATA"}
-    return subprocess.run(
-        list(map(str, command)), cwd=folder, capture_output=True, text=True, env=environment, check=False
-    )
+    words = command(folder, *arguments, root=root)
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment(), check=False)
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +169,15 @@ def test_numbers_that_change_places_are_noticed(finished):
     assert "synthesize" in would_run(finished, "synthesis: {units_per_job: 2}\n")
 
 
+def test_one_unit_more_runs_one_batch_more(finished):
+    (finished / "overlay.yaml").write_text("targets: {units: 4}\n")
+    run = snakemake(finished, "--dry-run", "--configfile", TINY, finished / "overlay.yaml")
+    batches = re.findall(r"wildcards: method=\w+, arch=\w+, batch=(\d+)", run.stdout)
+    assert len(batches) == 6  # two methods, three architectures
+    assert set(batches) == {"1"}
+    assert "rule rank_units" not in run.stdout
+
+
 def test_changed_package_code_reruns_what_it_touches(finished, tmp_path):
     copy = tmp_path / "copy"
     for part in ("Snakefile", "workflow", "src", "config", "profiles", "envs"):
@@ -182,3 +202,50 @@ def test_report_is_made_offline(finished):
     run = snakemake(finished, "--report", "report.zip")
     assert run.returncode == 0, run.stderr[-2000:]
     assert (finished / "report.zip").stat().st_size > 10_000
+
+
+@contextmanager
+def running_training(folder: Path, *arguments: str):
+    """A run that is in the middle of a training: Snakemake, and the training's state as it was saved first."""
+    state = {path: path.stat().st_mtime_ns for path in folder.rglob("state.pt")}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    words = command(folder, *arguments)
+    run = subprocess.Popen(words, cwd=folder, env=environment(), start_new_session=True, **quiet)
+    try:
+        deadline = time.monotonic() + 300
+        while {path: path.stat().st_mtime_ns for path in folder.rglob("state.pt")} == state:
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.01)
+        yield run
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+
+
+def test_killed_jobs_and_a_killed_snakemake_change_no_result(finished, tmp_path):
+    folder, member = tmp_path / "copy", "results/tiny/encoders/attention/m0.zarr"
+    shutil.copytree(finished, folder)
+    (folder / "longer.yaml").write_text("encoders: {training: {epochs: 60}}\n")
+    arguments = ["--configfile", TINY, folder / "longer.yaml", "--cores", "2", member]
+    assert snakemake(folder, *arguments).returncode == 0
+    uninterrupted = stores.load(folder / member).attrs["digest"]
+    shutil.rmtree(folder / member)
+
+    with running_training(folder, *arguments) as run:
+        (job,) = [p for p in psutil.Process(run.pid).children(recursive=True) if "train_encoder.py" in p.cmdline()[-1]]
+        job.kill()
+        assert run.wait() == 1
+    assert not (folder / member).exists()
+    with running_training(folder, *arguments):
+        pass  # and all of it is killed
+    assert not (folder / member).exists()
+
+    locked = snakemake(folder, *arguments)
+    assert locked.returncode == 1
+    assert "--unlock" in locked.stderr  # the one step that the error asks for
+    assert snakemake(folder, *arguments, "--unlock").returncode == 0
+    assert snakemake(folder, *arguments).returncode == 0
+    assert stores.load(folder / member).attrs["digest"] == uninterrupted
+    assert not list(folder.rglob("state.pt"))

@@ -1,5 +1,7 @@
 """Closed loop: images made, shown to the simulated brain, learned from, and made again; off where rounds is 0."""
 
+ENVIRONMENT = environment("models")
+
 
 rule closed_loop:
     input:

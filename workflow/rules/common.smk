@@ -28,7 +28,6 @@ FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
 FIGURES += [stage for stage in STAGES if stage != "natural"]
 FIGURES += ["closed_loop"] if LOOP_SESSIONS else []
 FIGURES += ["evolution"] if CONDITIONS else []
-ENVIRONMENT = "../../envs/v4egg.yaml"
 
 
 wildcard_constraints:
@@ -42,9 +41,14 @@ wildcard_constraints:
     family="meni|diverse",
 
 
+def environment(family):
+    """The conda environment of a family of rules; each rules file names its own."""
+    return f"../../envs/{family}.yaml"
+
+
 def code(script):
     """Digest of a rule's script and of all package code that it reaches: changed imports rerun the rule."""
-    return code_digest(f"{workflow.basedir}/workflow/scripts/{script}.py")
+    return code_digest(HOME / f"workflow/scripts/{script}.py")
 
 
 def batches(units=None):
@@ -56,6 +60,11 @@ def batches(units=None):
 def mem_mb(base):
     """Memory that doubles with each attempt."""
     return lambda wildcards, attempt: base * 2 ** (attempt - 1)
+
+
+def batch_stop(batch):
+    """Rank of the unit after a batch's last."""
+    return min(config["targets"]["units"], (int(batch) + 1) * config["synthesis"]["units_per_job"])
 
 
 def members(source, role=None):

@@ -1,5 +1,7 @@
 """Encoders: the members of each architecture's ensemble, and the baselines, and all scores beside yardsticks."""
 
+ENVIRONMENT = environment("models")
+
 
 rule extract_features:
     input:

@@ -1,5 +1,7 @@
 """Evolution: XDream's experiment on black-box neurons, a store for each condition."""
 
+ENVIRONMENT = environment("models")
+
 
 rule evolve_neurons:
     input:

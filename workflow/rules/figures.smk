@@ -1,5 +1,7 @@
 """Figures and their numbers, the summary, and the configuration as it was used."""
 
+ENVIRONMENT = environment("figures")
+
 for figure in FIGURES:  # a rule each, since a caption takes no wildcard
 
     rule:

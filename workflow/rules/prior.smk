@@ -1,5 +1,7 @@
 """The image prior: a pool that holds no test image, and a diffusion model and an image decoder trained on it."""
 
+ENVIRONMENT = environment("models")
+
 
 rule image_pool:
     input:

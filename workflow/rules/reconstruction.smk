@@ -1,5 +1,7 @@
 """Reconstruction: test images from the responses to them, and how good they are. Off unless configured."""
 
+ENVIRONMENT = environment("models")
+
 
 rule reconstruct:
     input:

@@ -2,6 +2,8 @@
 
 from v4egg.recordings.sources import missing_public_files, source_files, source_path
 
+ENVIRONMENT = environment("recordings")
+
 with one_line_errors():
     MISSING = missing_public_files(config["sessions"], COWLEY, named="V4EGG_DATA" in os.environ)
 

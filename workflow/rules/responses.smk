@@ -1,5 +1,7 @@
 """Responses: image-wise splits over all sessions, then windowed counts, reliability and unit selection."""
 
+ENVIRONMENT = environment("recordings")
+
 
 rule split_images:
     input:

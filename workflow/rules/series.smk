@@ -1,5 +1,7 @@
 """Natural search, and images along a setting: naturalistic ones (MENIs) and diverse ones. Off unless configured."""
 
+ENVIRONMENT = environment("models")
+
 
 rule search_natural_images:
     input:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-SOURCE = str(Path(workflow.basedir) / "src")
+# this repository, also where another workflow uses it as a module; V4EGG_HOME where only its Snakefiles were sent to
+HOME = Path(os.environ.get("V4EGG_HOME") or Path(str(workflow.current_basedir)).parents[1])
+SOURCE = str(HOME / "src")
 sys.path.insert(0, SOURCE)
 environment = os.environ  # inherited by scripts
 environment["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, environment.get("PYTHONPATH")]))

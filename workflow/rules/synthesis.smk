@@ -1,9 +1,33 @@
 """Synthesis: which units get images, and their most exciting images by each method, in batches of units."""
 
+ENVIRONMENT = environment("models")
+
+
+rule rank_units:
+    input:
+        scores=f"{RESULTS}/encoders/scores.zarr",
+    output:
+        directory(f"{RESULTS}/ranking.zarr"),
+    log:
+        f"{RESULTS}/logs/rank_units.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/synthesis/rank_units.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=mem_mb(1000),
+        runtime=10,
+    params:
+        code=code("rank_units"),
+        options={"sessions": TARGET_SESSIONS, "min_correlation": config["targets"]["min_correlation"]},
+    script:
+        "../scripts/rank_units.py"
+
 
 rule select_targets:
     input:
-        scores=f"{RESULTS}/encoders/scores.zarr",
+        ranking=f"{RESULTS}/ranking.zarr",
     output:
         directory(f"{RESULTS}/targets.zarr"),
     log:
@@ -18,7 +42,7 @@ rule select_targets:
         runtime=10,
     params:
         code=code("select_targets"),
-        options={**config["targets"], "sessions": TARGET_SESSIONS},
+        units=config["targets"]["units"],
     script:
         "../scripts/select_targets.py"
 
@@ -27,7 +51,7 @@ rule synthesize:
     input:
         unpack(lambda wildcards: helpers_of(wildcards.method)),
         members=lambda wildcards: members(wildcards.arch, "generator"),
-        targets=f"{RESULTS}/targets.zarr",
+        targets=f"{RESULTS}/ranking.zarr",  # not targets.zarr: one unit more must not touch the other batches
     output:
         directory(f"{RESULTS}/mei/{{method}}/{{arch}}/{{batch}}.zarr"),
     log:
@@ -44,7 +68,11 @@ rule synthesize:
     params:
         code=code("synthesize"),
         state=f"{RESULTS}/.training",
-        numbers={"seed": config["seed"], **{k: config["synthesis"][k] for k in ("seeds", "units_per_job")}},
+        numbers=lambda wildcards: {
+            "seed": config["seed"],
+            **{k: config["synthesis"][k] for k in ("seeds", "units_per_job")},
+            "stop": batch_stop(wildcards.batch),
+        },
         options=lambda wildcards: config["synthesis"]["methods"][wildcards.method],
     script:
         "../scripts/synthesize.py"

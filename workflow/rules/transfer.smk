@@ -1,5 +1,7 @@
 """Transfer: what judges from outside say of natural images, and every image under every judge."""
 
+ENVIRONMENT = environment("models")
+
 
 rule judge_natural_images:
     input:

@@ -10,7 +10,7 @@ from v4egg.stimuli import to_float
 
 with job(snakemake) as run:
     recording = load_recording(snakemake.input.recording)
-    (judge,) = outside_judges({recording.session: snakemake.params.outsider})
+    (judge,) = outside_judges({recording.session: run.local(snakemake.params.outsider)})
     units = list(recording.units.index)
     images = to_float(recording.images)
     blocks = run.progress(range(0, len(images), 64))

@@ -5,6 +5,6 @@ from v4egg.recordings.readers import read_recording
 
 with job(snakemake) as run:
     source = snakemake.params.source
-    recording = read_recording(snakemake.wildcards.session, source, snakemake.params.path)
+    recording = read_recording(snakemake.wildcards.session, source, run.local(snakemake.params.path))
     recording.save(snakemake.output[0], config=source, inputs=list(snakemake.input))
     run.say(f"{len(recording.images)} images, {len(recording.units)} units")

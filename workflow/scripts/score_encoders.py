@@ -24,9 +24,9 @@ def scored_session(recording_path, responses_path, natural_path, baselines_path)
 
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in snakemake.params.members.items()}
+    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
     own = zip(snakemake.input.recordings, snakemake.input.responses, strict=True)
-    others = zip(snakemake.params.natural_responses, snakemake.params.baselines, strict=True)
+    others = zip(*map(run.local, (snakemake.params.natural_responses, snakemake.params.baselines)), strict=True)
     sessions = [scored_session(*stored, *known) for stored, known in zip(own, others, strict=True)]
     scores = score(ensembles, sessions, run.progress)
     inputs = [*snakemake.input.members, *snakemake.input.recordings, *snakemake.input.responses]

@@ -1,12 +1,10 @@
-"""Choose the units that get images: those that all validators predict best on validation images."""
+"""Choose the units that get images: the first of the ranking."""
 
 from v4egg import stores
 from v4egg.jobs import job
-from v4egg.targets import select_targets
 
 with job(snakemake) as run:
-    scores = stores.load(snakemake.input.scores, "scores")
-    options = snakemake.params.options
-    targets = select_targets(scores, **options)
-    stores.save(targets, snakemake.output[0], "targets", config=options, inputs=[snakemake.input.scores])
+    units = snakemake.params.units
+    targets = stores.load(snakemake.input.ranking, "targets").isel(unit=slice(units))
+    stores.save(targets, snakemake.output[0], "targets", config={"units": units}, inputs=[snakemake.input.ranking])
     run.say(f"{targets.sizes['unit']} units")

@@ -7,7 +7,8 @@ from v4egg.jobs import job
 from v4egg.summary import summarise
 
 with job(snakemake):
-    stages = sorted(path for path in Path(snakemake.params.benchmarks).iterdir() if path.is_dir())
+    folder = Path(snakemake.params.benchmarks)  # not there with object storage
+    stages = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     benchmarks = {stage.name: sorted(stage.glob("*.tsv")) for stage in stages}
     inputs = snakemake.input
     summary = summarise(scores=inputs.scores, transfer=inputs.transfer, mei=inputs.meis, benchmarks=benchmarks)

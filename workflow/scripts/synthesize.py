@@ -14,7 +14,7 @@ with job(snakemake) as run:
     inputs = [*snakemake.input.members, snakemake.input.targets, *filter(None, helpers)]
     key = {"job": str(snakemake.output[0]), "options": options, "seed": seed, "code": snakemake.params.code}
     checkpoint = Checkpoint.for_inputs(snakemake.params.state, inputs, {**key, "seeds": seeds, "first": first})
-    units = [str(unit) for unit in targets["unit"].values[first : first + units_per_job]]
+    units = [str(unit) for unit in targets["unit"].values[first : snakemake.params.numbers["stop"]]]
     meis = most_exciting_images(
         snakemake.wildcards.method,
         load_encoder(snakemake.input.members),

@@ -17,21 +17,20 @@ def known_responses(path, units):
 
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in snakemake.params.members.items()}
-    outsiders = outside_judges(snakemake.params.outsiders)
+    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
+    outsiders = outside_judges(run.local(snakemake.params.outsiders))
     units = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
     groups = by_session(units)
-    natural = []
+    natural, natural_responses = [], run.local(snakemake.params.natural_responses)
     for path in snakemake.input.recordings:
         recording = load_recording(path)
         if recording.session in groups:
-            known = known_responses(
-                snakemake.params.natural_responses.get(recording.session), groups[recording.session]
-            )
+            known = known_responses(natural_responses.get(recording.session), groups[recording.session])
             natural.append(NaturalImages(recording.images, recording.image_ids, groups[recording.session], known))
     parts = {}
     for arch in run.progress(ensembles):
-        meis = {method: stores.load(paths[arch], "mei")["image"] for method, paths in snakemake.params.images.items()}
+        paths = {method: run.local(by_arch[arch]) for method, by_arch in snakemake.params.images.items()}
+        meis = {method: stores.load(path, "mei")["image"] for method, path in paths.items()}
         parts[arch] = judge_images(meis, [*encoder_judges(ensembles, arch), *outsiders], natural)
     result = gather_architectures(parts)
     stores.save(result, snakemake.output[0], "transfer", inputs=[p for p in snakemake.input if p.endswith(".zarr")])

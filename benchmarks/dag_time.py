@@ -1,0 +1,80 @@
+"""What Snakemake itself costs: time and memory of a dry run of config/paper.yaml, by the number of units with images.
+
+Usage: python benchmarks/dag_time.py 100 1244 10000
+
+No recording is needed: empty files stand in for the hundred sessions, since a dry run opens none.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAPER = ROOT / "config/paper.yaml"
+
+
+class DryRun(NamedTuple):
+    jobs: dict[str, int]  # by rule
+    seconds: float
+    processor: float  # seconds of processor time
+    megabytes: float  # largest resident set
+
+
+def dry_run(units: int) -> DryRun:
+    """A dry run with images for so many units."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for source in yaml.safe_load(PAPER.read_text())["sessions"].values():
+            path = folder / source["file"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        (folder / "units.yaml").write_text(f"targets: {{units: {units}}}\n")
+        command = [sys.executable, "-m", "snakemake", "all", "--dry-run", "--quiet", "rules", "--cores", "1"]
+        command += ["--snakefile", ROOT / "Snakefile", "--directory", folder, "--workflow-profile", "none"]
+        command += ["--configfile", PAPER, folder / "units.yaml"]
+        with (folder / "said").open("w+") as said:
+            start = time.perf_counter()
+            process = subprocess.Popen(list(map(str, command)), stdout=said, stderr=subprocess.STDOUT)
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - start
+            said.seek(0)
+            text = said.read()
+        if status:
+            raise SystemExit(text[-2000:])
+    return DryRun(jobs_by_rule(text), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def jobs_by_rule(text: str) -> dict[str, int]:
+    """The table of jobs that Snakemake prints."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith("-----"):
+            break
+    jobs = {}
+    for line in lines:
+        words = line.split()
+        if len(words) != 2:
+            break
+        jobs[words[0]] = int(words[1])
+    jobs.pop("total")
+    return jobs
+
+
+def main(numbers: list[int]) -> None:
+    print("units with images | jobs | seconds | of them processor | MB\n---|---|---|---|---")
+    for units in numbers:
+        run = dry_run(units)
+        print(
+            f"{units:,} | {sum(run.jobs.values()):,} | {run.seconds:.1f} | {run.processor:.1f} | {run.megabytes:.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main([int(n) for n in sys.argv[1:]] or [100, 1244, 10000])

@@ -1,0 +1,16 @@
+"""The paper's own scale is planned in seconds, without its recordings."""
+
+import importlib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_paper_is_planned_whole_within_its_goals(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    run = importlib.import_module("dag_time").dry_run(1244)
+    assert run.jobs["read_recording"] == 100
+    assert run.jobs["train_encoder"] == 20
+    assert run.jobs["synthesize"] == 2 * 2 * 78  # two methods, two architectures, 16 of 1,244 units a job
+    assert run.processor < 15
+    assert run.megabytes < 1000
