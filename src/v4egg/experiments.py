@@ -64,7 +64,10 @@ def evolution_experiment(
         start = natural_codes(image_generator, natural, natural_responses, population)
     search = make_optimizer(optimizer, keys, image_generator.size, start, **settings)
     evolution = Evolution(search, budget, repeats)
-    noise = None if spikes is None else PoissonSpikes(keys, spikes / np.where(best > 0, best, spikes), repeats)
+    noise = None
+    if spikes is not None:  # z-scored responses are lifted until no natural image has less than no spike
+        offset = np.maximum(-np.nanmin(natural_responses, 0), 0)
+        noise = PoissonSpikes(keys, spikes / np.where(best + offset > 0, best + offset, spikes), repeats, offset)
     shown = {"noise": noise, "checkpoint": checkpoint, "progress": progress}
     evolve(evolution, image_generator, neurons, **shown)
     images = torch.cat([image_generator(codes) for codes in torch.from_numpy(evolution.best_code).split(64)])

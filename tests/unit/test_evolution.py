@@ -164,6 +164,9 @@ def test_spikes_have_the_mean_and_the_variance_of_poisson_and_never_fall_below_z
     assert counts.var() == pytest.approx(3.0 / 5, rel=0.05)
     assert (noise(np.full(20_000, -2.0), show) == 0).all()
     assert np.array_equal(noise(np.full(20_000, 3.0), show)[:, 0], counts)
+    lifted = PoissonSpikes([("k",)], 5.0, offset=4.0)(np.full(20_000, -1.0), show)[:, 0]
+    assert lifted.mean() == pytest.approx(-1.0, abs=0.02)  # in the unit of responses, though these are below 0
+    assert lifted.var() == pytest.approx(3.0 / 5, rel=0.05)
     with pytest.raises(V4eggError, match="scale is 0"):
         PoissonSpikes([("k",)], 0)
 

@@ -180,14 +180,18 @@ def read_state(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
 class PoissonSpikes:
-    """Spike counts in the place of responses: Poisson(max(0, response x scale)) / scale, by repeat.
+    """Spike counts in the place of responses: Poisson(max(0, (response + offset) x scale)) / scale - offset, by repeat.
 
     ``scale`` turns a response into expected spikes: a best natural response of 20 spikes is scale = 20 / that response.
     One number, or one a run (R,).
+    ``offset`` likewise: what models of z-scored responses need, in which most responses are below 0 (published: 0).
     """
 
-    def __init__(self, keys: Sequence[Key], scale: float | np.ndarray, repeats: int = 1):
+    def __init__(
+        self, keys: Sequence[Key], scale: float | np.ndarray, repeats: int = 1, offset: float | np.ndarray = 0.0
+    ):
         self.keys, self.repeats = list(keys), repeats
+        self.offset = np.broadcast_to(np.asarray(offset, float), (len(self.keys),))
         self.scale = np.broadcast_to(np.asarray(scale, float), (len(self.keys),))
         if not (np.isfinite(self.scale) & (self.scale > 0)).all():
             raise V4eggError(
@@ -200,8 +204,9 @@ class PoissonSpikes:
         for run in np.unique(show.run):
             rows = np.flatnonzero(show.run == run)
             draws = numpy_generator(*self.keys[run], "spikes", int(show.shown[rows[0]]))
-            expected = np.maximum(responses[rows] * self.scale[run], 0)
-            scores[rows] = draws.poisson(expected[:, None], (len(rows), self.repeats)) / self.scale[run]
+            expected = np.maximum((responses[rows] + self.offset[run]) * self.scale[run], 0)
+            counts = draws.poisson(expected[:, None], (len(rows), self.repeats))
+            scores[rows] = counts / self.scale[run] - self.offset[run]
         return scores
 
 
