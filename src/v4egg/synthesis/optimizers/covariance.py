@@ -108,7 +108,8 @@ class SphereCMA(Optimizer):
     cos(a) x + sin(a) norm v. The best ``selected`` are averaged with the log-rank weights of CMA-ES, and x moves along
     the great circle of the average tangent vector by ``learning_rate`` times a times its length. The first generation
     is drawn all over the sphere and its weighted mean is the first x. The angle falls exponentially from ``angles[0]``
-    to ``angles[1]`` degrees over ``decay`` generations and then stays. Settings are the published ones.
+    to ``angles[1]`` degrees over ``decay`` generations and then stays. Settings are the published ones; the steps are
+    written from their description and the geometry of the sphere, not checked against their code.
 
     ``norm`` is the codes' L2 norm (published for fc6: 300); None is that of standard normal codes, sqrt(D).
     """
