@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+
+boto3 = pytest.importorskip("boto3", reason="envs/cloud.lock is not installed")
+moto_server = pytest.importorskip("moto.server", reason="envs/cloud.lock is not installed")
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATIONS = [ROOT / "tests/workflow/tiny.yaml", ROOT / "tests/cluster/part.yaml"]
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.cloud
 @pytest.fixture
 def endpoint():
     """The address of an S3 server that listens on this machine only."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
