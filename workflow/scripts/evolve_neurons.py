@@ -19,7 +19,7 @@ with job(snakemake) as run:
     if inputs.get("targets"):
         units = [str(unit) for unit in stores.load(inputs.targets, "targets")["unit"].values]
     ensemble = load_encoder(list(inputs.members)) if inputs.get("members") else None
-    judges = outside_judges(snakemake.params.outsiders) if ensemble is None else []
+    judges = outside_judges(run.local(snakemake.params.outsiders)) if ensemble is None else []
     neurons = experiment_neurons(options, units, ensemble, judges, next(iter(images.values())), seed)
     known = {}
     if ensemble is None:

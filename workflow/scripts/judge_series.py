@@ -7,8 +7,8 @@ from v4egg.judges import encoder_judges, outside_judges
 from v4egg.transfer import join_architectures, judge_series
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in snakemake.params.members.items()}
-    outsiders = outside_judges(snakemake.params.outsiders)
+    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
+    outsiders = outside_judges(run.local(snakemake.params.outsiders))
     parts = {}
     for path in run.progress(snakemake.input.series):
         series = stores.load(path)

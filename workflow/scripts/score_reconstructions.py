@@ -8,8 +8,8 @@ from v4egg.reconstruction_scores import score_reconstructions
 from v4egg.transfer import join_architectures
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in snakemake.params.members.items()}
-    outsiders = outside_judges(snakemake.params.outsiders)
+    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
+    outsiders = outside_judges(run.local(snakemake.params.outsiders))
     parts = {}
     for path in run.progress(snakemake.input.reconstructions):
         made = stores.load(path, "reconstruction")
