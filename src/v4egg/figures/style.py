@@ -97,6 +97,7 @@ def _settle(figure: Figure) -> None:
     """Do the layout once and round it: the last bits of constrained layout differ from run to run, and show in ids."""
     if figure.get_layout_engine() is None:
         return
+    figure.set_dpi(DPI)  # letters are as wide as they will be drawn
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:

@@ -95,6 +95,9 @@ def _draw_scatters(block: SubFigure, best: xr.Dataset, took_part: xr.DataArray) 
 def _draw_scatter(axes: Axes, zscore: xr.DataArray, name: str) -> None:
     """``zscore`` has dims (method, unit)."""
     x, y = zscore.sel({"method": REFERENCE}).values, zscore.sel({"method": CHALLENGER}).values
+    if not np.isfinite(x - y).any():  # a mixture of all architectures has no judge across
+        axes.set_axis_off()
+        return
     natural = _median(zscore.sel({"method": NATURAL}).values) if NATURAL in zscore["method"].values else np.nan
     shown = np.concatenate([x, y, [0.0, natural]])
     shown = shown[np.isfinite(shown)]
