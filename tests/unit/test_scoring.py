@@ -1,5 +1,7 @@
 """Scores by arch, member, split and unit: right values in the right places, NaN where there is nothing to score."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from torch import nn
@@ -49,7 +51,7 @@ def responses(session, counts, split, selected=(True, True, True)):
 
 
 @pytest.fixture
-def scored():
+def sessions():
     """Session s1 with repeats, truth and a test split; s2 without any of them but with a yardstick."""
     generator = np.random.default_rng(0)
     images = {s: generator.integers(0, 255, (30, 3, 4, 4), dtype=np.uint8) for s in ("s1", "s2")}
@@ -62,13 +64,32 @@ def scored():
     second = ScoredSession(images["s2"], responses("s2", plain, ["train"] * 20 + ["validation"] * 10))
     second.yardsticks = {"published_compact": -drive["s2"]}
     first.baselines = {"perfect": drive["s1"][:, [0, 2]], "backwards": -drive["s1"][:, [0, 2]]}
-    units = first.responses.units + second.responses.units
+    return first, second
 
-    def ensemble(shift):
-        roles = ["generator", "generator", "validator"]
-        return Ensemble([Member(units, f"m{i}", role, shift + (i == 1)) for i, role in enumerate(roles)])
 
-    return score({"right": ensemble(0), "wrong": ensemble(1)}, [first, second])
+def ensemble(sessions, shift):
+    units = [unit for session in sessions for unit in session.responses.units]
+    roles = ["generator", "generator", "validator"]
+    return Ensemble([Member(units, f"m{i}", role, shift + (i == 1)) for i, role in enumerate(roles)])
+
+
+@pytest.fixture
+def scored(sessions):
+    return score({"right": ensemble(sessions, 0), "wrong": ensemble(sessions, 1)}, sessions)
+
+
+def test_yardsticks_may_be_missing_from_any_session(sessions, scored):
+    first, second = sessions
+    third = ScoredSession(first.images, replace(first.responses, session="s3", units=["s3-u0", "s3-u1", "s3-u2"]))
+    third.yardsticks = {"published_compact": first.images.mean((2, 3))}
+    ensembles = {"right": ensemble([first, second, third], 0)}
+    found = score(ensembles, [second, first, third])
+    yardstick = found["yardstick_correlation"].sel(yardstick="published_compact", split="validation")
+    assert np.allclose(yardstick.sel(unit=second.units), -1, atol=1e-5)
+    assert yardstick.sel(unit=first.units).isnull().all()
+    assert (yardstick.sel(unit=third.units) > 0.95).all()
+    before = scored["yardstick_correlation"].sel(unit=second.units)
+    assert np.allclose(found["yardstick_correlation"].sel(unit=second.units), before, equal_nan=True)
 
 
 def test_ensembles_of_each_size(scored):

@@ -117,7 +117,7 @@ def test_stages_that_are_switched_on_make_their_images(finished):
 
 def test_evolution_tells_what_it_showed(finished):
     found = {name: stores.load(finished / f"results/tiny/evolution/{name}.zarr") for name in ("genetic", "hidden")}
-    assert found["genetic"].sizes["neuron"] == 3
+    assert found["genetic"].sizes["neuron"] == 5  # all that the brain of the target session knows
     assert (found["genetic"]["presentations"][:, -1] == 60).all()
     assert (found["genetic"]["best"] >= found["genetic"]["mean"]).all()
     assert not np.allclose(found["genetic"]["mean"], found["genetic"]["noiseless"])  # spikes
@@ -173,7 +173,7 @@ def test_one_unit_more_runs_one_batch_more(finished):
     (finished / "overlay.yaml").write_text("targets: {units: 4}\n")
     run = snakemake(finished, "--dry-run", "--configfile", TINY, finished / "overlay.yaml")
     batches = re.findall(r"wildcards: method=\w+, arch=\w+, batch=(\d+)", run.stdout)
-    assert len(batches) == 6  # two methods, three architectures
+    assert len(batches) == 9  # three methods, three architectures
     assert set(batches) == {"1"}
     assert "rule rank_units" not in run.stdout
 

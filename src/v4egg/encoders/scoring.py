@@ -53,7 +53,8 @@ def score(ensembles: Mapping[str, Ensemble], sessions: Sequence[ScoredSession], 
     parts = [_score_session(ensembles, session) for session in progress(sessions)]
     specs = [ensemble.members[0].spec for ensemble in ensembles.values()]
     names = {part: ("arch", [spec[part]["name"] for spec in specs]) for part in ("core", "readout")}
-    return xr.concat(parts, "unit", join="outer").assign_coords(names)
+    # minimal: a session without yardsticks has no such coordinate, whichever session comes first
+    return xr.concat(parts, "unit", join="outer", coords="minimal").assign_coords(names)
 
 
 def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) -> xr.Dataset:
