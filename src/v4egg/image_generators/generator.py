@@ -1,6 +1,7 @@
 """What every image generator is: a map from codes to images, and back where it has a way back."""
 
 import itertools
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from v4egg.errors import V4eggError
 
 
-class ImageGenerator(nn.Module):
+class ImageGenerator(nn.Module, ABC):
     """Codes (B, D) -> images (B, C, y, x) in [0, 1]; deterministic, each image by its own code.
 
     Attributes:
@@ -30,9 +31,9 @@ class ImageGenerator(nn.Module):
         """Where its tensors are."""
         return next(itertools.chain(self.parameters(), self.buffers())).device
 
+    @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
         """Codes of checked shape -> images, not clipped."""
-        raise NotImplementedError
 
     def encode(self, images: Tensor) -> Tensor:
         """Codes (B, D) whose images resemble these (B, C, y, x): what an evolution can start from.

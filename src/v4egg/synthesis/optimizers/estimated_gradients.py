@@ -4,6 +4,8 @@ Xiao & Kreiman 2020 compare the genetic algorithm with both walkers. Their step 
 FDGD divides score differences by the generation's standard deviation, and NES uses ranks (Wierstra et al., JMLR 2014).
 """
 
+from abc import abstractmethod
+
 import numpy as np
 
 from v4egg.synthesis.optimizers.optimizer import Optimizer, ranked, standardized
@@ -39,11 +41,13 @@ class _Walker(Optimizer):
         self.generation[ready] -= 1
         self.codes[ready] = self._placed(ready)
 
+    @abstractmethod
     def _drawn(self, runs) -> np.ndarray:
-        raise NotImplementedError
+        """Directions (run, P, D) in which images are shown about the point."""
 
+    @abstractmethod
     def _walk(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        raise NotImplementedError
+        """Move the points of the ``ready`` runs, from their scores (run, P)."""
 
 
 class FiniteDifferences(_Walker):

@@ -1,5 +1,6 @@
 """What every black-box optimizer is: many searches side by side, each a population of codes and draws of its own."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from v4egg.seeding import numpy_generator
 Key = tuple[object, ...]
 
 
-class Optimizer:
+class Optimizer(ABC):
     """A population of codes for each of R runs; a run is one search, such as for one neuron.
 
     Draws are keyed by run, optimizer and generation and by nothing else: a run does not depend on its neighbours, and a
@@ -61,12 +62,13 @@ class Optimizer:
         for name in self.arrays:
             setattr(self, name, np.array(state[name]))
 
+    @abstractmethod
     def _start(self) -> np.ndarray:
         """The first generation (R, P, D)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        raise NotImplementedError
+        """Replace the codes of the ``ready`` runs by the next generation, from scores (R, P)."""
 
     def _draws(self, run: int, *what: object) -> np.random.Generator:
         return numpy_generator(*self.keys[run], self.name, *what, int(self.generation[run]))
