@@ -20,6 +20,7 @@ from v4egg.figures import FIGURES
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
+pytestmark = pytest.mark.timeout(1500)  # the first test waits for the whole DAG, also on a busy machine
 
 
 def command(folder: Path, *arguments: str, root: Path = ROOT) -> list[str]:
