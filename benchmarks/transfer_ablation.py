@@ -1,9 +1,10 @@
 """What makes images transfer: one setting changed at a time, for both methods, under judges that took no part.
 
-Usage: python benchmarks/transfer_ablation.py CONFIG RESULTS OUT [UNITS]
+Usage: python benchmarks/transfer_ablation.py CONFIG RESULTS OUT [UNITS [SOURCES [FACTORS]]]
 
 CONFIG is a configuration file, RESULTS the folder of its run (members, prior.zarr, targets.zarr, recordings), OUT a
 folder for ablation.csv and ablation.png. The first UNITS (default 24) target units get one image for each setting.
+SOURCES (architectures and mixtures) and FACTORS are lists with commas; all when left out or "all".
 Judges are encoders only, so that settings are chosen without a look at judges from outside. Rows are added to
 ablation.csv as they come, and settings that it has are not run again. Every setting that both methods have is tried on
 both: the comparison is of methods, not of care.
@@ -113,14 +114,23 @@ def read(table: Path) -> pd.DataFrame:
     return pd.read_csv(table, keep_default_na=False)
 
 
-def run(results: Run, table: Path) -> None:
+def chosen(wanted: str, known: list[str]) -> list[str]:
+    """Those of a list with commas; all of them for "all"."""
+    names = known if wanted == "all" else wanted.split(",")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f"{unknown[0]} is none of {', '.join(known)}; name some of these")
+    return names
+
+
+def run(results: Run, table: Path, sources: list[str], factors: list[str]) -> None:
     """Every setting that the table lacks."""
     done = set()
     if table.exists():
         done = set(read(table)[["method", "source", "factor", "level"]].astype(str).itertuples(False, None))
-    for factor, levels in SETTINGS.items():
-        for level in levels:
-            for source in results.ensembles:
+    for factor in factors:
+        for level in SETTINGS[factor]:
+            for source in sources:
                 for method in METHODS:
                     head = {"method": method, "source": source, "factor": factor}
                     head["level"] = str(list(level.values())[-1])
@@ -165,12 +175,16 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(config_path: str, results: str, out: str, units: str = "24") -> None:
+def main(
+    config_path: str, results: str, out: str, units: str = "24", sources: str = "all", factors: str = "all"
+) -> None:
     torch.set_flush_denormal(True)
     config = check(yaml.safe_load(Path(config_path).read_text()), SCHEMA)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    run(Run(config, Path(results), int(units)), folder / "ablation.csv")
+    made = Run(config, Path(results), int(units))
+    tried = chosen(factors, list(SETTINGS))
+    run(made, folder / "ablation.csv", chosen(sources, list(made.ensembles)), tried)
     draw(read(folder / "ablation.csv")).savefig(folder / "ablation.png", dpi=200)
 
 
