@@ -184,7 +184,7 @@ def in_words(table: pd.DataFrame, default: tuple) -> str:
 def draw(table: pd.DataFrame) -> Figure:
     """A map of steps and lambda for each sampler and way, then cost and confirmation of every setting."""
     figure = style.new_figure(5.6)
-    maps, right = figure.subfigures(1, 2, width_ratios=(1.9, 1))
+    maps, right = figure.subfigures(1, 2, width_ratios=(1.7, 1))
     panels = maps.subplots(len(WAYS), len(SAMPLERS), sharex=True, sharey=True, squeeze=False)
     limits = {"vmin": max(0.0, table["outside"].min()), "vmax": table["outside"].max()}
     for (way, row), (column, sampler) in itertools.product(zip(WAYS, panels, strict=True), enumerate(SAMPLERS)):
@@ -214,7 +214,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes, x in ((cost, "seconds"), (promise, "generators")):
         ring = axes.scatter(chosen[x], chosen["outside"], s=45, facecolors="none", edgecolors=style.BLACK)
     ring.set_label("right for this prior")
-    right.legend(handles=[*marks, ring], loc="outside lower center", ncols=2)
+    right.legend(handles=[*marks, ring], loc="outside lower center", ncols=2, columnspacing=0.8, handletextpad=0.2)
     return figure
 
 

@@ -24,4 +24,4 @@ class Diffusion(ImageGenerator):
         for timestep in scheduler.timesteps:
             output = self.prior.predict(noisy, timestep)[:, : self.shape[0]]  # without a learned variance
             noisy = scheduler.step(output, timestep, noisy).prev_sample
-        return (noisy + 1) / 2
+        return self.prior.decode(noisy)

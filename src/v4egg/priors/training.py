@@ -133,4 +133,4 @@ def sample(prior: Prior, generators: list[torch.Generator], steps: int) -> Tenso
     for timestep in scheduler.timesteps:
         output = prior.predict(noisy, timestep)
         noisy = scheduler.step(output, timestep, noisy, generator=generators).prev_sample
-    return ((noisy + 1) / 2).clamp(0, 1)
+    return prior.decode(noisy).clamp(0, 1)
