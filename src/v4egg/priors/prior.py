@@ -148,7 +148,13 @@ def load_prior(path: str | Path, device: str = "cpu") -> Prior:
     if "prior" not in attrs:
         raise V4eggError(f"{path}: these weights are not a prior's; give a store that train_prior wrote")
     prior = prior_from_spec(json.loads(attrs["prior"]))
-    prior.load_weights(state)
+    try:
+        prior.load_weights(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise V4eggError(
+            f"{path}: weights of another architecture ({reason}); delete the store and run its rule again"
+        ) from None
     # clean images amplify the rounding of predicted noise, by up to 157 in a linear schedule
     halved = fast_bf16(device) and prior.schedule["prediction_type"] != "epsilon"
     return frozen(prior, device, torch.bfloat16 if halved else torch.float32)
