@@ -2,7 +2,7 @@
 
 Usage: OMP_NUM_THREADS=1 python benchmarks/image_cost.py [CONFIG] [--steps 6] [--batches 1 4 16 32]
 
-Untrained networks as CONFIG (default: the demo) has them, with its generators of its first architecture: neither time
+Untrained networks as CONFIG (default: the demo) has them, with the generators of its first architecture: neither time
 nor memory depends on what they have learned. Every measurement is a process of its own, on one thread; its memory is
 the largest resident set that it ever had, and "loaded" is such a process that makes no image. A few steps are timed,
 after one that is not, and the time of an image is that of a step times the configured steps.
@@ -39,6 +39,7 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     from v4egg.encoders.encoder import Encoder
     from v4egg.encoders.ensemble import Ensemble
     from v4egg.energies import Excite
+    from v4egg.priors.pretrained import pretrained_prior
     from v4egg.priors.prior import frozen
     from v4egg.priors.training import new_prior
     from v4egg.seeding import torch_generator
@@ -50,11 +51,13 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     torch.set_flush_denormal(True)
     images = config["images"]
     scale = {"mean": [0.5] * images["channels"], "std": [0.2] * images["channels"], "output": "elu+1"}
-    architecture = copy.deepcopy(next(iter(config["encoders"]["architectures"].values())))
-    spec = {**architecture, "size": images["size"], "channels": images["channels"], **scale}
+    architecture = next(parts for parts in config["encoders"]["architectures"].values() if "mixture" not in parts)
+    spec = {"size": images["size"], "channels": images["channels"], **architecture, **scale}
     made = [Encoder(["s-u000"], copy.deepcopy(spec)) for _ in range(config["encoders"]["generators"])]
     generators = Ensemble([member.eval().requires_grad_(False) for member in made])
-    prior = frozen(new_prior({**config["prior"], **images}), "cpu", torch.float32)
+    given = config["prior"]["pretrained"]
+    prior = pretrained_prior(**given) if given["weights"] else new_prior({**config["prior"], **images})
+    prior = frozen(prior, "cpu", torch.float32)
     method, changed = WAYS[way]
     options = {**config["synthesis"]["methods"][method], **changed}
     constraint, canvas = shown(options["norm"], generators.members[0].canvas), generators.members[0].canvas
