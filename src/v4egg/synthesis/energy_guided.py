@@ -104,7 +104,7 @@ def load_guide(path: str | Path, canvas: Preprocess, device: str = "cpu") -> Pri
         wanted = (canvas.channels, canvas.size, canvas.size)
         raise V4eggError(
             f"{path}: the prior makes images of shape {prior.image_shape} and the encoder takes {wanted} "
-            "(channel, y, x); size and grey or RGB are bridged, other channels are not: give a prior of grey or RGB images"
+            "(channel, y, x); size and grey or RGB are bridged, other channels are not: give a prior of such images"
         )
     return prior
 
