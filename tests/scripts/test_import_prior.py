@@ -46,7 +46,7 @@ def test_through_its_rule_s_script_it_is_a_prior_like_any_other(kind, request, r
 
 def test_what_is_neither_is_one_line(tmp_path, pipeline):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(V4eggError, match=r"empty: no pixel-space diffusers pipeline") as error:
+    with pytest.raises(V4eggError, match=r"empty: no diffusers pipeline") as error:
         pretrained_prior(str(tmp_path / "empty"))
     assert "\n" not in str(error.value)
     with pytest.raises(V4eggError, match=r"absent\.pt: no such file"):

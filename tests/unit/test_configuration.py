@@ -96,6 +96,8 @@ def test_use_sessions_keeps_some():
             r"'reconstruction\.images': no session of 'targets.sessions' has a test split",
         ),
         (changed("meni.energy_scales", [-1]), "'meni.energy_scales.0'"),
+        (changed("synthesis.methods.energy_guided.energy_scale", -1), "'synthesis.methods.energy_guided.energy_scale'"),
+        (changed("synthesis.methods.gradient_ascent.transparency", -1), "gradient_ascent.transparency'"),
         (changed("meni.energy_scales", [1]), r"'natural\.k' is 0; meni compares"),
         (
             {

@@ -1,10 +1,12 @@
 """Priors: the denoiser's algebra, training that learns and resumes, weights through stores, sampling per generator."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from v4egg import load_prior
+from v4egg import load_prior, stores
 from v4egg.checkpoints import Checkpoint
 from v4egg.errors import V4eggError
 from v4egg.priors import training
@@ -104,8 +106,15 @@ def test_prior_through_a_store_samples_alike_and_per_generator(tmp_path):
 
 
 def test_weights_of_something_else_are_refused(tmp_path):
-    from v4egg import stores
-
     stores.save_weights({"a": torch.zeros(2)}, tmp_path / "w.zarr")
     with pytest.raises(V4eggError, match="not a prior's"):
         load_prior(tmp_path / "w.zarr")
+
+
+def test_weights_of_another_architecture_name_the_store_and_both_shapes(tmp_path):
+    attrs = {"prior": json.dumps(new_prior(OPTIONS).spec())}
+    other = new_prior({**OPTIONS, "widths": [32, 64]}).unet.state_dict()
+    stores.save_weights(other, tmp_path / "w.zarr", attrs=attrs)
+    with pytest.raises(V4eggError, match=r"w\.zarr: weights of another architecture \(size mismatch .*64.*32") as error:
+        load_prior(tmp_path / "w.zarr")
+    assert "\n" not in str(error.value)

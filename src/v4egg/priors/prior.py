@@ -39,7 +39,7 @@ SAMPLERS = {
 
 
 class Prior(nn.Module):
-    """A pixel-space diffusion prior over images (C, y, x) in [-1, 1].
+    """A diffusion prior over images (C, y, x) in [-1, 1]; :class:`v4egg.priors.latent.LatentPrior` is one over latents.
 
     Args:
         unet: denoising network, a diffusers model whose configuration has ``sample_size`` and ``in_channels``; sees
@@ -48,7 +48,8 @@ class Prior(nn.Module):
         fold: side of the pixel blocks that become channels.
 
     Attributes:
-        shape: (channels, y, x) of the images.
+        shape: (channels, y, x) of what is noised and denoised: the images, or their latents.
+        image_shape: (channels, y, x) of the images.
     """
 
     def __init__(self, unet: ModelMixin, schedule: Mapping[str, Any], fold: int = 2):
@@ -56,7 +57,7 @@ class Prior(nn.Module):
         self.unet, self.fold = unet, fold
         self.schedule = dict(schedule)
         size = unet.config.sample_size * fold
-        self.shape = (unet.config.in_channels // fold**2, size, size)
+        self.shape = self.image_shape = (unet.config.in_channels // fold**2, size, size)
         self._reference = self.scheduler()
 
     def scheduler(self, steps: int | None = None, sampler: str = "ancestral") -> SchedulerMixin:
@@ -100,15 +101,32 @@ class Prior(nn.Module):
             return alpha_bar.sqrt() * noisy - (1 - alpha_bar).sqrt() * output
         return (noisy - (1 - alpha_bar).sqrt() * output) / alpha_bar.sqrt()
 
+    def decode(self, clean: Tensor) -> Tensor:
+        """x0_hat (B, *shape) as images (B, *image_shape), [0, 1] but not clipped; differentiable."""
+        return (clean + 1) / 2
+
+    def weights(self) -> dict[str, Tensor]:
+        """All weights by name, for a store."""
+        return self.unet.state_dict()
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights that :meth:`weights` gave."""
+        self.unet.load_state_dict(state)
+
     def save(self, path, *, curves=None, **provenance) -> None:
         """Write weights, network configuration and schedule to a store of kind ``weights``."""
         attrs = {"prior": json.dumps(self.spec())}
-        stores.save_weights(self.unet.state_dict(), path, curves=curves, attrs=attrs, **provenance)
+        stores.save_weights(self.weights(), path, curves=curves, attrs=attrs, **provenance)
 
     def spec(self) -> dict[str, Any]:
         """What rebuilds the prior without its weights, see :func:`prior_from_spec`."""
-        network = {k: v for k, v in self.unet.config.items() if not k.startswith("_")}
+        network = network_options(self.unet)
         return {"class": type(self.unet).__name__, "unet": network, "schedule": self.schedule, "fold": self.fold}
+
+
+def network_options(network: ModelMixin) -> dict[str, Any]:
+    """What rebuilds a diffusers network without its weights."""
+    return {k: v for k, v in network.config.items() if not k.startswith("_")}
 
 
 def prior_from_spec(spec: Mapping[str, Any]) -> Prior:
@@ -116,7 +134,12 @@ def prior_from_spec(spec: Mapping[str, Any]) -> Prior:
     network = UNet2DModel
     if spec.get("class") == "ADMUNet":
         from v4egg.priors.adm import ADMUNet as network  # at the top it would be a circle
-    return Prior(network.from_config(dict(spec["unet"])), spec["schedule"], spec["fold"])
+    unet = network.from_config(dict(spec["unet"]))
+    if "vae" not in spec:
+        return Prior(unet, spec["schedule"], spec["fold"])
+    from v4egg.priors.latent import LatentPrior, new_vae  # likewise
+
+    return LatentPrior(unet, spec["schedule"], new_vae(spec["vae"]))
 
 
 def load_prior(path: str | Path, device: str = "cpu") -> Prior:
@@ -125,7 +148,13 @@ def load_prior(path: str | Path, device: str = "cpu") -> Prior:
     if "prior" not in attrs:
         raise V4eggError(f"{path}: these weights are not a prior's; give a store that train_prior wrote")
     prior = prior_from_spec(json.loads(attrs["prior"]))
-    prior.unet.load_state_dict(state)
+    try:
+        prior.load_weights(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise V4eggError(
+            f"{path}: weights of another architecture ({reason}); delete the store and run its rule again"
+        ) from None
     # clean images amplify the rounding of predicted noise, by up to 157 in a linear schedule
     halved = fast_bf16(device) and prior.schedule["prediction_type"] != "epsilon"
     return frozen(prior, device, torch.bfloat16 if halved else torch.float32)
@@ -133,6 +162,8 @@ def load_prior(path: str | Path, device: str = "cpu") -> Prior:
 
 def frozen(prior: Prior, device: str, precision: torch.dtype) -> Prior:
     """The prior as synthesis uses it: there, in that precision, in evaluation mode, without gradients of weights."""
-    # the module's own .to: diffusers' warns of nothing here
-    nn.Module.to(prior.unet, device, precision, memory_format=torch.channels_last)
+    for name, network in prior.named_children():  # a decoder of latents keeps its precision
+        # the module's own .to: diffusers' warns of nothing here
+        kept = precision if name == "unet" else torch.float32
+        nn.Module.to(network, device, kept, memory_format=torch.channels_last)
     return prior.eval().requires_grad_(False)

@@ -38,7 +38,7 @@ def samples_beside_crops(
         for first in progress(range(0, n, BATCH))
     ]
     rows = np.sort(numpy_generator(seed, "samples", "crops").choice(size, 2 * n, replace=False))
-    crops = conform(pool.isel(image=rows).values, prior.shape[1], prior.shape[0])
+    crops = conform(pool.isel(image=rows).values, prior.image_shape[1], prior.image_shape[0])
     crops = crops[numpy_generator(seed, "samples", "order").permutation(2 * n)]  # no half is one source
     place = ("channel", "y", "x")
     return xr.Dataset(

@@ -127,10 +127,11 @@ def _step(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: in
 
 @torch.no_grad()
 def sample(prior: Prior, generators: list[torch.Generator], steps: int) -> Tensor:
-    """Unguided ancestral samples, one a generator: images (n, C, y, x) in [0, 1]."""
+    """Unguided ancestral samples, one a generator: images (n, C, y, x) in [0, 1], the last x0_hat of each."""
     scheduler = prior.scheduler(steps)
     noisy = torch.cat([torch.randn((1, *prior.shape), generator=g) for g in generators]).to(prior.unet.device)
     for timestep in scheduler.timesteps:
         output = prior.predict(noisy, timestep)
+        clean = prior.clean(noisy, output, timestep)
         noisy = scheduler.step(output, timestep, noisy, generator=generators).prev_sample
-    return ((noisy + 1) / 2).clamp(0, 1)
+    return prior.decode(clean).clamp(0, 1)

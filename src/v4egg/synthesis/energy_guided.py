@@ -38,14 +38,16 @@ def energy_guided(
     """Ancestral sampling in which each step also walks ``energy_scale`` down the energy of the denoised image.
 
     At x_t: x0_hat = denoiser(x_t), g = d E(constraint(x0_hat)) / d x_t through the denoiser, g scaled to unit L2 norm
-    per image, x_{t-1} = ancestral step - lambda g. The result is the last x0_hat.
+    per image, x_{t-1} = ancestral step - lambda g. The result is the last x0_hat. Of a prior over latents, the energy
+    sees x0_hat decoded.
 
     Args:
         energy: what to minimise, of images in [0, 1].
         generators: one CPU generator an image, for its starting and step noise.
         prior: the diffusion prior.
         steps: evenly respaced ancestral steps (published: 100).
-        energy_scale: lambda, an L2 length in the prior's pixel space [-1, 1]; one for all images or one each.
+        energy_scale: lambda, an L2 length in the prior's pixel space [-1, 1], or in its latents; one for all images or
+            one each.
         smoothing: sigma in pixels of a Gaussian over the guidance gradient (published: none).
         sampler: how x_{t-1} follows from x_t, a name of :data:`v4egg.priors.prior.SAMPLERS` (published: ancestral).
         guidance: ``full``, the gradient with respect to x_t through the denoiser (published), or ``straight_through``,
@@ -71,7 +73,7 @@ def energy_guided(
             output = prior.predict(noisy, timestep)
             clean = prior.clean(noisy, output, timestep)
         source = noisy if guidance == "full" else clean.requires_grad_()
-        energies = energy(constraint((clean + 1) / 2))
+        energies = energy(constraint(prior.decode(clean)))
         check_finite(energies, energy, "energy guided diffusion", len(trajectory))
         (gradient,) = torch.autograd.grad(energies.sum(), source)
         gradient = blur(gradient, smoothing)
@@ -82,7 +84,7 @@ def energy_guided(
             noisy = noisy - shrink * scale * gradient / (length + 1e-6)
         trajectory.append(energies.detach())
     with torch.no_grad():
-        images = constraint((clean.detach() + 1) / 2).clamp(0, 1)
+        images = constraint(prior.decode(clean.detach())).clamp(0, 1)
         final = energy(images)
     seconds = time.perf_counter() - start
     evaluations = steps * getattr(energy, "evaluations", 1)  # a plain function is an energy too
@@ -98,11 +100,11 @@ def load_guide(path: str | Path, canvas: Preprocess, device: str = "cpu") -> Pri
         V4eggError: the prior's images are neither grey nor RGB; names both shapes.
     """
     prior = load_prior(path, device)
-    if prior.shape[0] not in (1, 3):
+    if prior.image_shape[0] not in (1, 3):
         wanted = (canvas.channels, canvas.size, canvas.size)
         raise V4eggError(
-            f"{path}: the prior makes images of shape {prior.shape} and the encoder takes {wanted} (channel, y, x); "
-            "size and grey or RGB are bridged, other channels are not: give a prior over pixels"
+            f"{path}: the prior makes images of shape {prior.image_shape} and the encoder takes {wanted} "
+            "(channel, y, x); size and grey or RGB are bridged, other channels are not: give a prior of such images"
         )
     return prior
 

@@ -8,8 +8,10 @@ import torch
 
 from v4egg.constraints import Constraint
 from v4egg.energies import Energy
+from v4egg.errors import V4eggError
 from v4egg.stimuli import Preprocess, blur
 from v4egg.synthesis.synthesis import Synthesis, check_finite
+from v4egg.synthesis.transparency import Transparency
 
 
 def gradient_ascent(
@@ -21,6 +23,7 @@ def gradient_ascent(
     learning_rate: float = 10.0,
     weight_decay: float = 0.01,
     smoothing: float = 1.0,
+    transparency: float = 0.0,
     constraint: Constraint,
     view: Constraint | None = None,
     goal: torch.Tensor | None = None,
@@ -38,43 +41,63 @@ def gradient_ascent(
         preprocess: the encoder's; its size, colour and scale are those of the optimised pixels.
         steps, learning_rate, weight_decay: of AdamW (published: 1000, 10, 0.01).
         smoothing: sigma in pixels of the Gaussian that smooths each gradient (published: 1).
+        transparency: price of an opacity that is optimised along with the pixels, over backgrounds that change at every
+            step (:class:`v4egg.synthesis.transparency.Transparency`); what the energy does not need then shows the mean
+            colour. 0: none.
         constraint: brings images to what may be shown, after each step; of the view, if there is one.
         view: differentiable, from pixels as images to the images that the energy sees.
         goal: (n,) energies to reach.
 
     Raises:
-        V4eggError: the energy is not finite; names energy, unit and step.
+        V4eggError: the energy is not finite; names energy, unit and step; or ``transparency`` is negative.
     """
     start = time.perf_counter()
+    if transparency < 0:
+        raise V4eggError(f"transparency is {transparency}; the price of opacity must be 0 (none) or above")
     shape = (1, preprocess.channels, preprocess.size, preprocess.size)
     pixels = torch.cat([torch.randn(shape, generator=g) for g in generators]).to(preprocess.mean.device)
     free = view is not None
     pixels = (pixels if free else _constrained(pixels, preprocess, constraint)).requires_grad_()
     optimizer = torch.optim.AdamW([pixels], lr=learning_rate, weight_decay=weight_decay)
+    layer = Transparency(generators, preprocess, transparency, smoothing) if transparency else None
+    moved = [pixels] if layer is None else [pixels, layer.opacity]
     kept = _Kept(len(generators), goal)
     trajectory = []
     for step in progress(range(steps)):
-        shown = constraint(view(preprocess.invert(pixels))) if free else preprocess.invert(pixels)
-        energies = energy(shown)
+        shown = _shown(preprocess.invert(pixels), constraint, view, layer)
+        energies = energy(shown if layer is None else layer.over_noise(shown))
         check_finite(energies, energy, "gradient ascent", step)
         trajectory.append(energies.detach())
         if kept.done(shown, energies, step):
             break
-        (gradient,) = torch.autograd.grad(energies.sum(), pixels)
+        gradient, *more = torch.autograd.grad(energies.sum(), moved)
         gradient = blur(gradient, smoothing)
         length = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         pixels.grad = gradient / (length + 1e-12) * pixels[0].numel() ** 0.5
         optimizer.step()
+        if layer is not None:
+            layer.step(*more)
         if not free:
             with torch.no_grad():
                 pixels.copy_(_constrained(pixels, preprocess, constraint))
     with torch.no_grad():
-        last = preprocess.invert(pixels.detach())
-        images = kept.merged((constraint(view(last)) if free else last).clamp(0, 1))
+        last = _shown(preprocess.invert(pixels.detach()), constraint, view, layer)
+        images = kept.merged(last.clamp(0, 1))
         final = energy(images)
     seconds = time.perf_counter() - start
     evaluations = kept.steps(len(trajectory)) * getattr(energy, "evaluations", 1)
-    return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds)
+    opacity = None if layer is None else layer.opacity.detach()
+    return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds, opacity)
+
+
+def _shown(
+    images: torch.Tensor, constraint: Constraint, view: Constraint | None, layer: Transparency | None
+) -> torch.Tensor:
+    """What is shown of the pixels as images: themselves, or what view and opacity make of them."""
+    if view is None and layer is None:
+        return images  # constrained after the step that made them
+    images = images if view is None else view(images)
+    return constraint(images if layer is None else layer.over_mean(images))
 
 
 class _Kept:

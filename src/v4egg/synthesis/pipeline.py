@@ -1,39 +1,52 @@
 """Energy guided diffusion in diffusers' own convention: components and one call, for any torch model."""
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DModel
+from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, UNet2DModel, VQModel
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from torch import Tensor
 
 from v4egg.constraints import Constraint, PixelRange
 from v4egg.errors import V4eggError
+from v4egg.priors.latent import LatentPrior
 from v4egg.priors.prior import Prior
 from v4egg.synthesis.energy_guided import energy_guided
 
 
 class EnergyGuidedPipeline(DiffusionPipeline):
-    """Samples of a pixel-space diffusion model that make an energy small (Pierzchlewicz et al. 2023).
+    """Samples of an unconditional diffusion model that make an energy small (Pierzchlewicz et al. 2023).
 
-    Any pipeline of a :class:`diffusers.UNet2DModel` and a DDPM schedule over pixels gives its components; whether it
-    predicts noise, velocity or the sample is read from the schedule. Saving and loading are those of diffusers.
+    Any pipeline of a :class:`diffusers.UNet2DModel` and a DDPM schedule over pixels gives its components, and so does
+    one over latents that is laid out as :class:`diffusers.LDMPipeline`; whether it predicts noise, velocity or the
+    sample is read from the schedule. Saving and loading are those of diffusers.
 
     Args:
         unet: the denoiser; frozen by the first call.
         scheduler: its noise schedule.
-        fold: side of the pixel blocks that are the network's channels; 1 for networks that see pixels.
+        fold: side of the pixel blocks that are the network's channels; 1 for networks that see pixels or latents.
+        vqvae: the autoencoder whose latents are denoised; None: pixels.
     """
 
-    def __init__(self, unet: UNet2DModel, scheduler: DDPMScheduler, fold: int = 1):
+    _optional_components: ClassVar[list[str]] = ["vqvae"]
+
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        scheduler: DDPMScheduler,
+        fold: int = 1,
+        vqvae: VQModel | AutoencoderKL | None = None,
+    ):
         super().__init__()
-        self.register_modules(unet=unet, scheduler=scheduler)
+        self.register_modules(unet=unet, scheduler=scheduler, vqvae=vqvae)
         self.register_to_config(fold=fold)
 
     @classmethod
     def from_prior(cls, prior: Prior) -> "EnergyGuidedPipeline":
-        """The pipeline of a prior that the workflow trained (:func:`v4egg.load_prior`)."""
-        return cls(prior.unet, DDPMScheduler.from_config(prior.schedule), prior.fold)
+        """The pipeline of a prior (:func:`v4egg.load_prior`)."""
+        scheduler = DDPMScheduler.from_config(prior.schedule)
+        return cls(prior.unet, scheduler, prior.fold, getattr(prior, "vae", None))
 
     def __call__(
         self,
@@ -54,7 +67,8 @@ class EnergyGuidedPipeline(DiffusionPipeline):
             energy: images (B, C, y, x) in [0, 1] -> (B,), differentiable; its gradient is what is walked down.
             batch_size: how many images.
             num_inference_steps: denoising steps.
-            energy_scale: lambda, the L2 length of a guidance step in the denoiser's pixels [-1, 1]; 0 samples plainly.
+            energy_scale: lambda, the L2 length of a guidance step in the denoiser's pixels [-1, 1] or latents; 0
+                samples plainly.
             sampler, guidance: see :func:`v4egg.synthesis.energy_guided.energy_guided`.
             generator: one CPU generator an image, so that no image depends on the others; or one for all.
             constraint: what an image becomes before the energy sees it, and at the end; None: the pixel range.
@@ -67,7 +81,7 @@ class EnergyGuidedPipeline(DiffusionPipeline):
         """
         if output_type not in ("pil", "np", "pt"):
             raise V4eggError(f"output_type is {output_type!r}; use pil, np or pt")
-        prior = Prior(self.unet, self.scheduler.config, self.config.fold).eval().requires_grad_(False)
+        prior = self._prior().eval().requires_grad_(False)
         made = energy_guided(
             _one_each(energy),
             _generators(generator, batch_size),
@@ -81,6 +95,11 @@ class EnergyGuidedPipeline(DiffusionPipeline):
         )
         images = _converted(made.images.cpu(), output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _prior(self) -> Prior:
+        if self.vqvae is None:
+            return Prior(self.unet, self.scheduler.config, self.config.fold)
+        return LatentPrior(self.unet, self.scheduler.config, self.vqvae)
 
 
 def _one_each(energy: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -20,6 +20,7 @@ class Synthesis:
         evaluations: images that the encoder saw, with gradient but in evolution, for each of the n images; (n,) where
             they differ.
         seconds: wall time of the batch.
+        opacity: (n, 1, y, x) in [0, 1], where it was optimised too.
     """
 
     images: Tensor
@@ -27,6 +28,7 @@ class Synthesis:
     trajectory: Tensor
     evaluations: int | Tensor
     seconds: float
+    opacity: Tensor | None = None
 
 
 def check_finite(energies: Tensor, energy: Callable[[Tensor], Tensor], method: str, step: int) -> None:
