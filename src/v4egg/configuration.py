@@ -193,6 +193,11 @@ def _check_generators(config: Mapping[str, Any]) -> None:
         generator = options.get("generator", {})
         if generator.get("name") == "deepsim" and not Path(generator.get("weights", "")).is_file():
             raise V4eggError(f"configuration key '{where}.generator.weights' names no file; deepsim needs your weights")
+        if generator.get("name") == "autoencoder" and not Path(generator.get("weights") or "none given").is_dir():
+            raise V4eggError(
+                f"configuration key '{where}.generator.weights' names no folder; "
+                "autoencoder needs the local folder of a diffusers autoencoder"
+            )
         if generator.get("name") == "decoder" and size % 2**levels:
             raise V4eggError(
                 f"configuration key 'images.size' is {size}; the decoder needs a multiple of {2**levels} "

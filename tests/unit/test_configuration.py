@@ -115,6 +115,14 @@ def test_use_sessions_keeps_some():
             changed("evolution.conditions.x.generator.name", "deepsim"),
             "'evolution.conditions.x.generator.weights' names no file",
         ),
+        (
+            changed("evolution.conditions.x.generator", {"name": "autoencoder", "weights": "absent"}),
+            "'evolution.conditions.x.generator.weights' names no folder",
+        ),
+        (
+            changed("evolution.conditions.x.generator.name", "autoencoder"),
+            "'evolution.conditions.x.generator.weights' names no folder",
+        ),
         (changed("evolution.conditions.x.arch", "b"), r"'evolution.conditions.x.arch' names 'b'"),
         (changed("evolution.conditions.x.spikes", 0), "'evolution.conditions.x.spikes'"),
         (
