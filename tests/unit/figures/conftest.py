@@ -12,6 +12,7 @@ from figure_stores import (
     save_samples,
     save_scores,
     save_series,
+    save_settings,
     save_transfer,
 )
 
@@ -48,6 +49,7 @@ def stored(tmp_path_factory):
             save_reconstruction_scores(tmp_path / "reconstruction.zarr"),
         ),
         "evolution": (save_evolutions(tmp_path),),
+        "sensitivity": (save_settings(tmp_path),),
         "closed_loop": ([save_closed_loop(tmp_path / "loop.zarr")],),
         "samples": (save_samples(tmp_path / "samples.zarr"),),
     }
