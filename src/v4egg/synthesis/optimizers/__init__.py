@@ -43,7 +43,7 @@ def make_optimizer(
 
 
 def settings_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Every option that the optimizer of that name would get, by name: defaults, then a published row, then own ones."""
+    """Every option that the optimizer would get, by name: defaults, then a published row, then own ones."""
     parameters = inspect.signature(OPTIMIZERS[name]).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "initial"}
     return {**defaults, **_with_row(options)}
