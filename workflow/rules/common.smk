@@ -186,7 +186,7 @@ def figure_inputs(figure):
         "encoder_scores": {"scores": f"{RESULTS}/encoders/scores.zarr"},
         "mei_gallery": {"transfer": f"{RESULTS}/transfer.zarr", "meis": meis},
         "transfer_scatter": {"transfer": f"{RESULTS}/transfer.zarr"},
-        "compute_time": {"meis": meis},
+        "compute_time": {"meis": meis, "transfer": f"{RESULTS}/transfer.zarr"},
         "closed_loop": (
             {"loops": [f"{RESULTS}/closed_loop/{loop_architecture()}-{s}.zarr" for s in LOOP_SESSIONS]}
             if LOOP_SESSIONS

@@ -38,7 +38,7 @@ def stored(tmp_path_factory):
         "encoder_scores": (save_scores(tmp_path / "scores.zarr", {"one": 5, "off": 2}),),
         "mei_gallery": (transfer, meis),
         "transfer_scatter": (transfer,),
-        "compute_time": (meis,),
+        "compute_time": (meis, transfer),
         "meni": meni_arguments(tmp_path / "meni"),
         "diverse": (
             [save_series(tmp_path / "diverse.zarr", "diverse", "attention")],
