@@ -217,6 +217,7 @@ def test_deepsim_s_own_size():
     ("changes", "message"),
     [
         ({"deconv5_2.bias": torch.ones(3)}, r"deconv5_2\.bias is not 0 and would be dropped"),
+        ({"deconv5_2.bias": torch.full((3,), torch.nan)}, r"deconv5_2\.bias is not 0 and would be dropped"),
         ({"defc7.weight": torch.zeros(256, 255)}, r"defc7\.weight has shape \(256, 255\), expected \(256, 256\)"),
         ({"conv5_1.bias": torch.ones(3)}, r"conv5_1\.bias has shape \(3,\), expected \(512,\)"),
     ],
@@ -227,7 +228,9 @@ def test_deepsim_refuses_what_does_not_fit(small, tmp_path, changes, message):
 
 
 def test_deepsim_takes_zeros_that_have_no_place_and_wants_every_layer(small, tmp_path):
-    deepsim.load_deepsim(written(small, tmp_path / "w.pt", caffe, **{"deconv9.bias": torch.zeros(3)}))
+    deepsim.load_deepsim(
+        written(small, tmp_path / "w.pt", caffe, **{"deconv9.bias": torch.zeros(3), "no.bias": torch.zeros(0)})
+    )
     torch.save({"defc7.weight": torch.zeros(256, 256)}, tmp_path / "part.pt")
     with pytest.raises(V4eggError, match=r"part\.pt: tensor defc7\.bias or fc7\.bias is missing"):
         deepsim.load_deepsim(tmp_path / "part.pt")
