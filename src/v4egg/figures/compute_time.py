@@ -182,7 +182,8 @@ def _draw_trajectories(axes: Axes, trajectories: pd.DataFrame, arch: str, colour
         axes.plot(wide.index, wide["median"], color=colours[method], marker=marker, markersize=3)
     axes.axhline(1, color=style.LIGHT, linewidth=0.6, zorder=0)
     axes.set_xscale("log")
-    axes.set_xlabel(_COSTS["evaluations"])
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("images seen")
     axes.set_title(style.label(arch), loc="left")
 
 
@@ -195,13 +196,13 @@ def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], 
     for panel, arch in zip(axes, archs, strict=True):
         for (method, judge), rows in judged[judged["arch"] == arch].groupby(["method", "judge"], sort=False):
             wide = rows.set_index("statistic")["value"]
-            x = rows["evaluations"].iloc[0] * 1.12 ** (judges.index(judge) - (len(judges) - 1) / 2)
+            x = rows["evaluations"].iloc[0] * 1.07 ** (judges.index(judge) - (len(judges) - 1) / 2)
             error = [[wide["median"] - wide["q25"]], [wide["q75"] - wide["median"]]]
             face = "white" if rows["took_part"].iloc[0] else colours[method]
             look = {**looks[judge], "color": colours[method], "markerfacecolor": face}
             panel.errorbar(x, wide["median"], error, elinewidth=0.8, **look)
         panel.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
-        panel.set_xscale("log")
+        style.plain_log(panel.xaxis)
         panel.set_xlabel(_COSTS["evaluations"])
         panel.set_title(style.label(arch), loc="left")
     axes[0].set_ylabel("judge's activation\n(1: natural image it likes best)")
