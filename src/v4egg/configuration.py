@@ -39,6 +39,24 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     return filled
 
 
+def expanded(conditions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Conditions of evolution, each followed by those that its ``vary`` asks for.
+
+    ``ga`` with ``vary: {population: [10, 40]}`` gives ``ga``, ``ga-population-10`` and ``ga-population-40``. These have
+    ``varied``, from which ``condition`` which ``setting`` departs; none has ``vary`` any longer.
+    """
+    found = {}
+    for name, condition in conditions.items():
+        own = {key: value for key, value in condition.items() if key != "vary"}
+        found[name] = own
+        for setting, values in condition["vary"].items():
+            for value in values:
+                settings = {**own["settings"], setting: value}
+                varied = {"condition": name, "setting": setting}
+                found[f"{name}-{setting}-{value:g}"] = {**own, "settings": settings, "varied": varied}
+    return found
+
+
 def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
     """``value`` with the defaults of ``schema`` put where a key is absent, at every depth."""
     root = schema if root is None else root
@@ -193,6 +211,11 @@ def _check_generators(config: Mapping[str, Any]) -> None:
         generator = options.get("generator", {})
         if generator.get("name") == "deepsim" and not Path(generator.get("weights", "")).is_file():
             raise V4eggError(f"configuration key '{where}.generator.weights' names no file; deepsim needs your weights")
+        if generator.get("name") == "autoencoder" and not Path(generator.get("weights") or "none given").is_dir():
+            raise V4eggError(
+                f"configuration key '{where}.generator.weights' names no folder; "
+                "autoencoder needs the local folder of a diffusers autoencoder"
+            )
         if generator.get("name") == "decoder" and size % 2**levels:
             raise V4eggError(
                 f"configuration key 'images.size' is {size}; the decoder needs a multiple of {2**levels} "

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from v4egg.configuration import check
+from v4egg.configuration import check, expanded
 from v4egg.errors import V4eggError
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,28 @@ def test_defaults_reach_every_depth():
     assert config["synthesis"]["methods"]["energy_guided"]["jitter"]["shift"] == 3
     assert config["sessions"]["s1"]["columns"] == {}
     assert MINIMAL == {"name": "x", "sessions": {"s1": {"format": "cowley", "split": "halves"}}}
+
+
+def test_conditions_vary_one_setting_at_a_time():
+    own = {
+        "settings": {"population": 10, "mutation_size": 1.0},
+        "vary": {"population": [20, 40], "mutation_rate": [0.25]},
+    }
+    filled = check(changed("evolution.conditions", {"ga": own, "plain": {}}), SCHEMA)
+    conditions = expanded(filled["evolution"]["conditions"])
+    assert list(conditions) == ["ga", "ga-population-20", "ga-population-40", "ga-mutation_rate-0.25", "plain"]
+    assert conditions["ga-population-40"]["settings"] == {"population": 40, "mutation_size": 1.0}
+    assert conditions["ga-mutation_rate-0.25"]["settings"] == {
+        "population": 10,
+        "mutation_size": 1.0,
+        "mutation_rate": 0.25,
+    }
+    assert conditions["ga-mutation_rate-0.25"]["varied"] == {"condition": "ga", "setting": "mutation_rate"}
+    assert conditions["ga"]["settings"] == own["settings"]
+    same = {key: value for key, value in conditions["ga"].items() if key != "settings"}
+    assert same == {key: value for key, value in conditions["plain"].items() if key != "settings"}
+    assert "varied" not in conditions["ga"]
+    assert not any("vary" in options for options in conditions.values())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
@@ -117,8 +139,17 @@ def test_use_sessions_keeps_some():
             changed("evolution.conditions.x.generator.name", "deepsim"),
             "'evolution.conditions.x.generator.weights' names no file",
         ),
+        (
+            changed("evolution.conditions.x.generator", {"name": "autoencoder", "weights": "absent"}),
+            "'evolution.conditions.x.generator.weights' names no folder",
+        ),
+        (
+            changed("evolution.conditions.x.generator.name", "autoencoder"),
+            "'evolution.conditions.x.generator.weights' names no folder",
+        ),
         (changed("evolution.conditions.x.arch", "b"), r"'evolution.conditions.x.arch' names 'b'"),
         (changed("evolution.conditions.x.spikes", 0), "'evolution.conditions.x.spikes'"),
+        (changed("evolution.conditions.x.vary", {"population": 10}), "'evolution.conditions.x.vary.population'"),
         (
             {**changed("synthesis.methods.evolution", {}), "decoder": {"widths": [16] * 4}},
             "'images.size' is 56; the decoder needs a multiple of 16",

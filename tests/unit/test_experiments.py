@@ -1,5 +1,7 @@
 """XDream's experiment: neurons of every condition, natural starts, and relative activation against natural images."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from v4egg.errors import V4eggError
 from v4egg.experiments import evolution_experiment, experiment_neurons, natural_codes, responses_to_natural
 from v4egg.image_generators import make_generator
 from v4egg.judges import Judge
+from v4egg.neurons import ModelUnits, Together
 from v4egg.stimuli import canvas_of, to_float
 
 SPEC = {
@@ -111,6 +114,39 @@ def test_relative_activation_is_the_true_one_and_a_natural_start_never_loses(ens
         assert (result["relative_activation"] >= 1 - 1e-5).all()
     else:
         assert not np.allclose(result["mean"], result["noiseless"])
+
+
+class Rough(torch.nn.Module):
+    """A model whose quick way is wrong by a constant."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.units, self.error = model, model.units, 0.0
+
+    @contextmanager
+    def quick(self):
+        self.error = 0.25
+        yield
+        self.error = 0.0
+
+    def forward(self, images, units=None):
+        return self.model(images, units) + self.error
+
+    def paired(self, images, units):
+        return self.model.paired(images, units) + self.error
+
+
+def test_a_quick_way_is_searched_with_and_the_exact_response_is_reported(ensemble, natural):
+    rough = Together({"s1": ModelUnits(Rough(ensemble.members[0]), UNITS[:2])})
+    exact = Together({"s1": ModelUnits(ensemble.members[0], UNITS[:2])})
+    generator, images = make_generator("pixels", canvas_of(natural["s1"])), {"s1": natural["s1"]}
+    responses = responses_to_natural(exact, images, {})
+    result, plain = (
+        evolution_experiment(neurons, generator, list(images.values()), responses, **SEARCH)
+        for neurons in (rough, exact)
+    )
+    assert np.allclose(result["best"], plain["best"] + 0.25, atol=1e-3)
+    assert np.allclose(result["evolved"], plain["evolved"], atol=1e-4)
 
 
 def test_repeats_without_noise_are_refused(ensemble, natural):

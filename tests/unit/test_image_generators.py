@@ -1,5 +1,7 @@
 """Image generators: codes to images and back, weights of others read or refused, a decoder that learns and resumes."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from v4egg.image_generators.decoder import load_decoder, train_decoder
 from v4egg.image_generators.diffusion import Diffusion
 from v4egg.priors.training import new_prior
 from v4egg.stimuli import Preprocess
+from v4egg.synthesis.evolution import Evolution, evolve
+from v4egg.synthesis.optimizers import make_optimizer
 
 CANVAS = Preprocess(16, 3, [0.5, 0.4, 0.6], [0.2, 0.1, 0.15])
 OPTIONS = {"size": 16, "channels": 3, "latent": 12, "widths": [32, 16], "steps": 40, "batch_size": 32}
@@ -135,7 +139,7 @@ def test_killed_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
 
 
 def test_mistakes_are_one_line(tmp_path):
-    with pytest.raises(V4eggError, match="unknown generator 'gan'; known: decoder, deepsim, diff"):
+    with pytest.raises(V4eggError, match="unknown generator 'gan'; known: autoencoder, decoder, deepsim, diff"):
         make_generator("gan", CANVAS)
     with pytest.raises(V4eggError, match=r"generator 'decoder': .*'decoder'.*; correct its options"):
         make_generator("decoder", CANVAS)
@@ -213,6 +217,7 @@ def test_deepsim_s_own_size():
     ("changes", "message"),
     [
         ({"deconv5_2.bias": torch.ones(3)}, r"deconv5_2\.bias is not 0 and would be dropped"),
+        ({"deconv5_2.bias": torch.full((3,), torch.nan)}, r"deconv5_2\.bias is not 0 and would be dropped"),
         ({"defc7.weight": torch.zeros(256, 255)}, r"defc7\.weight has shape \(256, 255\), expected \(256, 256\)"),
         ({"conv5_1.bias": torch.ones(3)}, r"conv5_1\.bias has shape \(3,\), expected \(512,\)"),
     ],
@@ -223,7 +228,133 @@ def test_deepsim_refuses_what_does_not_fit(small, tmp_path, changes, message):
 
 
 def test_deepsim_takes_zeros_that_have_no_place_and_wants_every_layer(small, tmp_path):
-    deepsim.load_deepsim(written(small, tmp_path / "w.pt", caffe, **{"deconv9.bias": torch.zeros(3)}))
+    deepsim.load_deepsim(
+        written(small, tmp_path / "w.pt", caffe, **{"deconv9.bias": torch.zeros(3), "no.bias": torch.zeros(0)})
+    )
     torch.save({"defc7.weight": torch.zeros(256, 256)}, tmp_path / "part.pt")
     with pytest.raises(V4eggError, match=r"part\.pt: tensor defc7\.bias or fc7\.bias is missing"):
         deepsim.load_deepsim(tmp_path / "part.pt")
+
+
+# Autoencoders of diffusers, tiny and untrained, in folders that the tests make
+
+TINY = {"block_out_channels": (8, 8), "norm_num_groups": 4, "latent_channels": 2}
+TINY |= {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+
+
+@pytest.fixture(scope="module")
+def autoencoders(tmp_path_factory):
+    from diffusers import AutoencoderKL, AutoencoderTiny, VQModel
+
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("autoencoders")
+    blocks = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8), "latent_channels": 2}
+    blocks |= {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+    AutoencoderKL(**TINY, scaling_factor=0.5, shift_factor=0.25).save_pretrained(root / "kl")
+    AutoencoderKL(**TINY, scaling_factor=0.5).save_pretrained(root / "pipeline" / "vae")
+    AutoencoderKL(**TINY, latents_mean=(1.0, 2.0), latents_std=(3.0, 4.0)).save_pretrained(root / "whitened")
+    VQModel(**TINY, num_vq_embeddings=16).save_pretrained(root / "vq")
+    AutoencoderTiny(**blocks).save_pretrained(root / "tiny")
+    return root
+
+
+@pytest.mark.parametrize("name", ["kl", "pipeline", "whitened", "vq", "tiny"])
+def test_an_autoencoder_of_diffusers_is_a_generator(autoencoders, name):
+    generator = make_generator("autoencoder", CANVAS, weights=autoencoders / name)
+    assert (generator.size, generator.shape) == (2 * 8 * 8, (3, 16, 16))
+    codes = torch.randn(3, generator.size, generator=torch.Generator().manual_seed(1))
+    images = generator(codes)
+    assert images.shape == (3, 3, 16, 16)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert torch.equal(images, generator(codes))
+    assert torch.allclose(generator(codes[1:2]), images[1:2], atol=0.02)
+    assert (images[0] - images[1]).abs().mean() > 1e-3
+    assert generator.encode(torch.rand(2, 3, 16, 16)).shape == (2, generator.size)
+    assert not any(parameter.requires_grad for parameter in generator.parameters())
+    with pytest.raises(V4eggError, match=r"codes of shape \(3, 4\); give \(B, 128\)"):
+        generator(codes[:, :4])
+
+
+def test_codes_of_an_autoencoder_have_its_own_scale(autoencoders):
+    plain = make_generator("autoencoder", CANVAS, weights=autoencoders / "kl")
+    codes, images = torch.randn(2, plain.size), torch.rand(2, 3, 16, 16)
+    expected = plain.network.decode(codes.unflatten(1, plain.latent) / 0.5 + 0.25).sample / 2 + 0.5
+    assert torch.allclose(plain.decode(codes), expected, atol=0.02)
+    latents = plain.network.encode(images * 2 - 1).latent_dist.mode()
+    assert torch.allclose(plain.encode(images).unflatten(1, plain.latent), (latents - 0.25) * 0.5, atol=0.02)
+    whitened = make_generator("autoencoder", CANVAS, weights=autoencoders / "whitened")
+    scale, shift = torch.tensor([3.0, 4.0]).view(2, 1, 1), torch.tensor([1.0, 2.0]).view(2, 1, 1)
+    expected = whitened.network.decode(codes.unflatten(1, plain.latent) * scale + shift).sample / 2 + 0.5
+    assert torch.allclose(whitened.decode(codes), expected, atol=0.02)
+
+
+def test_the_size_of_an_autoencoder_s_images(autoencoders):
+    odd = Preprocess(15, 3, [0.5] * 3, [0.2] * 3)
+    assert make_generator("autoencoder", odd, weights=autoencoders / "kl").shape == (3, 16, 16)
+    large = make_generator("autoencoder", CANVAS, weights=autoencoders / "kl", image_size=24)
+    assert (large.shape, large.latent) == ((3, 24, 24), (2, 12, 12))
+    with pytest.raises(V4eggError, match="image_size 25 is not divisible by 2"):
+        make_generator("autoencoder", CANVAS, weights=autoencoders / "kl", image_size=25)
+
+
+def test_an_evolution_climbs_the_codes_of_an_autoencoder(autoencoders):
+    generator = make_generator("autoencoder", CANVAS, weights=autoencoders / "kl")
+    best = {}
+    for name in ("genetic", "random_search"):
+        search = Evolution(make_optimizer(name, [("run",)], generator.size), budget=200)
+        best[name] = evolve(search, generator, lambda images, run: images[:, 0, :8].mean((1, 2))).best_score[0]
+    assert best["genetic"] > best["random_search"] + 0.01
+
+
+def damage(folder, what):
+    from safetensors.torch import load_file, save_file
+
+    config, weights = folder / "config.json", folder / "diffusion_pytorch_model.safetensors"
+    if what == "config":
+        config.write_text("{")
+    elif what == "class":
+        config.write_text(config.read_text().replace("AutoencoderKL", "UNet2DModel"))
+    elif what == "bytes":
+        weights.write_bytes(b"nothing")
+    elif what == "no weights":
+        weights.unlink()
+    elif what == "channels":
+        config.write_text(config.read_text().replace('"out_channels": 3', '"out_channels": 4'))
+    else:
+        state = load_file(weights)
+        name = "decoder.conv_in.bias"
+        tensor = state.pop(name)
+        state |= {"shape": {name: tensor[:3].clone()}, "missing": {}, "more": {name: tensor, "extra.bias": tensor + 1}}[
+            what
+        ]
+        save_file(state, weights)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("config", "no configuration of a diffusers network"),
+        ("class", "holds a 'UNet2DModel'; give one of AutoencoderKL, AutoencoderTiny, VQModel"),
+        ("bytes", "unreadable AutoencoderKL"),
+        ("no weights", "unreadable AutoencoderKL"),
+        ("channels", "unreadable AutoencoderKL|its images have 4 channels"),
+        ("shape", r"unreadable AutoencoderKL .*decoder\.conv_in\.bias"),
+        ("missing", r"tensor decoder\.conv_in\.bias is missing"),
+        ("more", r"tensor extra\.bias is unexpected"),
+    ],
+)
+def test_a_damaged_autoencoder_is_one_line(autoencoders, tmp_path, what, message):
+    folder = shutil.copytree(autoencoders / "kl", tmp_path / "kl")
+    damage(folder, what)
+    with pytest.raises(V4eggError, match=message) as error:
+        make_generator("autoencoder", CANVAS, weights=folder)
+    assert "\n" not in str(error.value)
+    assert str(folder) in str(error.value) or "channels" in str(error.value)
+
+
+def test_no_autoencoder_is_one_line(tmp_path):
+    with pytest.raises(V4eggError, match=r"no config\.json of a diffusers autoencoder; give its local folder"):
+        make_generator("autoencoder", CANVAS, weights=tmp_path)
+    with pytest.raises(V4eggError, match=r"generator 'autoencoder': .*'weights'.*; correct its options"):
+        make_generator("autoencoder", CANVAS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from v4egg.errors import V4eggError
-from v4egg.synthesis.optimizers import OPTIMIZERS, SETTINGS, make_optimizer
+from v4egg.synthesis.optimizers import OPTIMIZERS, SETTINGS, make_optimizer, settings_of
 from v4egg.synthesis.optimizers.covariance import unit
 
 EVERY = {*OPTIMIZERS} - {"random_search"}
@@ -40,6 +40,17 @@ def test_published_settings():
     }
     assert make("genetic", settings="pool5").heritability == 0.75
     assert make("genetic", settings="fc7", population=12).codes.shape == (2, 12, 8)
+
+
+def test_settings_are_defaults_then_a_published_row_then_one_s_own():
+    assert settings_of("genetic", {"settings": "fc7", "mutation_rate": 0.1}) == {
+        **SETTINGS["fc7"],
+        "mutation_rate": 0.1,
+        "initial_sd": 1.0,
+    }
+    assert settings_of("finite_differences", {}) == {"population": 20, "radius": 1.25, "learning_rate": 1.25}
+    with pytest.raises(V4eggError, match="unknown settings 'fc9'"):
+        settings_of("genetic", {"settings": "fc9"})
 
 
 def test_elites_are_identical_and_nothing_else_is():

@@ -123,6 +123,9 @@ def test_evolution_tells_what_it_showed(finished):
     assert (found["genetic"]["best"] >= found["genetic"]["mean"]).all()
     assert not np.allclose(found["genetic"]["mean"], found["genetic"]["noiseless"])  # spikes
     assert len(set(found["hidden"]["group"].values)) > 1
+    varied = stores.load(finished / "results/tiny/evolution/genetic-mutation_rate-0.25.zarr", "evolution")
+    assert json.loads(varied.attrs["settings"])["mutation_rate"] == 0.25
+    assert json.loads(found["genetic"].attrs["settings"])["mutation_rate"] == 0.5
     meis = stores.load(finished / "results/tiny/mei/evolution/attention.zarr", "mei")
     assert meis.sizes["step"] == 2
     assert (meis["evaluations"] == 40).all()

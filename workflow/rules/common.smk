@@ -1,6 +1,9 @@
 """Paths, resources and target lists. No science."""
 
+import re
+
 import v4egg.recordings.sources as sources
+from v4egg.configuration import expanded
 from v4egg.ingredients import ingredient
 from v4egg.provenance import code_digest, configuration_digest
 
@@ -19,7 +22,8 @@ MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
 ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator" for i, m in enumerate(MEMBERS)}
 SIMULATED_TARGETS = [s for s in TARGET_SESSIONS if config["sessions"][s]["format"] == "simulated"]
 LOOP_SESSIONS = SIMULATED_TARGETS if config["closed_loop"]["rounds"] else []
-CONDITIONS = config["evolution"]["conditions"]
+CONDITIONS = expanded(config["evolution"]["conditions"])
+VARIED = [c for c, options in CONDITIONS.items() if "varied" in options]
 SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
 STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
     stage for stage, key in SWITCHES.items() if config[stage][key]
@@ -28,6 +32,7 @@ FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
 FIGURES += [stage for stage in STAGES if stage != "natural"]
 FIGURES += ["closed_loop"] if LOOP_SESSIONS else []
 FIGURES += ["evolution"] if CONDITIONS else []
+FIGURES += ["sensitivity"] if VARIED else []
 
 
 wildcard_constraints:
@@ -36,7 +41,7 @@ wildcard_constraints:
     member=r"m\d+",
     method="|".join(METHODS),
     batch=r"\d+",
-    condition="|".join(CONDITIONS) or "none",
+    condition="|".join(map(re.escape, CONDITIONS)) or "none",
     backbone=r"\w+-\w+",
     family="meni|diverse",
 
@@ -168,6 +173,12 @@ def searched(condition):
     return {**found, "members": members(options["arch"] or SOURCES[0], "generator")}
 
 
+def compared_settings():
+    """The conditions from which a setting departs, and those departures."""
+    bases = {CONDITIONS[condition]["varied"]["condition"] for condition in VARIED}
+    return [condition for condition in CONDITIONS if condition in bases or condition in VARIED]
+
+
 def figure_inputs(figure):
     """The stores that a figure reads."""
     meis = [f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES]
@@ -175,7 +186,7 @@ def figure_inputs(figure):
         "encoder_scores": {"scores": f"{RESULTS}/encoders/scores.zarr"},
         "mei_gallery": {"transfer": f"{RESULTS}/transfer.zarr", "meis": meis},
         "transfer_scatter": {"transfer": f"{RESULTS}/transfer.zarr"},
-        "compute_time": {"meis": meis},
+        "compute_time": {"meis": meis, "transfer": f"{RESULTS}/transfer.zarr"},
         "closed_loop": (
             {"loops": [f"{RESULTS}/closed_loop/{loop_architecture()}-{s}.zarr" for s in LOOP_SESSIONS]}
             if LOOP_SESSIONS
@@ -195,7 +206,8 @@ def figure_inputs(figure):
             "scores": f"{RESULTS}/judged/reconstruction.zarr",
         },
         "samples": {"samples": f"{RESULTS}/samples.zarr"},
-        "evolution": {"conditions": [f"{RESULTS}/evolution/{condition}.zarr" for condition in CONDITIONS]},
+        "evolution": {"conditions": [f"{RESULTS}/evolution/{c}.zarr" for c in CONDITIONS if c not in VARIED]},
+        "sensitivity": {"conditions": [f"{RESULTS}/evolution/{c}.zarr" for c in compared_settings()]},
     }
     return stores[figure]
 

@@ -1,5 +1,7 @@
 """Evolve images for black-box neurons under one condition of the experiment."""
 
+import json
+
 from v4egg import stores
 from v4egg.checkpoints import Checkpoint
 from v4egg.encoders.ensemble import load_encoder
@@ -10,6 +12,7 @@ from v4egg.jobs import job
 from v4egg.judges import outside_judges
 from v4egg.recordings.recording import load_recording
 from v4egg.stimuli import canvas_of
+from v4egg.synthesis.optimizers import settings_of
 
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, dict(snakemake.params.options), snakemake.params.seed
@@ -45,6 +48,8 @@ with job(snakemake) as run:
         checkpoint=checkpoint,
         progress=run.progress,
     )
-    result.attrs["condition"] = snakemake.wildcards.condition
+    settings = settings_of(options["optimizer"], options["settings"])
+    result.attrs |= {"condition": snakemake.wildcards.condition, "settings": json.dumps(settings)}
+    result.attrs["varied"] = json.dumps(options.get("varied", {}))
     stores.save(result, snakemake.output[0], "evolution", config=options, seed=seed, inputs=read)
     checkpoint.remove()

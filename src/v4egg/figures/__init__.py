@@ -13,6 +13,7 @@ from v4egg.figures import (
     meni,
     reconstruction,
     samples,
+    sensitivity,
     transfer_scatter,
 )
 
@@ -27,4 +28,5 @@ FIGURES = {
     "reconstruction": reconstruction,
     "diverse": diverse,
     "evolution": evolution,
+    "sensitivity": sensitivity,
 }

@@ -1,8 +1,10 @@
-"""What an image costs, and how fast each method climbs.
+"""What an image costs, how fast each method climbs, and what judges say of what the cost has bought.
 
 Seconds and encoder evaluations per image (evaluations: images that the encoder saw), by method and architecture, and
 the generators' activation along the synthesis. The activation of each unit, averaged over seeds, is divided by where
-gradient ascent ended for that unit; units that it left at or below zero have no such scale.
+gradient ascent ended for that unit; units that it left at or below zero have no such scale. With a transfer store, the
+activation of every judge at the end against the evaluations that it took, over that of the natural image that this
+judge likes best.
 """
 
 from collections.abc import Sequence
@@ -10,43 +12,46 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from v4egg.errors import V4eggError
 from v4egg.figures import style
-from v4egg.summary import gather, mei_stores
+from v4egg.summary import gather, load_transfer, mei_stores
 
 REFERENCE = "gradient_ascent"
 _COSTS = {"seconds": "seconds per image", "evaluations": "encoder evaluations per image"}
-_QUARTILES = (0.25, 0.5, 0.75)
+_QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
-def table(meis: Sequence[str | Path]) -> pd.DataFrame:
+def table(meis: Sequence[str | Path], transfer: str | Path | None = None) -> pd.DataFrame:
     """Every number of the figure, one a row.
 
-    Columns: method, arch, measure (``seconds``, ``evaluations``, ``relative_activation``), statistic (``image``,
-    ``mean``, ``ratio``: the mean of gradient ascent over this method's; ``q25``, ``median``, ``q75`` over units), unit,
-    seed, step_fraction, value.
+    Columns: method, arch, measure (``seconds``, ``evaluations``, ``relative_activation``, ``judged``: by ``judge``),
+    statistic (``image``, ``mean``, ``ratio``: the mean of gradient ascent over this method's; ``q25``, ``median``,
+    ``q75`` over units), unit, seed, step_fraction, evaluations (an image, until then), judge, took_part, value.
 
     Raises:
         V4eggError: there is no store, or a store lacks its attributes.
     """
     groups = _read(meis)
-    columns = ["method", "arch", "measure", "statistic", "unit", "seed", "step_fraction", "value"]
-    costs = pd.concat([_cost_table(groups, measure) for measure in _COSTS])
-    return pd.concat([costs, _trajectory_table(groups)]).reindex(columns=columns).reset_index(drop=True)
+    columns = ["method", "arch", "measure", "statistic", "unit", "seed", "step_fraction", "evaluations", "judge"]
+    parts = [_cost_table(groups, measure) for measure in _COSTS] + [_trajectory_table(groups)]
+    parts += [] if transfer is None else [_judged_table(groups, load_transfer(transfer))]
+    return pd.concat(parts).reindex(columns=[*columns, "took_part", "value"]).reset_index(drop=True)
 
 
 @style.styled
-def draw(meis: Sequence[str | Path]) -> Figure:
-    """The figure: costs on logarithmic axes, then trajectories by architecture. Raises as :func:`table`."""
+def draw(meis: Sequence[str | Path], transfer: str | Path | None = None) -> Figure:
+    """The figure: costs on logarithmic axes, then trajectories and judges by architecture. Raises as :func:`table`."""
     groups = _read(meis)
     archs = list(dict.fromkeys(arch for _, arch in groups))
     colours = style.colours(list(dict.fromkeys(method for method, _ in groups)))
-    figure = style.new_figure(2.5)
+    figure = style.new_figure(2.5 if transfer is None else 5.0)
+    upper, *lower = [figure] if transfer is None else figure.subfigures(2, 1)
     ratios = [0.5 + 0.15 * len(archs) * len(colours)] * 2 + [1.0] * len(archs)
-    axes = figure.subplots(1, 2 + len(archs), squeeze=False, width_ratios=ratios)[0]
+    axes = upper.subplots(1, 2 + len(archs), squeeze=False, width_ratios=ratios)[0]
     for panel, measure in zip(axes, _COSTS, strict=False):
         _draw_costs(panel, _cost_table(groups, measure), measure, archs, colours)
     trajectories = _trajectory_table(groups)
@@ -57,6 +62,8 @@ def draw(meis: Sequence[str | Path]) -> Figure:
     axes[2].set_ylabel(f"generators' activation\n(1: final of {style.label(REFERENCE)})")
     for panel, letter in zip(axes[:3], "abc", strict=True):
         style.panel_letter(panel, letter, -28)
+    if lower:
+        _draw_judges(lower[0], _judged_table(groups, load_transfer(transfer)), archs, colours)
     handles = [axes[0].plot([], [], "o", color=c, markersize=3, label=style.label(m))[0] for m, c in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
@@ -86,6 +93,23 @@ def _cost_table(groups: dict[tuple[str, str], list], measure: str) -> pd.DataFra
     return pd.concat(parts, ignore_index=True)
 
 
+def _judged_table(groups: dict[tuple[str, str], list], transfer: xr.Dataset) -> pd.DataFrame:
+    """Quartiles over units of what each judge says of the images, each unit's mean over seeds."""
+    took_part = transfer["took_part"].to_series()
+    rows = []
+    for (method, arch), batches in groups.items():
+        if method not in transfer["method"].values or arch not in transfer["arch"].values:
+            continue
+        evaluations = float(gather(batches, "evaluations").mean())
+        judged = transfer["relative_to_own_best"].sel({"method": method, "arch": arch}).mean("seed")
+        for judge in map(str, judged["judge"].values):
+            values = judged.sel(judge=judge).to_series().dropna()
+            head = (method, arch, "judged", evaluations, judge, bool(took_part[arch, judge]))
+            rows += [(*head, name, values.quantile(q)) for name, q in _QUARTILES.items() if len(values)]
+    columns = ["method", "arch", "measure", "evaluations", "judge", "took_part", "statistic", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _trajectory_table(groups: dict[tuple[str, str], list]) -> pd.DataFrame:
     """Quartiles over units of the normalised activation, by step as a fraction of the synthesis."""
     rows = []
@@ -101,14 +125,16 @@ def _trajectory_table(groups: dict[tuple[str, str], list]) -> pd.DataFrame:
         if not values.size:
             continue
         fractions = np.linspace(0, 1, len(values)) if len(values) > 1 else np.ones(1)
-        quartiles = np.nanquantile(values, _QUARTILES, axis=1).T
+        evaluations = float(gather(batches, "evaluations").mean()) * np.arange(1, len(values) + 1) / len(values)
+        quartiles = np.nanquantile(values, list(_QUARTILES.values()), axis=1).T
         head = (method, arch, "relative_activation")
         rows += [
-            (*head, name, float(fraction), float(value))
-            for fraction, row in zip(fractions, quartiles, strict=True)
-            for name, value in zip(("q25", "median", "q75"), row, strict=True)
+            (*head, name, float(fraction), float(shown), float(value))
+            for fraction, shown, row in zip(fractions, evaluations, quartiles, strict=True)
+            for name, value in zip(_QUARTILES, row, strict=True)
         ]
-    return pd.DataFrame(rows, columns=["method", "arch", "measure", "statistic", "step_fraction", "value"])
+    columns = ["method", "arch", "measure", "statistic", "step_fraction", "evaluations", "value"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _draw_costs(axes: Axes, costs: pd.DataFrame, measure: str, archs: Sequence[str], colours: dict[str, str]) -> None:
@@ -150,12 +176,39 @@ def _times(ratio: float) -> str:
 
 def _draw_trajectories(axes: Axes, trajectories: pd.DataFrame, arch: str, colours: dict[str, str]) -> None:
     for method, rows in trajectories.groupby("method", sort=False):
-        wide = rows.pivot(index="step_fraction", columns="statistic", values="value")
+        wide = rows.pivot(index="evaluations", columns="statistic", values="value")
         marker = "o" if len(wide) == 1 else None
         axes.fill_between(wide.index, wide["q25"], wide["q75"], color=colours[method], alpha=0.2, linewidth=0)
         axes.plot(wide.index, wide["median"], color=colours[method], marker=marker, markersize=3)
     axes.axhline(1, color=style.LIGHT, linewidth=0.6, zorder=0)
-    axes.set_xlim(0, 1)
-    axes.set_xticks([0, 0.5, 1])
-    axes.set_xlabel("fraction of steps")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("images seen")
     axes.set_title(style.label(arch), loc="left")
+
+
+def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], colours: dict[str, str]) -> None:
+    """A panel for each architecture: judges side by side at the evaluations of each method, filled where they took no
+    part in making the images."""
+    axes = figure.subplots(1, len(archs), squeeze=False, sharey=True)[0]
+    judges = list(dict.fromkeys(judged["judge"]))
+    looks = {judge: style.judge_look(judge) for judge in judges}
+    for panel, arch in zip(axes, archs, strict=True):
+        for (method, judge), rows in judged[judged["arch"] == arch].groupby(["method", "judge"], sort=False):
+            wide = rows.set_index("statistic")["value"]
+            x = rows["evaluations"].iloc[0] * 1.07 ** (judges.index(judge) - (len(judges) - 1) / 2)
+            error = [[wide["median"] - wide["q25"]], [wide["q75"] - wide["median"]]]
+            face = "white" if rows["took_part"].iloc[0] else colours[method]
+            look = {**looks[judge], "color": colours[method], "markerfacecolor": face}
+            panel.errorbar(x, wide["median"], error, elinewidth=0.8, **look)
+        panel.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
+        style.plain_log(panel.xaxis)
+        panel.set_xlabel(_COSTS["evaluations"])
+        panel.set_title(style.label(arch), loc="left")
+    axes[0].set_ylabel("judge's activation\n(1: natural image it likes best)")
+    style.panel_letter(axes[0], "d", -28)
+    marks = [
+        axes[0].plot([], [], linestyle="", label=style.label(judge), **{**look, "color": style.BLACK})[0]
+        for judge, look in looks.items()
+    ]
+    axes[-1].legend(handles=marks, loc="best")

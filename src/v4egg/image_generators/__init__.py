@@ -40,7 +40,16 @@ def _deepsim(canvas: Preprocess, device: str, *, weights: str | Path) -> ImageGe
     return load_deepsim(weights, device)
 
 
+def _autoencoder(
+    canvas: Preprocess, device: str, *, weights: str | Path, image_size: int | None = None
+) -> ImageGenerator:
+    from v4egg.image_generators.autoencoder import load_autoencoder
+
+    return load_autoencoder(weights, canvas.size, image_size, device)
+
+
 GENERATORS: dict[str, Callable[..., ImageGenerator]] = {
+    "autoencoder": _autoencoder,
     "decoder": _decoder,
     "deepsim": _deepsim,
     "diffusion": _diffusion,
@@ -55,7 +64,8 @@ def make_generator(name: str, canvas: Preprocess, device: str = "cpu", **options
     Args:
         canvas: size, colour and scale of images that generators without weights make; others bring their own size.
         options: ``decoder``, the store of a trained decoder; ``prior``, the store of a prior, and ``steps``
-            (diffusion); ``weights``, a file of DeePSiM's fc6 generator (deepsim).
+            (diffusion); ``weights``, a file of DeePSiM's fc6 generator (deepsim), or the folder of a diffusers
+            autoencoder, and ``image_size`` (autoencoder).
 
     Raises:
         V4eggError: no generator has that name, or it needs or does not take an option.

@@ -83,7 +83,7 @@ def load_deepsim(path: str | Path, device: str = "cpu") -> DeepSim:
                 f"{path}: tensor {found} has shape {tuple(known[own].shape)}, expected {tuple(tensor.shape)}; "
                 "give weights of DeePSiM's fc6 generator"
             )
-    dropped = sorted(name for name, tensor in state.items() if tensor.abs().max() > 0)
+    dropped = sorted(name for name, tensor in state.items() if (tensor != 0).any())
     if dropped:
         raise V4eggError(f"{path}: tensor {dropped[0]} is not 0 and would be dropped; give weights of fc6 codes")
     generator.load_state_dict(known)

@@ -12,6 +12,7 @@ from figure_stores import (
     save_samples,
     save_scores,
     save_series,
+    save_settings,
     save_transfer,
 )
 
@@ -37,7 +38,7 @@ def stored(tmp_path_factory):
         "encoder_scores": (save_scores(tmp_path / "scores.zarr", {"one": 5, "off": 2}),),
         "mei_gallery": (transfer, meis),
         "transfer_scatter": (transfer,),
-        "compute_time": (meis,),
+        "compute_time": (meis, transfer),
         "meni": meni_arguments(tmp_path / "meni"),
         "diverse": (
             [save_series(tmp_path / "diverse.zarr", "diverse", "attention")],
@@ -48,6 +49,7 @@ def stored(tmp_path_factory):
             save_reconstruction_scores(tmp_path / "reconstruction.zarr"),
         ),
         "evolution": (save_evolutions(tmp_path),),
+        "sensitivity": (save_settings(tmp_path),),
         "closed_loop": ([save_closed_loop(tmp_path / "loop.zarr")],),
         "samples": (save_samples(tmp_path / "samples.zarr"),),
     }

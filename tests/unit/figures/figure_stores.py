@@ -1,6 +1,7 @@
 """Small stores that figures are drawn from in tests, and what is read off a figure."""
 
 import io
+import json
 
 import numpy as np
 import xarray as xr
@@ -241,4 +242,30 @@ def save_evolutions(folder):
         coords = {"neuron": np.array([f"{name}-{i}" for i in range(5)], object)}
         paths.append(folder / f"{name}.zarr")
         stores.save(xr.Dataset(variables, coords, {"condition": name}), paths[-1], "evolution")
+    return paths
+
+
+def save_settings(folder):
+    """A condition and what becomes of it when its population or its mutation rate is another."""
+    names, settings = ["ga-0", "ga-1", "ga-2", "ga-3"], {"population": 20, "mutation_rate": 0.5}
+    variants = {"ga": ("", 20), "ga-population-10": ("population", 10), "ga-population-40": ("population", 40)}
+    variants["ga-mutation_rate-0.25"] = ("mutation_rate", 0.25)
+    paths = []
+    for rank, (name, (setting, value)) in enumerate(variants.items()):
+        relative = np.array([0.5, 1.0, 1.5, np.nan]) + 0.25 * rank
+        flat = (("neuron", "round"), np.ones((4, 2)))
+        variables = {
+            "presentations": (("neuron", "round"), np.tile([20, 40], (4, 1))),
+            **dict.fromkeys(("best", "mean", "noiseless"), flat),
+            "evolved": ("neuron", relative),
+            "natural": ("neuron", np.ones(4)),
+            "relative_activation": ("neuron", relative),
+            "image": (("neuron", "channel", "y", "x"), np.zeros((4, 3, 6, 6))),
+            "group": ("neuron", np.array(["s1"] * 4, object)),
+        }
+        own = {**settings, setting: value} if setting else settings
+        varied = {"condition": "ga", "setting": setting} if setting else {}
+        attrs = {"condition": name, "settings": json.dumps(own), "varied": json.dumps(varied)}
+        paths.append(folder / f"{name}.zarr")
+        stores.save(xr.Dataset(variables, {"neuron": np.array(names, object)}, attrs), paths[-1], "evolution")
     return paths

@@ -3,6 +3,7 @@
 import pytest
 from figure_stores import rendered, save_mei, texts
 
+from v4egg import stores
 from v4egg.errors import V4eggError
 from v4egg.figures import compute_time
 
@@ -20,6 +21,23 @@ def test_compute_time_table(arguments):
     assert climb["step_fraction"].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert climb["value"].iloc[-1] == pytest.approx(3 / 4)  # every unit by gradient ascent's own end
     assert not table.query("method == 'gradient_ascent'")["statistic"].eq("ratio").any()
+
+
+def test_trajectories_and_judges_stand_at_the_evaluations_they_took(arguments):
+    meis, transfer = arguments["compute_time"]
+    table = compute_time.table(meis, transfer)
+    guided = table.query("method == 'energy_guided' and arch == 'attention'")
+    climb = guided.query("measure == 'relative_activation' and statistic == 'median'")
+    assert climb["evaluations"].tolist() == pytest.approx([10, 20, 30, 40])
+    judged = guided.query("measure == 'judged' and statistic == 'median'").set_index("judge")
+    assert (judged["evaluations"] == 40).all()
+    truth = stores.load(transfer, "transfer")["relative_to_own_best"].sel({"method": "energy_guided"})
+    expected = float(truth.sel(arch="attention", judge="across").mean("seed").median("unit"))
+    assert judged.loc["across", "value"] == pytest.approx(expected)
+    assert dict(judged["took_part"]) == {"generators": True, "across": False, "published_compact": False}
+    assert not compute_time.table(meis)["measure"].eq("judged").any()
+    shown = texts(rendered(compute_time.draw(meis, transfer)))
+    assert {"d", "across", "judge's activation\n(1: natural image it likes best)"} <= set(shown)
 
 
 def test_compute_time_prints_the_ratio(arguments):

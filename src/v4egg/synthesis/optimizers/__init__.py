@@ -1,6 +1,7 @@
 """Black-box optimizers by name: many searches side by side, codes out and scores in."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,27 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise V4eggError(f"evolution: unknown optimizer '{name}'; known: {', '.join(sorted(OPTIMIZERS))}")
-    if "settings" in options:
-        settings = options.pop("settings")
-        if settings not in SETTINGS:
-            raise V4eggError(f"evolution: unknown settings '{settings}'; known: {', '.join(sorted(SETTINGS))}")
-        options = {**SETTINGS[settings], **options}
+    options = _with_row(options)
     try:
         return OPTIMIZERS[name](keys, size, initial=initial, **options)
     except TypeError as error:
         raise V4eggError(f"evolution: optimizer '{name}': {error}; correct its options") from error
 
 
-__all__ = ["OPTIMIZERS", "SETTINGS", "Key", "Optimizer", "make_optimizer"]
+def settings_of(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option that the optimizer would get, by name: defaults, then a published row, then own ones."""
+    parameters = inspect.signature(OPTIMIZERS[name]).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "initial"}
+    return {**defaults, **_with_row(options)}
+
+
+def _with_row(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options laid over the published row that they may name under ``settings``."""
+    own = {key: value for key, value in options.items() if key != "settings"}
+    row = options.get("settings")
+    if row is not None and row not in SETTINGS:
+        raise V4eggError(f"evolution: unknown settings '{row}'; known: {', '.join(sorted(SETTINGS))}")
+    return {**SETTINGS.get(row, {}), **own}
+
+
+__all__ = ["OPTIMIZERS", "SETTINGS", "Key", "Optimizer", "make_optimizer", "settings_of"]
