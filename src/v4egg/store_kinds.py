@@ -19,6 +19,7 @@ _LOOP = ("arm", "round", "unit")
 _SCORE = ("arch", "member", "split", "unit")
 _RECONSTRUCTED = ("source", "method", "image")
 _SERIES = ("unit", "setting", "sample")
+_STAGE = ("stage", "unit")
 
 KINDS: dict[str, dict[str, Variable]] = {
     "recording": {
@@ -220,5 +221,21 @@ KINDS: dict[str, dict[str, Variable]] = {
         "took_part": Variable(
             ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),
+    },
+    "compact": {
+        "filters": Variable(
+            (*_STAGE, "layer"), "int64", "filters", "of each unit's network: distilled, pruned, retrained"
+        ),
+        "parameter": Variable(
+            ("parameter",), "float32", "1", "the networks' tensors, flattened, stage after stage and unit after unit"
+        ),
+        "r2_to_teacher": Variable(
+            _STAGE, "float32", "1", "squared correlation with the teacher, on pool images that no fit saw", True
+        ),
+        "correlation_to_average": Variable(
+            _STAGE, "float32", "correlation", "with the repeat mean, on the session's test images", True
+        ),
+        "r2_er": Variable(_STAGE, "float32", "1", "noise-corrected squared correlation on the same images", True),
+        "seconds": Variable(_STAGE, "float32", "s", "wall time of the batch in that stage over its units", True),
     },
 }

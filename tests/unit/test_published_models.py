@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional
 
+from v4egg.compact_networks import CHANNEL_MEANS
 from v4egg.errors import V4eggError
 from v4egg.recordings.cowley import read_cowley
-from v4egg.recordings.published_models import CHANNEL_MEANS, load_published_models
+from v4egg.recordings.published_models import load_published_models
 from v4egg.seeding import torch_generator
 
 WIDTHS = {0: (4, 6, 3, 3, 3), 1: (5, 3, 4, 3, 3), 10: (3, 3, 3, 3, 5)}
@@ -154,9 +155,9 @@ def refusal(call, *arguments):
 
 
 def test_wrong_inputs(models):
-    assert "take RGB images (B, 3, H, W)" in refusal(models, images()[:, :1])
-    assert "take RGB images (B, 3, H, W)" in refusal(models, images()[0])
-    assert "unit 3: there are published models of 3 units" in refusal(models, images(), [3])
+    assert "take (B, 3, H, W), or grey ones" in refusal(models, images()[:, :2])
+    assert "take (B, 3, H, W), or grey ones" in refusal(models, images()[0])
+    assert "unit 3: there are compact models of 3 units" in refusal(models, images(), [3])
     assert "give each image one unit" in refusal(models.paired, images(), [0])
 
 
