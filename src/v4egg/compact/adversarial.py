@@ -1,8 +1,8 @@
 """Adversarial images: a natural image and a change too small to see that raises or lowers a unit's response.
 
 The change's root mean square over pixels and channels is at most epsilon, and image plus change stays within the pixel
-range. It follows the gradient of the response (projected gradient steps, Madry et al. 2018, with the gradient brought to
-unit RMS), and is held against random changes of the full epsilon, under the model itself and under every other judge.
+range. It follows the gradient of the response (projected gradient steps, Madry et al. 2018, each of one length), and is
+held against random changes of the full epsilon, under the model itself and under every other judge.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -199,9 +199,9 @@ def movements(dataset: xr.Dataset) -> xr.Dataset:
     """How far images moved each judge, in sd of its responses to natural images.
 
     Returns:
-        ``adversarial`` (unit, direction, epsilon, judge), in the direction asked for, mean over images; ``random`` (unit,
-        kind, epsilon, judge), of either sign, mean over images and draws; ``largest`` likewise, mean over images of
-        the largest draw. NaN where a judge does not know a unit or gives it one response only.
+        ``adversarial`` (unit, direction, epsilon, judge), in the direction asked for, mean over images; ``random``
+        (unit, kind, epsilon, judge), of either sign, mean over images and draws; ``largest`` likewise, mean over images
+        of the largest draw. NaN where a judge does not know a unit or gives it one response only.
     """
     spread = dataset["spread"].where(dataset["spread"] > 0)
     sign = xr.DataArray(list(DIRECTIONS.values()), dims="direction", coords={"direction": list(DIRECTIONS)})

@@ -1,7 +1,7 @@
 """The search for a dot detector among compact models, and its circuit: which filters make it one.
 
-A dot detector responds to small dots more than to anything else it is probed with. Its circuit is read by ablation: what
-is left of its preference without single filters, and without the filters that matter most, against as many drawn ones
+A dot detector responds to small dots more than to anything else it is probed with. Its circuit is read by ablation:
+what is left of its preference without single filters, and without those that matter most, against as many drawn ones
 (the unit and its analysis are those of Cowley, Stan, Pillow and Smith, bioRxiv 2023.11; the measures are ours).
 """
 
@@ -24,7 +24,7 @@ from v4egg.errors import V4eggError
 from v4egg.seeding import numpy_generator
 
 DOTS = ("dot", "dots")
-LARGEST = 0.14  # diameter of what is still a dot, in sides of the image: larger ones are discs, which surfaces drive too
+LARGEST = 0.14  # diameter of what is still a dot, in sides of the image: larger ones are discs
 MAPS = 3  # filters a layer whose maps are kept
 _PER_FAMILY = 24  # probes of a family that ablated networks see: half those that drive the intact one most
 _BATCH = 4
@@ -46,7 +46,7 @@ def dot_index(response: np.ndarray, dots: np.ndarray, rivals: np.ndarray) -> np.
 
 
 def dot_scores(tuning: xr.Dataset) -> xr.Dataset:
-    """By unit of a ``tuning`` store: ``dot_index``, ``dot_response`` and ``rival_response``, and which probes they are of.
+    """By unit of a ``tuning`` store: ``dot_index``, and the responses to the best dot and rival, and which these are.
 
     Responses are relative to the grey ground.
     """
@@ -110,8 +110,8 @@ def dot_circuit(
 
     Returns:
         A dataset with dims layer, filter (by number within its layer, NaN beyond the last), removed (numbers of ablated
-        filters: 1, 2, 4, ...), draw: ``contribution`` (layer, filter), loss of the response to the best dot without that filter;
-        ``rival_contribution``; ``filter_index`` (layer, filter), the dot index of the filter's own largest output;
+        filters: 1, 2, 4, ...), draw: ``contribution`` (layer, filter), what the response to the best dot loses without
+        that filter; ``rival_contribution``; ``filter_index`` (layer, filter), the dot index of its own largest output;
         ``ablated`` (layer, removed) and ``ablated_random`` (layer, removed, draw), selectivity without the filters of
         the largest contribution to it and without drawn ones, over that of the intact unit; ``rank`` (layer, shown),
         the filters whose ``map`` (layer, shown, stimulus, y, x) is kept; ``flow`` (layer, shown, source), what the
@@ -166,8 +166,8 @@ def _selection(rows: np.ndarray, response: np.ndarray) -> np.ndarray:
     half = _PER_FAMILY // 2
     ordered = rows[np.argsort(-response[rows], kind="stable")]
     rest = ordered[half:]
-    spread = rest[np.unique(np.linspace(0, len(rest) - 1, min(half, len(rest))).round().astype(int))] if len(rest) else rest
-    return np.concatenate([ordered[:half], spread])
+    spread = np.unique(np.linspace(0, len(rest) - 1, min(half, len(rest))).round().astype(int))
+    return np.concatenate([ordered[:half], rest[spread]])
 
 
 def _single_ablations(
@@ -194,7 +194,7 @@ def _joint_ablations(
     draws: int,
     key: tuple[int, str],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Selectivity (layer, removed) without the filters that it needs most, and (layer, removed, draw) without drawn ones."""
+    """Selectivity (layer, removed) without the filters it needs most, and (layer, removed, draw) without drawn ones."""
     needed = alone["contribution"] - alone["rival_contribution"]
     chosen = np.full((len(LAYERS), len(numbers)), np.nan)
     drawn = np.full((len(LAYERS), len(numbers), draws), np.nan)
@@ -259,7 +259,7 @@ def _maps_and_flow(network: CompactNetwork, images: Tensor, rank: np.ndarray) ->
 
 
 def _given(network: CompactNetwork, layers: Sequence[Tensor], layer: int) -> np.ndarray:
-    """What the depthwise kernels give for the dot less for the ground (filter before, place), before the pointwise weights."""
+    """What the depthwise kernels give for the dot, less for the ground (filter before, place)."""
     kernels = network.get_buffer(f"depthwise{layer}")
     filtered = depthwise(layers[layer - 1], kernels, network.strides[layer - 1])
     return (filtered[0] - filtered[2]).flatten(1).numpy()

@@ -1,8 +1,8 @@
 """Stimuli that ask what a neuron is selective for: dots, gratings, edges, curved contours, textures, colours.
 
-A table says what each probe is, one a row; :func:`render` draws any rows of it at any size, on a grey ground. Lengths and
-places are shares of the image's side (place 0.5, 0.5 is its middle), orientations are in degrees, frequencies in cycles
-an image. Edges are smooth over a pixel, so that sizes between pixels differ.
+A table says what each probe is, one a row; :func:`render` draws any rows of it at any size, on a grey ground. Lengths
+and places are shares of the image's side (place 0.5, 0.5 is its middle), orientations are in degrees, frequencies in
+cycles an image. Edges are smooth over a pixel, so that sizes between pixels differ.
 
 The families follow what V4 has been asked with: gratings (Desimone & Schein 1987), curved contours (Pasupathy & Connor
 1999), textures (Okazawa et al. 2015), colours (Zeki 1973), dots (Cowley et al. 2023).
@@ -36,7 +36,7 @@ SIZES = (0.035, 0.07, 0.105, 0.14, 0.2, 0.35)  # diameters of dots: 4 to 39 of 1
 FREQUENCIES = (2.0, 4.0, 8.0, 14.0, 20.0, 28.0)
 TEXTURE_FREQUENCIES = (4.0, 8.0, 16.0, 28.0)
 _CONTOUR = {"length": 0.2, "width": 0.035}
-_CURVATURE = 8.0  # of curved contours, 1 / side: a radius of an eighth of the side, with that length a third of a circle
+_CURVATURE = 10.0  # of curved contours, 1 / side: a third of a circle with that length
 _SPACING = 2.5  # of the dots of an array, in diameters
 _TEXTURE_CONTRAST = 0.2  # RMS
 _OCTAVES, _DEGREES = 0.5, 15.0  # sd of a texture's band in frequency and orientation
@@ -59,7 +59,9 @@ def probe_table(places: int = 5, samples: int = 2) -> pd.DataFrame:
     signs = (1.0, -1.0)
     rows: list[dict] = [{"family": "grey"}]
     rows += [{"family": "dot", "size": s, "polarity": p, **at} for s, p, at in product(SIZES, signs, where)]
-    rows += [{"family": "dots", "size": s, "polarity": p, "phase": a} for s, p, a in product(SIZES, signs, (0.0, 180.0))]
+    rows += [
+        {"family": "dots", "size": s, "polarity": p, "phase": a} for s, p, a in product(SIZES, signs, (0.0, 180.0))
+    ]
     rows += [
         {"family": "grating", "orientation": o, "frequency": f, "phase": a}
         for o, f, a in product(np.arange(0, 180, 22.5), FREQUENCIES, (0.0, 90.0, 180.0, 270.0))
