@@ -53,16 +53,25 @@ class CompactNetwork(nn.Module):
 
     def layers(self, centred: Tensor) -> list[Tensor]:
         """Rectified maps (B, C_l, H_l, W_l) of the five layers for centred images (B, 3, H, W)."""
-        maps = [functional.relu(functional.conv2d(centred, self.conv0_weight, self.conv0_bias, padding=KERNEL // 2))]
-        for layer, stride in zip(SEPARABLE, self.strides, strict=True):
-            filtered = depthwise(maps[-1], getattr(self, f"depthwise{layer}"), stride)
-            weight, bias = getattr(self, f"pointwise{layer}_weight"), getattr(self, f"pointwise{layer}_bias")
-            maps.append(functional.relu(functional.conv2d(filtered, weight, bias)))
-        return maps
+        first = functional.relu(functional.conv2d(centred, self.conv0_weight, self.conv0_bias, padding=KERNEL // 2))
+        return self.onwards(first, 0)
+
+    def onwards(self, maps: Tensor, layer: int) -> list[Tensor]:
+        """The maps of a layer, as they are given, and those that all later layers make of them."""
+        found = [maps]
+        for later in SEPARABLE[layer:]:
+            filtered = depthwise(found[-1], getattr(self, f"depthwise{later}"), self.strides[later - 1])
+            weight, bias = getattr(self, f"pointwise{later}_weight"), getattr(self, f"pointwise{later}_bias")
+            found.append(functional.relu(functional.conv2d(filtered, weight, bias)))
+        return found
+
+    def read_out(self, last: Tensor) -> Tensor:
+        """Responses (B,) to the maps of the last layer (B, C_4, H, W)."""
+        return torch.einsum("bchw,chw->b", last, self.readout_weight) + self.readout_bias
 
     def forward(self, centred: Tensor) -> Tensor:
         """Responses (B,) to centred images (B, 3, H, W): RGB in 0-255 without :data:`CHANNEL_MEANS`."""
-        return torch.einsum("bchw,chw->b", self.layers(centred)[-1], self.readout_weight) + self.readout_bias
+        return self.read_out(self.layers(centred)[-1])
 
     def ablated(self, layer: int, filters: Sequence[int]) -> "CompactNetwork":
         """The same network with the outputs of some filters of a layer (0 to 4) set to zero.

@@ -5,9 +5,7 @@ what is left of its preference without single filters, and without those that ma
 (the unit and its analysis are those of Cowley, Stan, Pillow and Smith, bioRxiv 2023.11; the measures are ours).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,8 +24,7 @@ from v4egg.seeding import numpy_generator
 DOTS = ("dot", "dots")
 LARGEST = 0.14  # diameter of what is still a dot, in sides of the image: larger ones are discs
 MAPS = 3  # filters a layer whose maps are kept
-_PER_FAMILY = 24  # probes of a family that ablated networks see: half those that drive the intact one most
-_BATCH = 4
+_BATCH = 4  # images, as in CompactModels; from layer 1 on maps are a quarter as large
 
 
 def dots_and_rivals(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -74,20 +71,47 @@ def best_dot_detector(scores: xr.Dataset) -> str:
     return str(scores["unit"].values[np.nanargmax(index)])
 
 
-@dataclass
-class _Shown:
-    """What an ablated network is asked: images, the ground last, and which of the others are dots and rivals."""
+class _Asked:
+    """A network that is asked again and again what it prefers, without some filters of one layer.
 
-    images: Tensor
-    dots: np.ndarray
-    rivals: np.ndarray
+    Args:
+        images: centred, the ground last.
+        dots, rivals: positions of the small dots, and of all others but the ground, among the images.
+    """
+
+    def __init__(self, network: CompactNetwork, images: Tensor, dots: np.ndarray, rivals: np.ndarray):
+        self.network, self.images, self.dots, self.rivals = network, images, dots, rivals
+        self.layer, self.maps = -1, images
 
     @torch.no_grad()
-    def selectivity(self, network: CompactNetwork) -> tuple[float, float]:
-        """Response to the best dot, and that to the best rival, both above the ground's."""
-        response = torch.cat([network(part) for part in self.images.split(_BATCH)]).double().numpy()
+    def without(self, layer: int, filters: Sequence[int]) -> tuple[float, float]:
+        """Responses to the best dot and to the best rival, above the ground's, of what ``ablated`` makes.
+
+        The layer's maps are kept until another layer is asked for: what comes before an ablated filter does not change.
+        """
+        if layer != self.layer:
+            self.layer, self.maps = layer, torch.cat([self.network.layers(part)[layer] for part in self._parts()])
+        responses = []
+        for maps in self.maps.split(4 * _BATCH if layer else _BATCH):
+            left = maps.index_fill(1, torch.as_tensor(list(filters), dtype=torch.long), 0)
+            responses.append(self.network.read_out(self.network.onwards(left, layer)[-1]))
+        response = torch.cat(responses).double().numpy()
         response = response[:-1] - response[-1]
         return float(response[self.dots].max()), float(response[self.rivals].max())
+
+    @torch.no_grad()
+    def filter_indices(self) -> np.ndarray:
+        """Dot index (layer, filter) of the largest output of each filter, above that to the ground."""
+        found = np.full((len(LAYERS), max(self.network.widths)), np.nan)
+        parts = [[maps.amax((2, 3)) for maps in self.network.layers(images)] for images in self._parts()]
+        for layer in LAYERS:
+            largest = torch.cat([part[layer] for part in parts]).double().numpy().T
+            driven_by = largest[:, :-1] - largest[:, -1:]
+            found[layer, : len(largest)] = dot_index(driven_by, self.dots, self.rivals)
+        return found
+
+    def _parts(self) -> Sequence[Tensor]:
+        return self.images.split(_BATCH)
 
 
 def dot_circuit(
@@ -96,8 +120,8 @@ def dot_circuit(
     unit: str,
     *,
     draws: int = 20,
+    per_family: int = 16,
     seed: int = 0,
-    progress: Callable[[Sequence[int]], Any] = iter,
 ) -> xr.Dataset:
     """Which filters of each layer carry a unit's response to dots.
 
@@ -106,6 +130,7 @@ def dot_circuit(
 
     Args:
         models: those that the ``tuning`` store is of.
+        per_family: probes of a family that ablated networks see; half are those that drive the intact one most.
         draws: random sets of filters for each number of ablated ones, keyed by (seed, unit, layer, number).
 
     Returns:
@@ -125,13 +150,12 @@ def dot_circuit(
         raise V4eggError(f"dot detector: no unit {unit} in models and tuning; give those of one session")
     network = models.networks[models.units.index(unit)]
     table, response = table_of(tuning), driven(tuning.sel(unit=[unit]))[0]
-    shown, rows = _shown(models, table, response)
-    dot, rival = (int(rows[which][response[rows[which]].argmax()]) for which in (shown.dots, shown.rivals))
-    intact = shown.selectivity(network)
-    alone = _single_ablations(network, shown, intact, progress)
-    numbers = _removed(network.widths)
-    ablated, drawn = _joint_ablations(network, shown, alone, numbers, draws, (seed, unit))
-    whole = intact[0] - intact[1]
+    images, rows, (dots, rivals) = _selected(models, table, response, per_family)
+    asked = _Asked(network, images, dots, rivals)
+    dot, rival = (int(rows[which][response[rows[which]].argmax()]) for which in (dots, rivals))
+    whole = float(response[dot] - response[rival])
+    alone, numbers = _single_ablations(asked), _removed(network.widths)
+    ablated, drawn = _joint_ablations(asked, alone, numbers, draws, (seed, unit))
     rank = _ranked(alone["contribution"], network.widths)
     pair = models.centred(render(table.iloc[[dot, rival, int(np.argmax(table["family"] == "grey"))]], models.size))
     maps, flow = _maps_and_flow(network, pair, rank)
@@ -139,7 +163,7 @@ def dot_circuit(
     return xr.Dataset(
         {
             **{name: (dims, values) for name, values in alone.items()},
-            "filter_index": (dims, _filter_indices(network, shown)),
+            "filter_index": (dims, asked.filter_indices()),
             "ablated": (("layer", "removed"), ablated / whole),
             "ablated_random": (("layer", "removed", "draw"), drawn / whole),
             "rank": (("layer", "shown"), rank),
@@ -151,34 +175,35 @@ def dot_circuit(
     )
 
 
-def _shown(models: CompactModels, table: pd.DataFrame, response: np.ndarray) -> tuple[_Shown, np.ndarray]:
-    """The selection of probes for ablated networks, and its rows of the table."""
+def _selected(
+    models: CompactModels, table: pd.DataFrame, response: np.ndarray, per_family: int
+) -> tuple[Tensor, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """The probes that ablated networks see, the ground last; their rows; and which of these are dots and rivals."""
     dots, rivals = dots_and_rivals(table)
     groups = [np.flatnonzero(dots)]
     groups += [np.flatnonzero(rivals & (table["family"] == family).to_numpy()) for family in table["family"].unique()]
-    rows = np.concatenate([_selection(group, response) for group in groups if len(group)])
+    rows = np.concatenate([_selection(group, response, per_family) for group in groups if len(group)])
     chosen = pd.concat([table.iloc[rows], table[table["family"] == "grey"].iloc[:1]])
     images = models.centred(render(chosen, models.size))
-    return _Shown(images, np.flatnonzero(dots[rows]), np.flatnonzero(rivals[rows])), rows
+    return images, rows, (np.flatnonzero(dots[rows]), np.flatnonzero(rivals[rows]))
 
 
-def _selection(rows: np.ndarray, response: np.ndarray) -> np.ndarray:
-    half = _PER_FAMILY // 2
+def _selection(rows: np.ndarray, response: np.ndarray, count: int) -> np.ndarray:
+    half = count // 2
     ordered = rows[np.argsort(-response[rows], kind="stable")]
     rest = ordered[half:]
     spread = np.unique(np.linspace(0, len(rest) - 1, min(half, len(rest))).round().astype(int))
     return np.concatenate([ordered[:half], rest[spread]])
 
 
-def _single_ablations(
-    network: CompactNetwork, shown: _Shown, intact: tuple[float, float], progress: Callable
-) -> dict[str, np.ndarray]:
-    """What each filter gives to the responses to dots and to rivals (layer, filter)."""
-    lost = np.full((2, len(LAYERS), max(network.widths)), np.nan)
-    for layer in progress(LAYERS):
-        for index in range(network.widths[layer]):
-            left = shown.selectivity(network.ablated(layer, [index]))
-            lost[:, layer, index] = np.subtract(intact, left)
+def _single_ablations(asked: _Asked) -> dict[str, np.ndarray]:
+    """What each filter gives to the responses to the best dot and to the best rival (layer, filter)."""
+    widths = asked.network.widths
+    lost = np.full((2, len(widths), max(widths)), np.nan)
+    for layer, width in enumerate(widths):
+        intact = asked.without(layer, [])
+        for index in range(width):
+            lost[:, layer, index] = np.subtract(intact, asked.without(layer, [index]))
     return {"contribution": lost[0], "rival_contribution": lost[1]}
 
 
@@ -187,39 +212,22 @@ def _removed(widths: Sequence[int]) -> list[int]:
 
 
 def _joint_ablations(
-    network: CompactNetwork,
-    shown: _Shown,
-    alone: dict[str, np.ndarray],
-    numbers: Sequence[int],
-    draws: int,
-    key: tuple[int, str],
+    asked: _Asked, alone: dict[str, np.ndarray], numbers: Sequence[int], draws: int, key: tuple[int, str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Selectivity (layer, removed) without the filters it needs most, and (layer, removed, draw) without drawn ones."""
-    needed = alone["contribution"] - alone["rival_contribution"]
-    chosen = np.full((len(LAYERS), len(numbers)), np.nan)
-    drawn = np.full((len(LAYERS), len(numbers), draws), np.nan)
-    for layer, width in enumerate(network.widths):
+    needed, widths = alone["contribution"] - alone["rival_contribution"], asked.network.widths
+    chosen = np.full((len(widths), len(numbers)), np.nan)
+    drawn = np.full((len(widths), len(numbers), draws), np.nan)
+    for layer, width in enumerate(widths):
         order = np.argsort(-needed[layer, :width], kind="stable")
         for n, number in enumerate(numbers):
             if number >= width:
                 continue
-            chosen[layer, n] = np.subtract(*shown.selectivity(network.ablated(layer, order[:number].tolist())))
+            chosen[layer, n] = np.subtract(*asked.without(layer, order[:number].tolist()))
             generator = numpy_generator(key[0], "ablation", key[1], layer, number)
             for d in range(draws):
-                some = generator.permutation(width)[:number].tolist()
-                drawn[layer, n, d] = np.subtract(*shown.selectivity(network.ablated(layer, some)))
+                drawn[layer, n, d] = np.subtract(*asked.without(layer, generator.permutation(width)[:number].tolist()))
     return chosen, drawn
-
-
-@torch.no_grad()
-def _filter_indices(network: CompactNetwork, shown: _Shown) -> np.ndarray:
-    """Dot index (layer, filter) of the largest output of each filter, above that to the ground."""
-    found = np.full((len(LAYERS), max(network.widths)), np.nan)
-    parts = [[maps.amax((2, 3)) for maps in network.layers(images)] for images in shown.images.split(_BATCH)]
-    for layer in LAYERS:
-        largest = torch.cat([part[layer] for part in parts]).double().numpy().T
-        found[layer, : len(largest)] = dot_index(largest[:, :-1] - largest[:, -1:], shown.dots, shown.rivals)
-    return found
 
 
 def _ranked(contribution: np.ndarray, widths: Sequence[int]) -> np.ndarray:
