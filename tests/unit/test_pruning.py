@@ -84,7 +84,9 @@ def silenced(network, layer, filters):
 @pytest.mark.parametrize("layer", range(5))
 def test_filters_that_count_for_nothing_go(network, images, layer):
     found = silenced(network, layer, [0, 3])
-    kept = surviving_filters(found, activity(found, images), teacher_of(found, images), keep_r2=0.999, keep_output=0.9999)
+    kept = surviving_filters(
+        found, activity(found, images), teacher_of(found, images), keep_r2=0.999, keep_output=0.9999
+    )
     assert not {0, 3} & set(kept[layer])
 
 

@@ -152,8 +152,7 @@ def _map_gradient(gradient: Tensor, kernels: Tensor, stride: int) -> Tensor:
     if stride == 1:
         return functional.conv2d(gradient, turned, padding=KERNEL // 2, groups=len(turned))
     n, channels, height, width = gradient.shape
-    shape = (n, channels, 2 * height + 4, 2 * width + 4)
-    spread = torch.zeros(shape, dtype=gradient.dtype, device=gradient.device, memory_format=_CHANNELS_LAST)
+    spread = gradient.new_zeros(n, 2 * height + 4, 2 * width + 4, channels).permute(0, 3, 1, 2)  # channels last
     spread[:, :, 3 : 3 + 2 * height : 2, 3 : 3 + 2 * width : 2] = gradient
     return functional.conv2d(spread, turned, groups=len(turned))
 
@@ -165,6 +164,4 @@ def _kernel_gradient(maps: Tensor, kernels: Tensor, gradient: Tensor, stride: in
     layouts = [tensor.contiguous(memory_format=_CHANNELS_LAST) for tensor in (gradient, maps, kernels)]
     steps, around, groups = [stride] * 2, [padding] * 2, len(kernels)
     wanted = [False, True, False]
-    return torch.ops.aten.convolution_backward(
-        *layouts, None, steps, around, [1, 1], False, [0, 0], groups, wanted
-    )[1]
+    return torch.ops.aten.convolution_backward(*layouts, None, steps, around, [1, 1], False, [0, 0], groups, wanted)[1]

@@ -4,14 +4,15 @@ A view is a crop of a picture, perhaps mirrored, at another contrast. All views 
 it, belong to one split.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from v4egg.errors import V4eggError
+from v4egg.photographs import PHOTOGRAPHS
 from v4egg.seeding import numpy_generator
 from v4egg.splits import near_duplicates
 from v4egg.stimuli import resize, to_float
@@ -29,13 +30,12 @@ class View(NamedTuple):
     contrast: float
 
 
-def groups_of(images: np.ndarray, sources: Sequence[str], sessions: Sequence[str]) -> np.ndarray:
+def groups_of(images: np.ndarray, sources: Sequence[str]) -> np.ndarray:
     """Label (n,) of each image's group: images that resemble one another, and all crops of one photograph.
 
     Args:
         images: uint8 (n, c, y, x).
         sources: where each comes from, see :func:`v4egg.image_pool.image_pool`.
-        sessions: which of the sources are sessions; the others are photographs.
     """
     (labels,) = near_duplicates([images])
     parent = {int(label): int(label) for label in labels}
@@ -47,13 +47,13 @@ def groups_of(images: np.ndarray, sources: Sequence[str], sessions: Sequence[str
 
     first: dict[str, int] = {}
     for label, source in zip(labels.tolist(), sources, strict=True):
-        if source not in sessions:  # crops of a photograph overlap
+        if source in PHOTOGRAPHS:  # its crops overlap
             parent[root(label)] = root(first.setdefault(source, label))
     return np.array([root(label) for label in labels.tolist()])
 
 
-def split_groups(groups: np.ndarray, shares: dict[str, float], *key: object) -> np.ndarray:
-    """A split of :data:`SPLITS` for each image (n,): whole groups, drawn until each share of the images is reached.
+def split_groups(groups: np.ndarray, shares: Mapping[str, float], *key: object) -> np.ndarray:
+    """A split of :data:`SPLITS` for each image (n,): whole groups, drawn until ``pruning`` and ``test`` have their share.
 
     Raises:
         V4eggError: a split gets no image.
@@ -71,7 +71,7 @@ def split_groups(groups: np.ndarray, shares: dict[str, float], *key: object) -> 
     return found
 
 
-def draw_view(picture: int, view: int, size: int, options: dict, *key: object) -> View:
+def draw_view(picture: int, view: int, size: int, options: Mapping[str, Any], *key: object) -> View:
     """View number ``view`` of a picture of ``size`` pixels a side; number 0 is the picture itself.
 
     ``options``: ``scale`` (smallest side of a crop, as a share), ``contrast`` (smallest gain), ``mirror`` (bool).
