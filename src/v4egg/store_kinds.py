@@ -237,6 +237,15 @@ KINDS: dict[str, dict[str, Variable]] = {
             ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),
     },
+    "teacher": {
+        "images": Variable(("image", *_IMAGE), "uint8", "intensity 0-255", "views of pictures, as students see them"),
+        "response": Variable(("image", "unit"), "float32", "response of the teacher", "to each view"),
+        "split": Variable(("image",), "str", "fit | pruning | test", "what the view is for"),
+        "group": Variable(("image",), "int64", "index", "of pictures that resemble one another; a group has one split"),
+        "session_response": Variable(
+            ("shown", "unit"), "float32", "response of the teacher", "to the test images of the sessions, for scores"
+        ),
+    },
     "compact": {
         "filters": Variable(
             (*_STAGE, "layer"), "int64", "filters", "of each unit's network: distilled, pruned, retrained"
@@ -252,6 +261,11 @@ KINDS: dict[str, dict[str, Variable]] = {
         ),
         "r2_er": Variable(_STAGE, "float32", "1", "noise-corrected squared correlation on the same images", True),
         "seconds": Variable(_STAGE, "float32", "s", "wall time of the batch in that stage over its units", True),
+        "teacher_correlation": Variable(("unit",), "float32", "correlation", "of the teacher, likewise", True),
+        "teacher_r2_er": Variable(("unit",), "float32", "1", "of the teacher, likewise", True),
+        "published_parameters": Variable(
+            ("unit",), "int64", "numbers", "of the published model of the unit, batch norms folded; 0: none", True
+        ),
     },
     "tuning": {
         "response": Variable(("unit", "probe"), "float32", "response of the models", "to each probe"),

@@ -20,7 +20,9 @@ ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator"
 SIMULATED_TARGETS = [s for s in TARGET_SESSIONS if config["sessions"][s]["format"] == "simulated"]
 LOOP_SESSIONS = SIMULATED_TARGETS if config["closed_loop"]["rounds"] else []
 CONDITIONS = config["evolution"]["conditions"]
+COMPACT_SESSIONS = config["compact"]["sessions"] or RECONSTRUCTED_SESSIONS
 SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
+SWITCHES |= {"compact": "teacher"}
 STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
     stage for stage, key in SWITCHES.items() if config[stage][key]
 ]
@@ -143,6 +145,17 @@ def loop_architecture():
     return config["closed_loop"]["architecture"] or data_driven[0]
 
 
+def teaching_members():
+    """The members of the ensemble that compact models are distilled from."""
+    role = config["compact"]["role"]
+    return members(config["compact"]["teacher"], None if role == "all" else role) if "compact" in STAGES else []
+
+
+def compact_options(*keys):
+    """Options of the compact models by their names."""
+    return {key: config["compact"][key] for key in keys}
+
+
 def series_stores(family):
     """The images of a family, by the architectures that make them."""
     chosen = config[family].get("architectures") or SOURCES
@@ -195,6 +208,10 @@ def figure_inputs(figure):
             "scores": f"{RESULTS}/judged/reconstruction.zarr",
         },
         "samples": {"samples": f"{RESULTS}/samples.zarr"},
+        "compact": {
+            "compact": [f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS],
+            "scores": f"{RESULTS}/encoders/scores.zarr",
+        },
         "evolution": {"conditions": [f"{RESULTS}/evolution/{condition}.zarr" for condition in CONDITIONS]},
     }
     return stores[figure]

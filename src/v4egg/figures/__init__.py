@@ -5,6 +5,7 @@ Every module of :data:`FIGURES` has ``draw`` and ``table`` with the same argumen
 
 from v4egg.figures import (
     closed_loop,
+    compact,
     compute_time,
     diverse,
     encoder_scores,
@@ -27,4 +28,5 @@ FIGURES = {
     "reconstruction": reconstruction,
     "diverse": diverse,
     "evolution": evolution,
+    "compact": compact,
 }
