@@ -157,8 +157,8 @@ def _check_closed_loop(config: Mapping[str, Any]) -> None:
 def _check_stages(config: Mapping[str, Any]) -> None:
     """A stage that is switched on names known architectures and has what its figure compares with."""
     known = config["encoders"]["architectures"]
-    for stage in ("meni", "diverse", "reconstruction"):
-        for arch in config[stage]["architectures"]:
+    for stage in ("meni", "diverse", "reconstruction", "adversarial"):
+        for arch in config[stage]["architectures"] or []:
             if arch not in known:
                 raise V4eggError(f"configuration key '{stage}.architectures' names '{arch}'; known: {', '.join(known)}")
     tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]

@@ -310,6 +310,7 @@ KINDS: dict[str, dict[str, Variable]] = {
     },
     "adversarial": {
         "image": Variable((*_CHANGED, *_IMAGE), "float32", "intensity 0-1", "natural image and change"),
+        "natural_image": Variable(("unit", "sample", *_IMAGE), "uint8", "intensity 0-255", "what is changed"),
         "rms": Variable(_CHANGED, "float32", "intensity 0-1", "root mean square of the change"),
         "natural": Variable(("unit", "sample", "judge"), "float32", "response of the judge", "to the natural image"),
         "adversarial": Variable((*_CHANGED, "judge"), "float32", "response of the judge", "to the adversarial image"),

@@ -1,12 +1,13 @@
 """Probes are what their names say, at any size; tuning curves are the best responses along a parameter."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from v4egg import stores
-from v4egg.compact.probes import FAMILIES, GREY, PARAMETERS, probe_table, render
+from v4egg.compact.probes import FAMILIES, GREY, PARAMETERS, probe_of, probe_table, render
 from v4egg.compact.tuning import curve, driven, table_of, tuning
 from v4egg.errors import V4eggError
 
@@ -104,6 +105,13 @@ def test_tuning_is_stored_and_its_curves_follow_the_parameter(tmp_path):
         np.testing.assert_allclose(values, 0.5 * np.pi / 4 * np.unique(TABLE["size"].dropna())[:6] ** 2, rtol=0.2)
     signed = curve(found, "dot", ["polarity", "size"]).set_index(["unit", "polarity", "size"])["response"]
     assert signed[("s1-u000", -1.0, 0.35)] < 0 < signed[("s1-u001", -1.0, 0.35)]
+
+
+def test_names_tell_what_a_probe_is():
+    names = list(TABLE.sample(40, random_state=0).index)
+    pd.testing.assert_frame_equal(probe_of(names), TABLE.loc[names])
+    with pytest.raises(V4eggError, match="'dot-weight3' is no probe's name"):
+        probe_of(["dot-weight3"])
 
 
 def test_what_cannot_be_probed_is_one_line():

@@ -46,8 +46,7 @@ rule compare_filters:
     params:
         code=code("compare_filters"),
         path=lambda wildcards: compact_path(wildcards.models, wildcards.session),
-        images=config["circuits"]["images"],
-        seed=config["seed"],
+        numbers={"images": config["circuits"]["images"], "seed": config["seed"]},
     script:
         "../scripts/compare_filters.py"
 
@@ -73,15 +72,14 @@ rule find_dot_detector:
     params:
         code=code("find_dot_detector"),
         paths=lambda wildcards: {s: compact_path(wildcards.models, s) for s in compact_sessions(wildcards.models)},
-        draws=config["circuits"]["draws"],
-        seed=config["seed"],
+        numbers={"draws": config["circuits"]["draws"], "seed": config["seed"]},
     script:
         "../scripts/find_dot_detector.py"
 
 
 rule adversarial_images:
     input:
-        unpack(lambda wildcards: compact_judged(wildcards.session)),
+        unpack(lambda wildcards: compact_judges(wildcards.session)),
         files=lambda wildcards: compact_files(wildcards.models, wildcards.session),
         recording=f"{RESULTS}/recordings/{{session}}.zarr",
         responses=f"{RESULTS}/responses/{{session}}.zarr",
@@ -100,8 +98,8 @@ rule adversarial_images:
     params:
         code=code("adversarial_images"),
         path=lambda wildcards: compact_path(wildcards.models, wildcards.session),
-        members={arch: members(arch) for arch in ADVERSARIAL_JUDGES},
-        teachers=TEACHERS,
+        members={arch: members(arch) for arch in compact_judged()},
+        teachers=teachers(),
         outsiders=lambda wildcards: outsiders([wildcards.session]),
         options={key: config["adversarial"][key] for key in ("epsilons", "images", "steps", "draws", "reference")},
         seed=config["seed"],
@@ -135,7 +133,7 @@ rule maximize_compact_models:
 
 rule transfer_maximizing:
     input:
-        unpack(lambda wildcards: compact_judged(wildcards.session)),
+        unpack(lambda wildcards: compact_judges(wildcards.session)),
         files=lambda wildcards: compact_files(wildcards.models, wildcards.session),
         images=f"{RESULTS}/maximizing/{{models}}-{{session}}.zarr",
         recording=f"{RESULTS}/recordings/{{session}}.zarr",
@@ -155,8 +153,8 @@ rule transfer_maximizing:
     params:
         code=code("transfer_maximizing"),
         path=lambda wildcards: compact_path(wildcards.models, wildcards.session),
-        members={arch: members(arch) for arch in ADVERSARIAL_JUDGES},
-        teachers=TEACHERS,
+        members={arch: members(arch) for arch in compact_judged()},
+        teachers=teachers(),
         outsiders=lambda wildcards: outsiders([wildcards.session]),
     script:
         "../scripts/transfer_maximizing.py"

@@ -22,12 +22,13 @@ LOOP_SESSIONS = SIMULATED_TARGETS if config["closed_loop"]["rounds"] else []
 CONDITIONS = config["evolution"]["conditions"]
 COMPACT_SESSIONS = config["compact"]["sessions"] or RECONSTRUCTED_SESSIONS
 SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
-SWITCHES |= {"compact": "teacher"}
+SWITCHES |= {"compact": "teacher", "circuits": "models", "adversarial": "models"}
 STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
     stage for stage, key in SWITCHES.items() if config[stage][key]
 ]
 FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
 FIGURES += [stage for stage in STAGES if stage != "natural"]
+FIGURES += ["tuning", "dot_detector"] if "circuits" in STAGES else []
 FIGURES += ["closed_loop"] if LOOP_SESSIONS else []
 FIGURES += ["evolution"] if CONDITIONS else []
 
@@ -41,6 +42,7 @@ wildcard_constraints:
     condition="|".join(CONDITIONS) or "none",
     backbone=r"\w+-\w+",
     family="meni|diverse",
+    models="published|students",
 
 
 def environment(family):
@@ -156,6 +158,47 @@ def compact_options(*keys):
     return {key: config["compact"][key] for key in keys}
 
 
+def compact_sessions(models):
+    """The sessions that have compact models of that origin, of those that get them or images."""
+    if models == "students":
+        return COMPACT_SESSIONS
+    known = outsiders(TARGET_SESSIONS)
+    return [s for s in TARGET_SESSIONS if known.get(s, {}).get("judge") == "published_compact"]
+
+
+def compact_path(models, session):
+    """Where the compact models of a session are: the published folder, or the students' store."""
+    return COWLEY if models == "published" else f"{RESULTS}/compact/{session}.zarr"
+
+
+def compact_files(models, session):
+    """The files that these models are read from."""
+    return outsider_files([session]) if models == "published" else [compact_path(models, session)]
+
+
+def compact_judged():
+    """The architectures that score the images of compact models."""
+    chosen = config["adversarial"]["architectures"]
+    return ARCHITECTURES if chosen is None else chosen
+
+
+def compact_judges(session):
+    """The files of who scores the images of a session's compact models, beside these themselves."""
+    judging = [path for arch in compact_judged() for path in members(arch)]
+    return {"members": judging, "outsiders": outsider_files([session])}
+
+
+def analysed(stage, folder):
+    """A store in that folder for each set of compact models that a stage is about, and each of their sessions."""
+    return [f"{RESULTS}/{folder}/{m}-{s}.zarr" for m in config[stage]["models"] for s in compact_sessions(m)]
+
+
+def teachers():
+    """The architectures that students learn from."""
+    teacher = config["compact"]["teacher"]
+    return config["encoders"]["architectures"].get(teacher, {}).get("mixture", [teacher] if teacher else [])
+
+
 def series_stores(family):
     """The images of a family, by the architectures that make them."""
     chosen = config[family].get("architectures") or SOURCES
@@ -211,6 +254,13 @@ def figure_inputs(figure):
         "compact": {
             "compact": [f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS],
             "scores": f"{RESULTS}/encoders/scores.zarr",
+        },
+        "circuits": {"circuits": analysed("circuits", "circuits")},
+        "tuning": {"tuning": analysed("circuits", "tuning")},
+        "dot_detector": {"detectors": [f"{RESULTS}/dot_detector/{m}.zarr" for m in config["circuits"]["models"]]},
+        "adversarial": {
+            "adversarial": analysed("adversarial", "adversarial"),
+            "transfer": analysed("adversarial", "transfer_maximizing"),
         },
         "evolution": {"conditions": [f"{RESULTS}/evolution/{condition}.zarr" for condition in CONDITIONS]},
     }

@@ -9,12 +9,12 @@ from v4egg.responses import load_responses
 from v4egg.stimuli import to_float
 
 with job(snakemake) as run:
-    inputs, seed = snakemake.input, snakemake.params.seed
+    inputs, seed = snakemake.input, snakemake.params.numbers["seed"]
     models, session = snakemake.wildcards.models, snakemake.wildcards.session
     path = run.local(snakemake.params.path)
     unpruned = load_models(models, path, session, "distilled") if models == STUDENTS else None
     images = test_images(load_recording(inputs.recording), load_responses(inputs.responses))
-    probe = to_float(drawn(images, snakemake.params.images, seed, "circuits", session))
+    probe = to_float(drawn(images, snakemake.params.numbers["images"], seed, "circuits", session))
     result = circuits(load_models(models, path, session), probe, unpruned, seed, run.progress)
     result.attrs |= {"models": models, "session": session}
     stores.save(result, snakemake.output[0], "circuits", seed=seed, inputs=[inputs.recording, inputs.responses])

@@ -8,14 +8,14 @@ from v4egg.compact.sources import load_models
 from v4egg.jobs import job
 
 with job(snakemake) as run:
-    models, seed = snakemake.wildcards.models, snakemake.params.seed
+    models, numbers = snakemake.wildcards.models, snakemake.params.numbers
     tunings = [stores.load(path, "tuning").load() for path in snakemake.input.tuning]
     scores = xr.concat([dot_scores(tuning) for tuning in tunings], "unit")
     unit = best_dot_detector(scores)
     run.say(f"{unit} has the highest dot index of {scores.sizes['unit']} units")
     tuning = next(tuning for tuning in tunings if unit in tuning["unit"].values)
     found = load_models(models, run.local(snakemake.params.paths)[tuning.attrs["session"]], tuning.attrs["session"])
-    circuit = dot_circuit(found, tuning, unit, draws=snakemake.params.draws, seed=seed)
+    circuit = dot_circuit(found, tuning, unit, **numbers)
     result = scores.merge(circuit, combine_attrs="no_conflicts")
     result.attrs |= {"models": models}
-    stores.save(result, snakemake.output[0], "dot_detector", seed=seed, inputs=snakemake.input.tuning)
+    stores.save(result, snakemake.output[0], "dot_detector", seed=numbers["seed"], inputs=snakemake.input.tuning)

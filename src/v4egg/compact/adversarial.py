@@ -115,14 +115,14 @@ def adversarial_experiment(
         epsilons: largest RMS of a change, in [0, 1] units.
         images: natural images a unit, drawn by (seed, unit).
         draws: random changes of each kind (:data:`KINDS`), image and epsilon.
-        reference: natural images over which each judge's sd is taken.
+        reference: natural images, at most, over which each judge's sd is taken.
         seed: everything random is keyed by (seed, what, unit, ...), so batches do not matter.
 
     Raises:
         V4eggError: there are fewer natural images than asked for.
     """
-    if max(images, reference) > len(natural):
-        raise V4eggError(f"adversarial: {max(images, reference)} images of {len(natural)} are wanted; lower the number")
+    if images > len(natural):
+        raise V4eggError(f"adversarial: {images} images of {len(natural)} are wanted; lower adversarial.images")
     units = list(models.units)
     drawn = np.stack([numpy_generator(seed, "adversarial", u).permutation(len(natural))[:images] for u in units])
     parts = []
@@ -141,6 +141,7 @@ def adversarial_experiment(
     spread = [judge.responses(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
     variables |= {
         "position": (("unit", "sample"), drawn),
+        "natural_image": (("unit", "sample", "channel", "y", "x"), natural[drawn]),
         "spread": (("unit", "judge"), np.stack(spread, 1)),
         "took_part": ("judge", [judge.took_part for judge in judges]),
     }

@@ -8,6 +8,7 @@ The families follow what V4 has been asked with: gratings (Desimone & Schein 198
 1999), textures (Okazawa et al. 2015), colours (Zeki 1973), dots (Cowley et al. 2023).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import product
 
@@ -86,6 +87,24 @@ def probe_table(places: int = 5, samples: int = 2) -> pd.DataFrame:
 def _name(row: dict) -> str:
     known = [f"{key}{row[key]:g}" for key in PARAMETERS if np.isfinite(row[key])]
     return "-".join([row["family"], *known])
+
+
+def probe_of(names: Sequence[str]) -> pd.DataFrame:
+    """The rows of a probe table that have these names, whatever their order.
+
+    Raises:
+        V4eggError: a name is no probe's.
+    """
+    rows = []
+    for name in names:
+        family, *rest = name.split("-", 1)
+        values = re.findall(rf"({'|'.join(PARAMETERS)})(-?[\d.]+)", rest[0] if rest else "")
+        rows.append({"family": family, **{key: float(value) for key, value in values}})
+    table = pd.DataFrame(rows).reindex(columns=["family", *PARAMETERS])
+    for name, row in zip(names, table.to_dict("records"), strict=True):
+        if row["family"] not in FAMILIES or _name(row) != name:
+            raise V4eggError(f"probes: '{name}' is no probe's name; take one of the table's")
+    return table.set_index(pd.Index(list(names), name="probe"))
 
 
 def render(table: pd.DataFrame, size: int) -> Tensor:
@@ -211,8 +230,3 @@ FAMILIES: dict[str, Callable[[dict, int], Tensor]] = {
     "texture": _texture,
     "colour": _colour,
 }
-
-
-def families(names: Sequence[str], table: pd.DataFrame) -> np.ndarray:
-    """Which rows (n,) of the table are of one of these families."""
-    return table["family"].isin(list(names)).to_numpy()

@@ -45,7 +45,8 @@ def compact_judges(
         ensembles: architecture -> all of its members.
         teachers: architectures that the students learned from: an image that fools a copy of a teacher may fool the
             teacher, so it counts as having taken part.
-        outsiders: session -> source, as :func:`v4egg.judges.outside_judges` takes them; who made the images is left out.
+        outsiders: session -> source, as :func:`v4egg.judges.outside_judges` takes them; the models themselves are left
+            out.
     """
     judges = [Judge(NAMES[models], [own], took_part=True)]
     taught = set(teachers) if models == STUDENTS else set()

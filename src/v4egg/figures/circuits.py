@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from v4egg import stores
 from v4egg.compact.circuits import EARLY, LATE, MODELS, SHUFFLED, UNPRUNED, shuffled_consolidation
+from v4egg.errors import V4eggError
 from v4egg.figures import style
 from v4egg.statistics import bootstrap_interval, paired_wilcoxon
 
@@ -34,8 +35,8 @@ def table(circuits: Sequence[str | Path]) -> pd.DataFrame:
 
     Columns: models, session, measure, condition, layer, unit, value. Measures of a unit: ``filters``, ``parameters``,
     ``consolidation`` (condition ``shuffled``: mean over all orders of its layers), ``similarity_response`` and
-    ``_kernel``, ``matched_response`` and ``_kernel``. Over units (unit empty): ``median_...`` of these with ``low_`` and
-    ``high_``, their 95% bootstrap interval; and of ``matched`` less that of shuffled weights, early layers (0, 1)
+    ``_kernel``, ``matched_response`` and ``_kernel``. Over units (unit empty): ``median_...`` of these with ``low_``
+    and ``high_``, their 95% bootstrap interval; and of ``matched`` less that of shuffled weights, early layers (0, 1)
     against late ones (2 to 4): ``early_late_difference_...`` (median), ``early_late_effect_...`` (rank-biserial) and
     ``early_late_p_...`` (Wilcoxon).
     """
@@ -64,6 +65,8 @@ def draw(circuits: Sequence[str | Path]) -> Figure:
 
 
 def _read(paths: Sequence[str | Path]) -> list[xr.Dataset]:
+    if not paths:
+        raise V4eggError("circuits: no session with targets has these compact models; see circuits.models")
     return [stores.load(path, "circuits").load() for path in paths]
 
 
@@ -148,7 +151,8 @@ def _table(data: xr.Dataset) -> pd.DataFrame:
         ]
     for measure in _MEASURES:
         rows += [
-            (f"early_late_{name}_{measure}", MODELS, np.nan, value) for name, value in _early_late(data, measure).items()
+            (f"early_late_{name}_{measure}", MODELS, np.nan, value)
+            for name, value in _early_late(data, measure).items()
         ]
     over = pd.DataFrame(rows, columns=["measure", "condition", "layer", "value"]).assign(unit="")
     columns = ["models", "session", "measure", "condition", "layer", "unit", "value"]

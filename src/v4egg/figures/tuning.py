@@ -16,6 +16,7 @@ from v4egg import stores
 from v4egg.compact.dot_detector import best_dot_detector, dot_scores
 from v4egg.compact.probes import render
 from v4egg.compact.tuning import curve, driven, table_of
+from v4egg.errors import V4eggError
 from v4egg.figures import style
 from v4egg.figures.tiles import draw_image
 
@@ -30,13 +31,14 @@ _CURVES = (
     ("dot", ["x", "y"]),
     ("colour", ["hue", "size"]),
 )
+_AXES = {"x": "x", "y": "y", "orientation": "orientation (\u00b0)", "frequency": "cycles an image"}
 _POLARITY = {1.0: (style.LIGHT, "white"), -1.0: (style.BLACK, "black")}
 
 
 def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
     """Responses above that to grey, one a row: of all units the best of each family, of those shown the curves.
 
-    Columns: models, session, unit, family, probe (of the best), parameters, value of the first, of the second, response.
+    Columns: models, session, unit, family, probe (of the best), parameters, their values first and second, response.
     """
     parts = []
     for data in _read(tuning):
@@ -57,12 +59,14 @@ def draw(tuning: Sequence[str | Path]) -> Figure:
     found = _read(tuning)
     figure = style.new_figure(_HEIGHT * len(found))
     blocks = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
-    for number, (block, data) in enumerate(zip(blocks, found, strict=True)):
-        _draw_unit(block, data.sel(unit=[best_dot_detector(dot_scores(data))]), "ab"[0] if number == 0 else "")
+    for block, data in zip(blocks, found, strict=True):
+        _draw_unit(block, data.sel(unit=[best_dot_detector(dot_scores(data))]))
     return figure
 
 
 def _read(paths: Sequence[str | Path]) -> list[xr.Dataset]:
+    if not paths:
+        raise V4eggError("tuning: no session with targets has these compact models; see circuits.models")
     return [stores.load(path, "tuning").load() for path in paths]
 
 
@@ -78,7 +82,7 @@ def _best(data: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["unit", "family", "probe", "response"])
 
 
-def _draw_unit(block: SubFigure, data: xr.Dataset, _: str) -> None:
+def _draw_unit(block: SubFigure, data: xr.Dataset) -> None:
     best = _best(data)
     above, below = block.subfigures(2, 1, height_ratios=(1.0, 1.5))
     unit = str(data["unit"].values[0])
@@ -101,10 +105,10 @@ def _draw_sizes(axes: Axes, data: xr.Dataset) -> None:
         for polarity, rows in curve(data, family, ["polarity", "size"]).groupby("polarity"):
             colour, name = _POLARITY[polarity]
             label = f"{name} {'array' if family == 'dots' else 'single'}"
-            axes.plot(rows["size"] * 100, rows["response"], line, color=colour, marker="o", markersize=2, label=label)
+            axes.plot(rows["size"] * 100, rows["response"], line, color=colour, label=label)
     axes.axhline(0, color=style.LIGHT, linewidth=0.5, zorder=0)
     axes.set(xlabel="diameter (% of side)", ylabel="response above grey", title="dots by size")
-    axes.legend(fontsize=4.5, handlelength=2.2, borderpad=0.1)
+    axes.legend(fontsize=4.5, handlelength=3, borderpad=0.1)
 
 
 def _draw_shapes(axes: Axes, data: xr.Dataset) -> None:
@@ -122,7 +126,7 @@ def _draw_map(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     grid = rows.pivot(index=vertical, columns=horizontal, values="response")
     largest = max(float(np.abs(grid.to_numpy()).max()), 1e-6)
     shown = axes.imshow(grid, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
-    axes.set(xlabel=horizontal, ylabel=vertical, title=title)
+    axes.set(xlabel=_AXES[horizontal], ylabel=_AXES[vertical], title=title)
     axes.set_xticks(range(grid.shape[1])[::2], [f"{value:g}" for value in grid.columns[::2]])
     axes.set_yticks(range(grid.shape[0]), [f"{value:g}" for value in grid.index])
     axes.figure.colorbar(shown, ax=axes, shrink=0.8, pad=0.02)
