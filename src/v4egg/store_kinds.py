@@ -297,7 +297,7 @@ KINDS: dict[str, dict[str, Variable]] = {
         "rival_probe": Variable(("unit",), "str", "probe", "the best probe that is no small dot"),
         "contribution": Variable(_FILTER, "float32", "response", "to the best dot, that is lost without the filter"),
         "rival_contribution": Variable(_FILTER, "float32", "response", "to the best rival, likewise"),
-        "filter_index": Variable(_FILTER, "float32", "1", "dot index of the filter's largest output"),
+        "filter_index": Variable(_FILTER, "float32", "1", "dot index of the filter's mean output"),
         "ablated": Variable(
             ("layer", "removed"), "float32", "1", "selectivity left without the filters that it needs most"
         ),

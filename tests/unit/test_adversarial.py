@@ -117,7 +117,7 @@ def test_the_experiment_is_a_store_and_tells_what_moved(experiment, tmp_path):
 
 
 def test_images_of_a_unit_do_not_depend_on_the_others(experiment):
-    data, pool, options, models, judges = experiment
+    data, pool, options, models, _ = experiment
     fewer = Linear(1)
     fewer.weights = models.weights[2:]
     fewer.units = ["s1-u002"]

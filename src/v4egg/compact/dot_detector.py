@@ -101,13 +101,13 @@ class _Asked:
 
     @torch.no_grad()
     def filter_indices(self) -> np.ndarray:
-        """Dot index (layer, filter) of the largest output of each filter, above that to the ground."""
+        """Dot index (layer, filter) of the mean output of each filter, above that to the ground."""
         found = np.full((len(LAYERS), max(self.network.widths)), np.nan)
-        parts = [[maps.amax((2, 3)) for maps in self.network.layers(images)] for images in self._parts()]
+        parts = [[maps.mean((2, 3)) for maps in self.network.layers(images)] for images in self._parts()]
         for layer in LAYERS:
-            largest = torch.cat([part[layer] for part in parts]).double().numpy().T
-            driven_by = largest[:, :-1] - largest[:, -1:]
-            found[layer, : len(largest)] = dot_index(driven_by, self.dots, self.rivals)
+            outputs = torch.cat([part[layer] for part in parts]).double().numpy().T
+            driven_by = outputs[:, :-1] - outputs[:, -1:]
+            found[layer, : len(outputs)] = dot_index(driven_by, self.dots, self.rivals)
         return found
 
     def _parts(self) -> Sequence[Tensor]:
@@ -136,7 +136,7 @@ def dot_circuit(
     Returns:
         A dataset with dims layer, filter (by number within its layer, NaN beyond the last), removed (numbers of ablated
         filters: 1, 2, 4, ...), draw: ``contribution`` (layer, filter), what the response to the best dot loses without
-        that filter; ``rival_contribution``; ``filter_index`` (layer, filter), the dot index of its own largest output;
+        that filter; ``rival_contribution``; ``filter_index`` (layer, filter), the dot index of its own mean output;
         ``ablated`` (layer, removed) and ``ablated_random`` (layer, removed, draw), selectivity without the filters of
         the largest contribution to it and without drawn ones, over that of the intact unit; ``rank`` (layer, shown),
         the filters whose ``map`` (layer, shown, stimulus, y, x) is kept; ``flow`` (layer, shown, source), what the
