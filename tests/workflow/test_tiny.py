@@ -116,6 +116,21 @@ def test_stages_that_are_switched_on_make_their_images(finished):
     assert stores.load(results / "samples.zarr", "samples").sizes["crop"] == 4
 
 
+def test_compact_models_are_opened(finished):
+    results = finished / "results/tiny"
+    tuning = stores.load(results / "tuning/students-sim01.zarr", "tuning")
+    circuits = stores.load(results / "circuits/students-sim01.zarr", "circuits")
+    dots = stores.load(results / "dot_detector/students.zarr", "dot_detector")
+    assert list(tuning["unit"].values) == list(circuits["unit"].values) == list(dots["unit"].values)
+    assert dots.attrs["unit"] in dots["unit"].values
+    images = stores.load(results / "adversarial/students-sim01.zarr", "adversarial")
+    assert images["judge"].values.tolist() == ["students", "attention", "simulated_brain"]
+    assert images["took_part"].values.tolist() == [True, True, False]  # the teacher, and not the brain
+    assert (images["rms"] <= images["epsilon"] * (1 + 1e-5)).all()
+    transfer = stores.load(results / "transfer_maximizing/students-sim01.zarr", "transfer")
+    assert transfer["activation"].sel({"method": "maximizing"}).sel(judge="simulated_brain").notnull().all()
+
+
 def test_evolution_tells_what_it_showed(finished):
     found = {name: stores.load(finished / f"results/tiny/evolution/{name}.zarr") for name in ("genetic", "hidden")}
     assert found["genetic"].sizes["neuron"] == 5  # all that the brain of the target session knows

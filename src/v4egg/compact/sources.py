@@ -55,7 +55,7 @@ def compact_judges(
     return [*judges, *outside_judges(others)]
 
 
-def test_images(recording: Recording, responses: Responses) -> np.ndarray:
+def held_out_images(recording: Recording, responses: Responses) -> np.ndarray:
     """The session's test images (n, c, y, x), uint8, which no model of its units was fitted to; all without a split."""
     chosen = np.asarray(responses.split) == "test"
     return recording.images[chosen] if chosen.any() else recording.images

@@ -23,6 +23,7 @@ from v4egg.statistics import bootstrap_interval, paired_wilcoxon
 
 _RAISE, _LOWER = style.colours(["gradient_ascent", "energy_guided"]).values()
 _DIRECTIONS = {"raise": _RAISE, "lower": _LOWER}
+_DONE = {"raise": "raised", "lower": "lowered"}
 _KINDS = {"white": (style.GREY, "white noise"), "spectrum": (style.LIGHT, "same spectrum")}
 _HEIGHT = 3.5  # inches a block
 _UNITS, _AMPLIFIED = 2, 0.4  # units shown; largest change as it is shown, in [0, 1] units
@@ -51,7 +52,7 @@ def draw(adversarial: Sequence[str | Path], transfer: Sequence[str | Path]) -> F
     for block, (data, maximizing) in zip(figure.subfigures(len(found), 1, squeeze=False)[:, 0], found, strict=True):
         above, below = block.subfigures(2, 1, height_ratios=(1.0, 1.6))
         _draw_examples(above, data, maximizing)
-        panels = below.subplots(1, 4, width_ratios=(1.3, 0.9, 1.0, 1.0))
+        panels = below.subplots(1, 4, width_ratios=(1.35, 0.8, 1.0, 1.15))
         moved = movements(data)
         _draw_movements(panels[0], moved, data)
         _draw_epsilons(panels[1], moved, data)
@@ -81,7 +82,11 @@ def _draw_examples(block: SubFigure, data: xr.Dataset, maximizing: xr.Dataset) -
         change = raised - natural
         shown = 0.5 + change * _AMPLIFIED / max(float(np.abs(change).max()), 1e-9)
         said = {d: float(here["adversarial"].sel(direction=d).isel(judge=0)) for d in _DIRECTIONS}
-        titles = [f"{float(here['natural'].isel(judge=0)):.1f}", *(f"{d}d {v:.1f}" for d, v in said.items()), "change"]
+        titles = [
+            f"{float(here['natural'].isel(judge=0)):.1f}",
+            *(f"{_DONE[d]} {v:.1f}" for d, v in said.items()),
+            "change",
+        ]
         for image, title in zip((natural, raised, lowered, shown), titles, strict=True):
             panel = next(axes)
             draw_image(panel, image)
@@ -145,7 +150,7 @@ def _draw_carried(axes: Axes, moved: xr.Dataset, data: xr.Dataset) -> None:
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     axes.set_ylim(*_usual(share.values[..., 1:]))
     axes.set(ylabel="share carried over", xlim=(-0.6, max(len(judges), 1) - 0.4))
-    axes.set_xticks(range(len(judges)), [style.wrapped(str(judge)) for judge in judges])
+    axes.set_xticks(range(len(judges)), [style.label(str(judge)).replace(" ", "\n") for judge in judges])
     axes.tick_params(axis="x", length=0)
 
 
@@ -181,7 +186,11 @@ def _usual(values: np.ndarray) -> tuple[float, float]:
 
 
 def _judge_ticks(axes: Axes, data: xr.Dataset) -> None:
-    names = [f"{style.wrapped(str(j))}{'*' if data['took_part'].sel(judge=j) else ''}" for j in data["judge"].values]
+    stars = ["*" if took_part else "" for took_part in data["took_part"].values]
+    names = [
+        style.label(str(judge)).replace(" ", "\n") + star
+        for judge, star in zip(data["judge"].values, stars, strict=True)
+    ]
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="x", length=0)

@@ -60,6 +60,8 @@ def draw(circuits: Sequence[str | Path]) -> Figure:
     shown = {str(condition) for data in found for condition in data["condition"].values}
     looks = [(colour, label) for name, (colour, label) in _CONDITIONS.items() if name in shown]
     handles = [panels[0, 2].plot([], [], "o-", color=colour, label=label, markersize=3)[0] for colour, label in looks]
+    for line, label in (("o-", "best of 3 drawn"), ("--", "best of all")):
+        handles += panels[0, 2].plot([], [], line, color=style.BLACK, label=label, markersize=3, linewidth=0.7)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
@@ -76,7 +78,8 @@ def _draw_filters(axes: Axes, data: xr.Dataset) -> None:
         style.strip(axes, layer, values, style.GREY, ("filters", data.attrs["session"], int(layer)), 0.5)
         median = float(np.median(values))
         axes.plot([layer - 0.35, layer + 0.35], [median, median], color=style.BLACK, linewidth=1.4)
-        style.number_above(axes, layer, median)
+        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": style.SMALL}
+        axes.text(layer, 1.01, f"{median:g}", **place)
     style.plain_log(axes.yaxis)
     axes.set(xlabel="layer", ylabel="filters", xticks=data["layer"].values)
     title = f"{data.attrs['session']}, {style.label(data.attrs['models'])}: {data.sizes['unit']} units"
@@ -105,9 +108,12 @@ def _draw_likeness(axes: Axes, data: xr.Dataset, measure: str) -> None:
         middle = np.array([_interval(values.sel(layer=layer).values, data, measure, condition) for layer in layers])
         axes.fill_between(layers, middle[:, 1], middle[:, 2], color=colour, alpha=0.2, linewidth=0)
         axes.plot(layers, middle[:, 0], "o-", color=colour, markersize=3)
+        every = data["similarity"].sel(measure=measure, condition=condition).median("unit")
+        axes.plot(layers, every.values, "--", color=colour, linewidth=0.7)
     test = _early_late(data, measure)
-    axes.set_title(f"early \u2212 late {style.number(test['difference'])}, p = {test['p']:.2g}", loc="left")
-    axes.set(xlabel="layer", ylabel=f"{_MEASURES[measure]}\n(best of 3 of another unit)", xticks=layers)
+    title = f"early \u2212 late {style.number(test['difference'])}, p {test['p']:.1g}"
+    axes.set_title(title, loc="left", fontsize=style.SMALL)
+    axes.set(xlabel="layer", ylabel=f"{_MEASURES[measure]}\n(of another unit's best)", xticks=layers)
 
 
 def _chance(data: xr.Dataset) -> np.ndarray:

@@ -158,7 +158,7 @@ def _draw_ablations(block: SubFigure, data: xr.Dataset) -> None:
         axes.minorticks_off()
         axes.set(title=f"layer {layer}", xlabel="filters removed")
     low = min(float(np.nanmin(data["ablated"])), float(np.nanmin(data["ablated_random"])), 0)
-    panels[0].set_ylim(max(low, -2) - 0.1, min(max(float(np.nanmax(data["ablated_random"])), 1), 2) + 0.15)
+    panels[0].set_ylim(max(low, -3) - 0.1, min(max(float(np.nanmax(data["ablated_random"])), 1), 2) + 0.15)
     panels[0].set_ylabel("dot selectivity left\n(1: intact)")
     panels[0].legend(fontsize=5, borderpad=0.1)
     style.panel_letter(panels[0], "d", -28)

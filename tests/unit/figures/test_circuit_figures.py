@@ -17,7 +17,7 @@ def test_circuits_tell_early_from_late_layers(arguments, tmp_path):
     assert over[("early_late_difference_kernel", "models")].item() == pytest.approx(0.4)
     assert over[("early_late_effect_kernel", "models")].item() == 1
     shown = texts(rendered(circuits.draw(*arguments["circuits"])))
-    assert {"s1, published: 5 units", "compact models", "shuffled weights", "before pruning"} <= set(shown)
+    assert {"s1, published: 5 units", "compact models", "best of all", "before pruning"} <= set(shown)
     without = [save_circuits(tmp_path / "c.zarr", unpruned=False)]
     assert "before pruning" not in texts(rendered(circuits.draw(without)))
 
