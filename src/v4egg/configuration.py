@@ -36,6 +36,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_closed_loop(filled)
     _check_stages(filled)
     _check_generators(filled)
+    _check_analyses(filled)
     return filled
 
 
@@ -198,3 +199,13 @@ def _check_generators(config: Mapping[str, Any]) -> None:
                 f"configuration key 'images.size' is {size}; the decoder needs a multiple of {2**levels} "
                 "(2^levels of decoder.widths)"
             )
+
+
+def _check_analyses(config: Mapping[str, Any]) -> None:
+    """Students can only be analysed where they are made, and changes are told by ascending size."""
+    for stage in ("circuits", "adversarial"):
+        if "students" in config[stage]["models"] and not config["compact"]["teacher"]:
+            raise V4eggError(f"configuration key '{stage}.models' names students; set compact.teacher, who teaches them")
+    epsilons = config["adversarial"]["epsilons"]
+    if epsilons != sorted(epsilons):
+        raise V4eggError(f"configuration key 'adversarial.epsilons' is {epsilons}; give them in ascending order")

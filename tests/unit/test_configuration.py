@@ -72,6 +72,9 @@ def test_use_sessions_keeps_some():
         (changed("sessions.s2", {"format": "nwb"}), "sessions.s2.file"),
         (changed("sessions.s2", {"format": "simulated"}), "sessions.s2.simulation"),
         (changed("targets.sessions", ["s9"]), "'targets.sessions' names 's9'"),
+        (changed("circuits.models", ["students"]), "'circuits.models' names students; set compact.teacher"),
+        (changed("adversarial.epsilons", [0.03, 0.01]), "'adversarial.epsilons' is .* ascending order"),
+        (changed("adversarial.architectures", ["deep"]), "'adversarial.architectures' names 'deep'"),
         (changed("encoders.use_architectures", ["deep"]), "'encoders.use_architectures' names 'deep'"),
         (
             changed(

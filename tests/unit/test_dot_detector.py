@@ -89,6 +89,8 @@ def test_ablation_from_kept_maps_is_the_ablated_network(models, tuned):
     intact = dot_scores(tuned.sel(unit=["s1-u001"]))
     lost = intact["dot_response"].values - again["dot_response"].values
     assert found["contribution"].values[0, 3] == pytest.approx(lost[0], rel=0.02, abs=1e-3)
+    assert found.attrs["selectivity"] < 0  # it prefers a rival: there is no preference to lose
+    assert found["ablated"].isnull().all()
     with torch.no_grad():
         seen = models.centred(torch.rand(2, 3, SIZE, SIZE))
         kept = network.layers(seen)[1].clone()

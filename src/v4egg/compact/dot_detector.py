@@ -138,8 +138,8 @@ def dot_circuit(
         filters: 1, 2, 4, ...), draw: ``contribution`` (layer, filter), what the response to the best dot loses without
         that filter; ``rival_contribution``; ``filter_index`` (layer, filter), the dot index of its own mean output;
         ``ablated`` (layer, removed) and ``ablated_random`` (layer, removed, draw), selectivity without the filters of
-        the largest contribution to it and without drawn ones, over that of the intact unit; ``rank`` (layer, shown),
-        the filters whose ``map`` (layer, shown, stimulus, y, x) is kept; ``flow`` (layer, shown, source), what the
+        the largest contribution to it and without drawn ones, over that of the intact unit (NaN if it prefers a rival);
+        ``rank`` (layer, shown), the filters whose ``map`` (layer, shown, stimulus, y, x) is kept; ``flow`` (layer, shown, source), what the
         shown filters of the layer before give to them where they respond most to the dot; attrs ``unit``, ``dot`` and
         ``rival`` (probes), ``selectivity``.
 
@@ -154,6 +154,7 @@ def dot_circuit(
     asked = _Asked(network, images, dots, rivals)
     dot, rival = (int(rows[which][response[rows[which]].argmax()]) for which in (dots, rivals))
     whole = float(response[dot] - response[rival])
+    scale = whole if whole > 0 else np.nan  # without a preference there is nothing to lose
     alone, numbers = _single_ablations(asked), _removed(network.widths)
     ablated, drawn = _joint_ablations(asked, alone, numbers, draws, (seed, unit))
     rank = _ranked(alone["contribution"], network.widths)
@@ -164,8 +165,8 @@ def dot_circuit(
         {
             **{name: (dims, values) for name, values in alone.items()},
             "filter_index": (dims, asked.filter_indices()),
-            "ablated": (("layer", "removed"), ablated / whole),
-            "ablated_random": (("layer", "removed", "draw"), drawn / whole),
+            "ablated": (("layer", "removed"), ablated / scale),
+            "ablated_random": (("layer", "removed", "draw"), drawn / scale),
             "rank": (("layer", "shown"), rank),
             "map": (("layer", "shown", "stimulus", "y", "x"), maps),
             "flow": (("layer", "shown", "source"), flow),

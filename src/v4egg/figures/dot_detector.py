@@ -157,8 +157,12 @@ def _draw_ablations(block: SubFigure, data: xr.Dataset) -> None:
         axes.set_xticks(removed, [str(number) for number in removed])
         axes.minorticks_off()
         axes.set(title=f"layer {layer}", xlabel="filters removed")
-    low = min(float(np.nanmin(data["ablated"])), float(np.nanmin(data["ablated_random"])), 0)
-    panels[0].set_ylim(max(low, -3) - 0.1, min(max(float(np.nanmax(data["ablated_random"])), 1), 2) + 0.15)
+    left = np.concatenate([data[name].values.ravel() for name in ("ablated", "ablated_random")])
+    left = np.append(left[np.isfinite(left)], [0, 1])
+    panels[0].set_ylim(max(left.min(), -3) - 0.1, min(left.max(), 2) + 0.15)
+    if data.attrs["selectivity"] <= 0:
+        note = {"transform": panels[2].transAxes, "ha": "center", "va": "center", "color": style.GREY}
+        panels[2].text(0.5, 0.5, "prefers a rival:\nno preference to lose", fontsize=style.SMALL, **note)
     panels[0].set_ylabel("dot selectivity left\n(1: intact)")
     panels[0].legend(fontsize=5, borderpad=0.1)
     style.panel_letter(panels[0], "d", -28)

@@ -47,12 +47,12 @@ def save_circuits(path, unpruned=True):
     return path
 
 
-def save_dot_detector(path, size=16):
+def save_dot_detector(path, size=16, prefers_dots=True):
     draw = numpy_generator("dot detector")
     known = np.arange(6) < np.array([6, 5, 3, 3, 3])[:, None]
     contribution = np.where(known, 1 - 0.2 * np.arange(6), np.nan)
     fewer = np.array([1, 2, 4]) < np.array([6, 5, 3, 3, 3])[:, None]
-    left = np.where(fewer, [0.5, 0.2, 0.0], np.nan)
+    left = np.where(fewer & prefers_dots, [0.5, 0.2, 0.0], np.nan)
     flow = np.where(np.arange(5)[:, None, None] > 0, draw.normal(0, 1, (5, 3, 3)), np.nan)
     variables = {
         "dot_index": ("unit", [-0.5, -0.2, 0.4, np.nan, -1]),
@@ -69,7 +69,7 @@ def save_dot_detector(path, size=16):
         "map": (("layer", "shown", "stimulus", "y", "x"), draw.random((5, 3, 2, size, size))),
         "flow": (("layer", "shown", "source"), flow),
     }
-    attrs = {"models": "published", "unit": UNITS[2], "selectivity": 1.2}
+    attrs = {"models": "published", "unit": UNITS[2], "selectivity": 1.2 if prefers_dots else -1}
     attrs |= {"dot": "dots-size0.07-polarity-1-phase180", "rival": "edge-x0.5-orientation45"}
     coords = {"unit": UNITS, "layer": range(5), "removed": [1, 2, 4], "stimulus": ["dot", "rival"]}
     stores.save(xr.Dataset(variables, coords, attrs), path, "dot_detector")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from circuit_stores import UNITS, save_circuits
+from circuit_stores import UNITS, save_circuits, save_dot_detector
 from figure_stores import rendered, texts
 
 from v4egg.errors import V4eggError
@@ -44,6 +44,11 @@ def test_dot_detector_names_the_best_unit_and_what_ablation_leaves(arguments):
     assert {UNITS[2], "1 of 4 respond to dots more than to anything else", "layer 0, #0: 50%", "best rival"} <= set(
         shown
     )
+
+
+def test_a_unit_that_prefers_a_rival_has_nothing_to_lose(tmp_path):
+    shown = texts(rendered(dot_detector.draw([save_dot_detector(tmp_path / "d.zarr", prefers_dots=False)])))
+    assert "prefers a rival:\nno preference to lose" in shown
 
 
 def test_adversarial_shares_and_what_carries_over(arguments):
