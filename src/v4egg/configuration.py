@@ -205,7 +205,9 @@ def _check_analyses(config: Mapping[str, Any]) -> None:
     """Students can only be analysed where they are made, and changes are told by ascending size."""
     for stage in ("circuits", "adversarial"):
         if "students" in config[stage]["models"] and not config["compact"]["teacher"]:
-            raise V4eggError(f"configuration key '{stage}.models' names students; set compact.teacher, who teaches them")
+            raise V4eggError(
+                f"configuration key '{stage}.models' names students; set compact.teacher, who teaches them"
+            )
     epsilons = config["adversarial"]["epsilons"]
     if epsilons != sorted(epsilons):
         raise V4eggError(f"configuration key 'adversarial.epsilons' is {epsilons}; give them in ascending order")

@@ -133,6 +133,7 @@ def _draw_epsilons(axes: Axes, moved: xr.Dataset, data: xr.Dataset) -> None:
         axes.plot(epsilons, values, "o-", color=colour, markersize=3, label=label)
     axes.set(xlabel="epsilon (RMS)", ylabel="median movement of the\nmodels (sd of natural)")
     axes.set_xlim(0, epsilons[-1] * 1.1)
+    axes.set_xticks([0, *epsilons], [f"{epsilon:g}" for epsilon in (0, *epsilons)])
     axes.set_ylim(bottom=0)
 
 
