@@ -2,7 +2,7 @@
 
 Per session: (a) squared correlation with the teacher on images that no fit saw, before and after pruning and after
 training again; (b) filters that stay in each layer; (c) numbers that make a model, beside the teacher's and those of
-published models; (d) correlation with recorded responses to test images, beside the teacher's and the published models'.
+published models; (d) correlation with recorded responses to test images, beside other models of the same units.
 """
 
 import string
