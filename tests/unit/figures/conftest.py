@@ -4,6 +4,7 @@ import pytest
 from figure_stores import (
     meni_arguments,
     save_closed_loop,
+    save_compact,
     save_evolutions,
     save_judged,
     save_meis,
@@ -48,6 +49,7 @@ def stored(tmp_path_factory):
             save_reconstruction_scores(tmp_path / "reconstruction.zarr"),
         ),
         "evolution": (save_evolutions(tmp_path),),
+        "compact": ([save_compact(tmp_path / "compact.zarr")], tmp_path / "scores.zarr"),
         "closed_loop": ([save_closed_loop(tmp_path / "loop.zarr")],),
         "samples": (save_samples(tmp_path / "samples.zarr"),),
     }
