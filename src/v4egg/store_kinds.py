@@ -20,6 +20,7 @@ _SCORE = ("arch", "member", "split", "unit")
 _RECONSTRUCTED = ("source", "method", "image")
 _SERIES = ("unit", "setting", "sample")
 _STAGE = ("stage", "unit")
+_SHARED = ("shared", "unit")
 
 KINDS: dict[str, dict[str, Variable]] = {
     "recording": {
@@ -251,5 +252,12 @@ KINDS: dict[str, dict[str, Variable]] = {
         "published_parameters": Variable(
             ("unit",), "int64", "numbers", "of the published model of the unit, batch norms folded; 0: none", True
         ),
+    },
+    "compact_shared": {
+        "r2_to_teacher": Variable(
+            _SHARED, "float32", "1", "squared correlation, on pool images that no fit saw, by filters a shared layer"
+        ),
+        "correlation_to_average": Variable(_SHARED, "float32", "correlation", "on the session's test images"),
+        "parameters": Variable(("shared",), "int64", "numbers", "of the model of all units"),
     },
 }

@@ -9,9 +9,10 @@ from test_compact_model import random_network
 from v4egg import stores
 from v4egg.checkpoints import Checkpoint
 from v4egg.compact import students as students_module
-from v4egg.compact.distillation import compact_networks, r2_to_teacher, responses_of, smooth, train
+from v4egg.compact.distillation import centred_pixels, compact_networks, r2_to_teacher, responses_of, smooth, train
 from v4egg.compact.model import STAGES, load_compact_models
 from v4egg.compact.scores import compact_dataset, gathered
+from v4egg.compact.shared import SharedStudents, shared_models
 from v4egg.compact.students import Students, new_network
 from v4egg.compact.teacher import Lessons, load_lessons, teach
 from v4egg.compact.views import SPLITS, draw_view, groups_of, make_view, split_groups
@@ -145,6 +146,25 @@ def test_smoothing_makes_kernels_smoother():
     smooth(students)
     assert all(roughness(name) < 0.9 * value for name, value in before.items())
     torch.testing.assert_close(students.pointwise1_weight.detach(), points)
+
+
+def test_units_share_a_model(lessons):
+    images, counts = lessons.images[:40], lessons.responses[:40, None]
+    ids, split = [str(i) for i in range(40)], np.array(["test"] * 40)
+    known = Responses("s", ids, UNITS, counts, split, *[np.ones(3)] * 4, np.ones(3, bool))
+    found = shared_models(lessons, images, known, OPTIONS | {"shared": [1, 6]}, 0)
+    r2s = found["r2_to_teacher"].median("unit")
+    assert (r2s > 0.5).all()
+    assert found["parameters"].diff("shared") > 0
+    assert (found["correlation_to_average"].sel(shared=6) > 0.6).all()
+
+
+def test_a_shared_model_is_a_network_for_each_unit():
+    students = SharedStudents((3, 3, 3, 4, 4), UNITS, SIZE, 0)
+    students.calibrate(centred_pixels(pictures(8)))
+    shown = pictures(5, key="shown")
+    expected = students(centred_pixels(shown)).detach().numpy()
+    np.testing.assert_allclose(responses_of(students.networks(), shown), expected, atol=0.05 * expected.std())
 
 
 def test_more_jobs_than_units(lessons):

@@ -211,6 +211,7 @@ def figure_inputs(figure):
         "compact": {
             "compact": [f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS],
             "scores": f"{RESULTS}/encoders/scores.zarr",
+            "shared": [f"{RESULTS}/compact_shared/{s}.zarr" for s in COMPACT_SESSIONS if config["compact"]["shared"]],
         },
         "evolution": {"conditions": [f"{RESULTS}/evolution/{condition}.zarr" for condition in CONDITIONS]},
     }

@@ -1,8 +1,10 @@
 """Compact models in a figure: sizes, ratios and scores beside other models."""
 
 import pytest
+import xarray as xr
 from figure_stores import rendered, save_compact, texts
 
+from v4egg import stores
 from v4egg.compact_networks import tensor_shapes
 from v4egg.errors import V4eggError
 from v4egg.figures import compact
@@ -36,6 +38,19 @@ def test_figure(arguments, tmp_path):
     several = texts(rendered(compact.draw([*arguments["compact"][0], plain], arguments["compact"][1])))
     assert {"one (5 units)", "two (5 units)"} <= set(several)
     assert several.count("published") == shown.count("published")
+
+
+def test_models_that_units_share(arguments, tmp_path):
+    coords = {"shared": [2, 8], "unit": [f"one-u{i}" for i in range(5)]}
+    values = (("shared", "unit"), [[0.2] * 5, [0.6] * 5])
+    variables = {"r2_to_teacher": values, "correlation_to_average": values, "parameters": ("shared", [900, 2000])}
+    stores.save(xr.Dataset(variables, coords, {"session": "one"}), tmp_path / "shared.zarr", "compact_shared")
+    numbers = compact.table(*arguments["compact"], [tmp_path / "shared.zarr"]).set_index(
+        ["measure", "model", "statistic"]
+    )
+    assert numbers["value"]["r2_to_teacher", "shared_8", "median"].item() == pytest.approx(0.6)
+    assert numbers["value"]["parameters", "shared_2", "ratio"].item() == pytest.approx(656_000 / 900)
+    assert "shared 8" in texts(rendered(compact.draw(*arguments["compact"], [tmp_path / "shared.zarr"])))
 
 
 def test_without_stores(arguments):
