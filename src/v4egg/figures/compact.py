@@ -24,10 +24,13 @@ _COLOURS = {"distilled": "#56B4E9", "pruned": "#E69F00", "retrained": "#0072B2",
 _FINAL = "retrained"
 _COLUMNS = ["session", "measure", "model", "layer", "statistic", "unit", "value"]
 _PUBLISHED = "published_compact"
+_MEASURES = {"correlation_to_average": "correlation", "r2_er": "r2_er"}  # by their names of the teacher
 
 
 def table(compact: Sequence[str | Path], scores: str | Path, shared: Sequence[str | Path] = ()) -> pd.DataFrame:
     """Every number of the figure, one a row; ``shared`` are the stores of models that all units of a session share.
+
+    The ensembles' scores are there for all sessions of ``scores``, for their r2_er where images were repeated.
 
     Columns: session, measure, model, layer, statistic, unit, value. Measures are ``r2_to_teacher``, ``filters``,
     ``parameters``, ``correlation_to_average``, ``r2_er``; models the stages of the compact models, ``teacher``,
@@ -41,6 +44,7 @@ def table(compact: Sequence[str | Path], scores: str | Path, shared: Sequence[st
         raise V4eggError("compact: no stores are given; name a session with a test split under compact.sessions")
     known = stores.load(scores, "scores").load()
     parts = [_session(stores.load(path, "compact").load(), known) for path in compact]
+    parts += [_ensembles(known, session) for session in _sessions_without(known, parts)]
     parts += [_shared(stores.load(path, "compact_shared").load()) for path in shared]
     each = pd.concat(parts, ignore_index=True).dropna(subset="value")
     heads = ["session", "measure", "model", "layer"]
@@ -53,7 +57,7 @@ def table(compact: Sequence[str | Path], scores: str | Path, shared: Sequence[st
 def draw(compact: Sequence[str | Path], scores: str | Path, shared: Sequence[str | Path] = ()) -> Figure:
     """The figure. Raises as :func:`table`."""
     numbers = table(compact, scores, shared)
-    sessions = list(dict.fromkeys(numbers["session"]))
+    sessions = list(dict.fromkeys(numbers.loc[numbers["measure"] == "filters", "session"]))
     figure = style.new_figure(2.5 * len(sessions))
     grid = figure.subplots(len(sessions), 4, squeeze=False, width_ratios=[0.8, 1.1, 0.8, 1.7])
     letters = iter(string.ascii_lowercase)
@@ -95,7 +99,7 @@ def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
         add("parameters", _PUBLISHED, store["published_parameters"].where(store["published_parameters"] > 0).values)
     rows.append((session, "parameters", "teacher", "", "unit", "", float(store.attrs["teacher_parameters"])))
     test = scores.sel(split="test").reindex(unit=units)
-    for measure, key in {"correlation_to_average": "correlation", "r2_er": "r2_er"}.items():
+    for measure, key in _MEASURES.items():
         for arch in map(str, test["arch"].values) if measure in test else ():
             add(measure, arch, test[measure].sel(arch=arch, member="ensemble").values)
         add(measure, "teacher", store[f"teacher_{key}"].values)
@@ -103,6 +107,25 @@ def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
             add(measure, stage, store[measure].sel(stage=stage).values)
     if "yardstick_correlation" in test and _PUBLISHED in test["yardstick"].values:
         add("correlation_to_average", _PUBLISHED, test["yardstick_correlation"].sel(yardstick=_PUBLISHED).values)
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _sessions_without(scores: xr.Dataset, parts: Sequence[pd.DataFrame]) -> list[str]:
+    """Sessions that have scores and no compact models."""
+    return sorted({*map(str, scores["session"].values)} - {session for part in parts for session in part["session"]})
+
+
+def _ensembles(scores: xr.Dataset, session: str) -> pd.DataFrame:
+    """The ensembles' numbers in a session without compact models: repeats of other sessions bear r2_er too."""
+    test = scores.sel(split="test", member="ensemble")
+    test = test.isel(unit=np.flatnonzero(scores["session"].values == session))
+    rows = [
+        (session, measure, str(arch), "", "unit", str(unit), float(value))
+        for measure in _MEASURES
+        if measure in test
+        for arch in test["arch"].values
+        for unit, value in zip(test["unit"].values, test[measure].sel(arch=arch).values, strict=True)
+    ]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import xarray as xr
-from figure_stores import rendered, save_compact, texts
+from figure_stores import rendered, save_compact, save_scores, texts
 
 from v4egg import stores
 from v4egg.compact_networks import tensor_shapes
@@ -29,6 +29,15 @@ def test_table(arguments):
     scored = numbers[(numbers["measure"] == "correlation_to_average") & (numbers["statistic"] == "mean")]
     assert {"teacher", "distilled", "retrained", "published_compact", "attention"} <= set(scored["model"])
     assert not (numbers["measure"] == "r2_er").any()  # nothing was repeated
+
+
+def test_ensembles_of_other_sessions_are_in_the_table(arguments, tmp_path):
+    save_scores(tmp_path / "scores.zarr", {"one": 5, "three": 4})
+    numbers = compact.table(arguments["compact"][0], tmp_path / "scores.zarr")
+    other = numbers[(numbers["session"] == "three") & (numbers["statistic"] == "mean")]
+    assert set(other["measure"]) == {"correlation_to_average"}
+    figure = compact.draw(arguments["compact"][0], tmp_path / "scores.zarr")
+    assert not any("three" in text for text in texts(rendered(figure)))
 
 
 def test_figure(arguments, tmp_path):
