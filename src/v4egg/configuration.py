@@ -35,6 +35,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_sizes(filled)
     _check_closed_loop(filled)
     _check_stages(filled)
+    _check_compact(filled)
     _check_generators(filled)
     _check_analyses(filled)
     return filled
@@ -172,6 +173,23 @@ def _check_stages(config: Mapping[str, Any]) -> None:
         raise V4eggError("configuration key 'natural.k' is 0; meni compares with the best natural image: set it to 1")
     if "gradient_ascent" not in config["synthesis"]["methods"]:
         raise V4eggError("configuration key 'synthesis.methods.gradient_ascent' is missing; meni compares with it")
+
+
+def _check_compact(config: Mapping[str, Any]) -> None:
+    """Compact models have a teacher that is there, and sessions with test images to be scored on."""
+    compact, known = config["compact"], config["encoders"]["architectures"]
+    if not compact["teacher"]:
+        return
+    if compact["teacher"] not in known:
+        raise V4eggError(f"configuration key 'compact.teacher' names '{compact['teacher']}'; known: {', '.join(known)}")
+    tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
+    for session in compact["sessions"]:
+        if session not in tested:
+            raise V4eggError(
+                f"configuration key 'compact.sessions' names '{session}'; with a test split: {', '.join(tested)}"
+            )
+    if not compact["sessions"] and not set(config["targets"]["sessions"] or tested) & set(tested):
+        raise V4eggError("configuration key 'compact.sessions': no session of 'targets.sessions' has a test split")
 
 
 def _searches(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

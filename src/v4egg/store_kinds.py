@@ -35,6 +35,7 @@ _PROBE = {
     "hue": ("degrees", "0 red, 120 green, 240 blue"),
     "sample": ("index", "noise of a texture"),
 }
+_SHARED = ("shared", "unit")
 
 KINDS: dict[str, dict[str, Variable]] = {
     "recording": {
@@ -325,5 +326,12 @@ KINDS: dict[str, dict[str, Variable]] = {
         ),
         "spread": Variable(("unit", "judge"), "float32", "response of the judge", "sd over natural images"),
         "took_part": Variable(("judge",), "bool", "1", "the judge made the images"),
+    },
+    "compact_shared": {
+        "r2_to_teacher": Variable(
+            _SHARED, "float32", "1", "squared correlation, on pool images that no fit saw, by filters a shared layer"
+        ),
+        "correlation_to_average": Variable(_SHARED, "float32", "correlation", "on the session's test images"),
+        "parameters": Variable(("shared",), "int64", "numbers", "of the model of all units"),
     },
 }

@@ -108,6 +108,12 @@ def test_use_sessions_keeps_some():
             },
             r"'synthesis\.methods\.gradient_ascent' is missing; meni compares",
         ),
+        (changed("compact.teacher", "b"), r"'compact\.teacher' names 'b'; known: "),
+        (
+            changed("compact", {"teacher": "attention", "sessions": ["x"]}),
+            r"'compact\.sessions' names 'x'; with a test split",
+        ),
+        (changed("compact.size", 50), "'compact.size'"),
         (changed("images.size", 50), "multiple of 8"),
         (changed("prior.sessions", False), "the pool is empty"),
         (

@@ -9,9 +9,10 @@ from test_compact_model import random_network
 from v4egg import stores
 from v4egg.checkpoints import Checkpoint
 from v4egg.compact import students as students_module
-from v4egg.compact.distillation import compact_networks, r2_to_teacher, responses_of, smooth, train
+from v4egg.compact.distillation import centred_pixels, compact_networks, r2_to_teacher, responses_of, smooth, train
 from v4egg.compact.model import STAGES, load_compact_models
 from v4egg.compact.scores import compact_dataset, gathered
+from v4egg.compact.shared import SharedStudents, shared_models
 from v4egg.compact.students import Students, new_network
 from v4egg.compact.teacher import Lessons, load_lessons, teach
 from v4egg.compact.views import SPLITS, draw_view, groups_of, make_view, split_groups
@@ -25,12 +26,12 @@ from v4egg.seeding import numpy_generator
 SIZE = 12
 UNITS = ["s-u000", "s-u001", "s-u002"]
 OPTIONS = {
-    "widths": [4, 4, 4, 4, 4],
+    "widths": [6, 6, 6, 6, 6],
     "batch_size": 8,
     "sample": 1.0,
     "smoothing": 0,
-    "distillation": {"epochs": 2, "learning_rate": 0.02},
-    "retraining": {"epochs": 1, "learning_rate": 0.003},
+    "distillation": {"epochs": 5, "learning_rate": 0.01},
+    "retraining": {"epochs": 2, "learning_rate": 0.005},
     "keep_r2": 0.9,
     "keep_output": 0.9,
     "units_at_once": 3,
@@ -39,18 +40,19 @@ VIEWS = {"size": SIZE, "views": 2, "scale": 0.6, "contrast": 0.5, "mirror": True
 
 
 def pictures(n, size=SIZE, key="pictures"):
-    """Blocks of colour: smooth enough for small networks to tell apart."""
-    blocks = numpy_generator(key).integers(0, 256, (n, 3, 4, 4), dtype=np.uint8)
-    return blocks.repeat(size // 4, 2).repeat(size // 4, 3)
+    """Blocks that vary around a colour of the picture's own."""
+    draw = numpy_generator(key)
+    blocks = draw.integers(40, 216, (n, 3, 1, 1)) + draw.integers(-40, 40, (n, 3, 4, 4))
+    return blocks.astype(np.uint8).repeat(size // 4, 2).repeat(size // 4, 3)
 
 
 @pytest.fixture(scope="module")
 def lessons():
-    """Responses to 200 pictures of three units that like one colour each, on the left and not on the right."""
+    """Responses to 200 pictures of three units that like one colour each."""
     images = pictures(200)
-    half = images.mean(2).reshape(200, 3, 2, -1).mean(-1)
+    colours = images.mean((2, 3))
     split = np.array(["fit"] * 128 + ["pruning"] * 36 + ["test"] * 36)
-    responses = ((half[..., 0] - half[..., 1]) / 50 + 1).astype(np.float32)
+    responses = (colours / 20 - 3).astype(np.float32)
     return Lessons(images, responses, split, np.arange(200), UNITS)
 
 
@@ -95,9 +97,10 @@ def test_interrupted_training_goes_on_to_the_same_result(lessons, tmp_path):
 
     def trained(epochs, checkpoint):
         students = Students([new_network((3,) * 5, SIZE, (2, 2, 1, 1), 0)])
+        options = OPTIONS | {"distillation": {"epochs": 2, "learning_rate": 0.01}}
         stopping = iter if epochs == 2 else Stopping(epochs)
         try:
-            losses = train(students, images, responses[:, :1], "distillation", OPTIONS, 0, checkpoint, stopping)
+            losses = train(students, images, responses[:, :1], "distillation", options, 0, checkpoint, stopping)
         except KeyboardInterrupt:
             return None
         return losses, students.state_dict()
@@ -145,6 +148,25 @@ def test_smoothing_makes_kernels_smoother():
     torch.testing.assert_close(students.pointwise1_weight.detach(), points)
 
 
+def test_units_share_a_model(lessons):
+    images, counts = lessons.images[:40], lessons.responses[:40, None]
+    ids, split = [str(i) for i in range(40)], np.array(["test"] * 40)
+    known = Responses("s", ids, UNITS, counts, split, *[np.ones(3)] * 4, np.ones(3, bool))
+    found = shared_models(lessons, images, known, OPTIONS | {"shared": [1, 6]}, 0)
+    r2s = found["r2_to_teacher"].median("unit")
+    assert (r2s > 0.5).all()
+    assert found["parameters"].diff("shared") > 0
+    assert (found["correlation_to_average"].sel(shared=6) > 0.6).all()
+
+
+def test_a_shared_model_is_a_network_for_each_unit():
+    students = SharedStudents((3, 3, 3, 4, 4), UNITS, SIZE, 0)
+    students.calibrate(centred_pixels(pictures(8)))
+    shown = pictures(5, key="shown")
+    expected = students(centred_pixels(shown)).detach().numpy()
+    np.testing.assert_allclose(responses_of(students.networks(), shown), expected, atol=0.05 * expected.std())
+
+
 def test_more_jobs_than_units(lessons):
     with pytest.raises(V4eggError, match=r"compact\.jobs"):
         compact_networks(lessons.of([]), OPTIONS, 0)
@@ -174,7 +196,7 @@ def test_crops_of_a_photograph_are_one_group():
 
 
 def test_shared_groups_are_refused(lessons):
-    with pytest.raises(V4eggError, match="pictures of group 0 are in both 'fit' and 'test'"):
+    with pytest.raises(V4eggError, match="pictures of group 0 are in both 'fit' and 'pruning'"):
         Lessons(lessons.images, lessons.responses, lessons.split, np.zeros(200, int), UNITS)
 
 

@@ -254,6 +254,7 @@ def figure_inputs(figure):
         "compact": {
             "compact": [f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS],
             "scores": f"{RESULTS}/encoders/scores.zarr",
+            "shared": [f"{RESULTS}/compact_shared/{s}.zarr" for s in COMPACT_SESSIONS if config["compact"]["shared"]],
         },
         "circuits": {"circuits": analysed("circuits", "circuits")},
         "tuning": {"tuning": analysed("circuits", "tuning")},

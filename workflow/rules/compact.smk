@@ -91,3 +91,30 @@ rule gather_compact:
         outsider=lambda wildcards: outsiders([wildcards.session]).get(wildcards.session, {}),
     script:
         "../scripts/gather_compact.py"
+
+
+rule distil_shared:
+    input:
+        teacher=f"{RESULTS}/teacher.zarr",
+        recording=f"{RESULTS}/recordings/{{session}}.zarr",
+        responses=f"{RESULTS}/responses/{{session}}.zarr",
+    output:
+        directory(f"{RESULTS}/compact_shared/{{session}}.zarr"),
+    log:
+        f"{RESULTS}/logs/distil_shared/{{session}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compact/distil_shared-{{session}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(4000),
+        runtime=240,
+    params:
+        code=code("distil_shared"),
+        state=f"{RESULTS}/.training",
+        seed=config["seed"],
+        options=compact_options("shared", "widths", "batch_size", "sample", "smoothing", "distillation"),
+    script:
+        "../scripts/distil_shared.py"

@@ -79,7 +79,7 @@ def responses_of(networks: Sequence[CompactNetwork], images: np.ndarray) -> np.n
 
 def _pruned(networks: Sequence[CompactNetwork], lessons: Lessons, options: Mapping[str, Any]) -> list[CompactNetwork]:
     images, responses = lessons.part("pruning")
-    seen = _centred(images)
+    seen = centred_pixels(images)
     keep = {name: options[name] for name in ("keep_r2", "keep_output")}
     return [pruned(network, seen, responses[:, unit], **keep) for unit, network in enumerate(networks)]
 
@@ -107,7 +107,7 @@ def _trained(
         inverse = [scaled(networks[i], 1 / d, -m / d) for i, m, d in zip(together, mean, deviation, strict=True)]
         students = Students(inverse, options["sample"]).to(device)
         if stage == "distillation":
-            students.calibrate(_centred(images[:CALIBRATION]).to(device))
+            students.calibrate(centred_pixels(images[:CALIBRATION]).to(device))
         checkpoint = checkpoints(stage, units) if checkpoints else None
         train(students, images, (targets - mean) / deviation, stage, options, seed, checkpoint, progress)
         for unit, network, m, d in zip(together, students.cpu().networks(), mean, deviation, strict=True):
@@ -164,7 +164,7 @@ def train(
 
 def _step(students: Students, optimizer: torch.optim.Optimizer, images: np.ndarray, targets: np.ndarray) -> Tensor:
     device = students.readout_bias.device
-    errors = students(_centred(images).to(device)) - torch.from_numpy(targets).to(device)
+    errors = students(centred_pixels(images).to(device)) - torch.from_numpy(targets).to(device)
     loss = errors.square().mean(0).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -195,7 +195,7 @@ def scaled(network: CompactNetwork, gain: float, offset: float) -> CompactNetwor
     return CompactNetwork(tensors, network.strides)
 
 
-def _centred(images: np.ndarray) -> Tensor:
+def centred_pixels(images: np.ndarray) -> Tensor:
     """What students see of images uint8 (n, 3, y, x) of their size."""
     blank = CompactModels([], [], images.shape[-1])
     return blank.centred(to_float(images))

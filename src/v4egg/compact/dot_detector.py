@@ -139,9 +139,9 @@ def dot_circuit(
         that filter; ``rival_contribution``; ``filter_index`` (layer, filter), the dot index of its own mean output;
         ``ablated`` (layer, removed) and ``ablated_random`` (layer, removed, draw), selectivity without the filters of
         the largest contribution to it and without drawn ones, over that of the intact unit (NaN if it prefers a rival);
-        ``rank`` (layer, shown), the filters whose ``map`` (layer, shown, stimulus, y, x) is kept; ``flow`` (layer, shown, source), what the
-        shown filters of the layer before give to them where they respond most to the dot; attrs ``unit``, ``dot`` and
-        ``rival`` (probes), ``selectivity``.
+        ``rank`` (layer, shown), the filters whose ``map`` (layer, shown, stimulus, y, x) is kept; ``flow`` (layer,
+        shown, source), what the shown filters of the layer before give to them where they respond most to the dot;
+        attrs ``unit``, ``dot`` and ``rival`` (probes), ``selectivity``.
 
     Raises:
         V4eggError: the models or the store do not know the unit.

@@ -59,11 +59,11 @@ class Students(nn.Module):
 
     def forward(self, centred: Tensor) -> Tensor:
         """Responses (B, U) to centred images (B, 3, H, W), see :meth:`CompactModels.centred`."""
-        maps = self._maps(centred)[-1]
+        maps = self.maps(centred)[-1]
         weighed = (maps * self.readout_weight.to(maps.dtype)).permute(0, 2, 3, 1)
         return weighed.reshape(len(maps), -1, len(self.widths), self.most[-1]).float().sum((1, 3)) + self.readout_bias
 
-    def _maps(self, centred: Tensor, calibrating: bool = False) -> list[Tensor]:
+    def maps(self, centred: Tensor, calibrating: bool = False) -> list[Tensor]:
         """Rectified maps (B, U * C_l, H_l, W_l) of the layers."""
         precision = torch.bfloat16 if fast_bf16(centred.device) and not calibrating else torch.float32
         maps = [(centred / PIXEL_SCALE).to(precision, memory_format=_CHANNELS_LAST)]
@@ -86,7 +86,7 @@ class Students(nn.Module):
 
         The norm is then part of the weights (Mishkin & Matas 2016, "All you need is a good init").
         """
-        self._maps(centred, calibrating=True)
+        self.maps(centred, calibrating=True)
 
     @torch.no_grad()
     def networks(self) -> list[CompactNetwork]:

@@ -53,7 +53,7 @@ def groups_of(images: np.ndarray, sources: Sequence[str]) -> np.ndarray:
 
 
 def split_groups(groups: np.ndarray, shares: Mapping[str, float], *key: object) -> np.ndarray:
-    """A split of :data:`SPLITS` for each image (n,): whole groups, drawn until ``pruning`` and ``test`` have their share.
+    """A split of :data:`SPLITS` for each image (n,): whole groups, until ``pruning`` and ``test`` have their shares.
 
     Raises:
         V4eggError: a split gets no image.

@@ -2,7 +2,7 @@
 
 Per session: (a) squared correlation with the teacher on images that no fit saw, before and after pruning and after
 training again; (b) filters that stay in each layer; (c) numbers that make a model, beside the teacher's and those of
-published models; (d) correlation with recorded responses to test images, beside the teacher's and the published models'.
+published models; (d) correlation with recorded responses to test images, beside other models of the same units.
 """
 
 import string
@@ -24,15 +24,18 @@ _COLOURS = {"distilled": "#56B4E9", "pruned": "#E69F00", "retrained": "#0072B2",
 _FINAL = "retrained"
 _COLUMNS = ["session", "measure", "model", "layer", "statistic", "unit", "value"]
 _PUBLISHED = "published_compact"
+_MEASURES = {"correlation_to_average": "correlation", "r2_er": "r2_er"}  # by their names of the teacher
 
 
-def table(compact: Sequence[str | Path], scores: str | Path) -> pd.DataFrame:
-    """Every number of the figure, one a row.
+def table(compact: Sequence[str | Path], scores: str | Path, shared: Sequence[str | Path] = ()) -> pd.DataFrame:
+    """Every number of the figure, one a row; ``shared`` are the stores of models that all units of a session share.
+
+    The ensembles' scores are there for all sessions of ``scores``, for their r2_er where images were repeated.
 
     Columns: session, measure, model, layer, statistic, unit, value. Measures are ``r2_to_teacher``, ``filters``,
     ``parameters``, ``correlation_to_average``, ``r2_er``; models the stages of the compact models, ``teacher``,
-    ``published_compact`` and every ensemble of the scores; statistics ``unit``, ``median``, ``mean``, and of the
-    parameters ``ratio``, the teacher's over the median model's.
+    ``published_compact``, every ensemble of the scores, and ``shared_<filters>``; statistics ``unit``, ``median``,
+    ``mean``, and of the parameters ``ratio``, the teacher's over the median model's.
 
     Raises:
         V4eggError: there is no store.
@@ -41,6 +44,8 @@ def table(compact: Sequence[str | Path], scores: str | Path) -> pd.DataFrame:
         raise V4eggError("compact: no stores are given; name a session with a test split under compact.sessions")
     known = stores.load(scores, "scores").load()
     parts = [_session(stores.load(path, "compact").load(), known) for path in compact]
+    parts += [_ensembles(known, session) for session in _sessions_without(known, parts)]
+    parts += [_shared(stores.load(path, "compact_shared").load()) for path in shared]
     each = pd.concat(parts, ignore_index=True).dropna(subset="value")
     heads = ["session", "measure", "model", "layer"]
     grouped = each.groupby(heads, sort=False, dropna=False)["value"]
@@ -49,21 +54,21 @@ def table(compact: Sequence[str | Path], scores: str | Path) -> pd.DataFrame:
 
 
 @style.styled
-def draw(compact: Sequence[str | Path], scores: str | Path) -> Figure:
+def draw(compact: Sequence[str | Path], scores: str | Path, shared: Sequence[str | Path] = ()) -> Figure:
     """The figure. Raises as :func:`table`."""
-    numbers = table(compact, scores)
-    sessions = list(dict.fromkeys(numbers["session"]))
+    numbers = table(compact, scores, shared)
+    sessions = list(dict.fromkeys(numbers.loc[numbers["measure"] == "filters", "session"]))
     figure = style.new_figure(2.5 * len(sessions))
     grid = figure.subplots(len(sessions), 4, squeeze=False, width_ratios=[0.8, 1.1, 0.8, 1.7])
     letters = iter(string.ascii_lowercase)
     for panels, session in zip(grid, sessions, strict=True):
         here = numbers[numbers["session"] == session]
-        stages = ["distilled", "pruned", _FINAL]
-        _strips(panels[0], here, "r2_to_teacher", {stage: stage for stage in stages}, "median")
+        followers = dict.fromkeys(here.loc[here["measure"] == "r2_to_teacher", "model"])
+        _strips(panels[0], here, "r2_to_teacher", {model: _name(model) for model in followers}, "median")
         panels[0].set(ylabel="r\u00b2 to the teacher", ylim=(min(0, panels[0].get_ylim()[0]), 1))
         _filters(panels[1], here)
         _parameters(panels[2], here)
-        models = [m for m in dict.fromkeys(here["model"]) if _has(here, m)]
+        models = [m for m in dict.fromkeys(here["model"]) if _has(here, m) and not m.startswith("shared_")]
         _strips(panels[3], here, "correlation_to_average", {m: _name(m) for m in models}, "mean")
         panels[3].set_ylabel("correlation on test images")
         count = here[(here["measure"] == "parameters") & (here["model"] == _FINAL) & (here["statistic"] == "unit")]
@@ -94,7 +99,7 @@ def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
         add("parameters", _PUBLISHED, store["published_parameters"].where(store["published_parameters"] > 0).values)
     rows.append((session, "parameters", "teacher", "", "unit", "", float(store.attrs["teacher_parameters"])))
     test = scores.sel(split="test").reindex(unit=units)
-    for measure, key in {"correlation_to_average": "correlation", "r2_er": "r2_er"}.items():
+    for measure, key in _MEASURES.items():
         for arch in map(str, test["arch"].values) if measure in test else ():
             add(measure, arch, test[measure].sel(arch=arch, member="ensemble").values)
         add(measure, "teacher", store[f"teacher_{key}"].values)
@@ -102,6 +107,37 @@ def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
             add(measure, stage, store[measure].sel(stage=stage).values)
     if "yardstick_correlation" in test and _PUBLISHED in test["yardstick"].values:
         add("correlation_to_average", _PUBLISHED, test["yardstick_correlation"].sel(yardstick=_PUBLISHED).values)
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _sessions_without(scores: xr.Dataset, parts: Sequence[pd.DataFrame]) -> list[str]:
+    """Sessions that have scores and no compact models."""
+    return sorted({*map(str, scores["session"].values)} - {session for part in parts for session in part["session"]})
+
+
+def _ensembles(scores: xr.Dataset, session: str) -> pd.DataFrame:
+    """The ensembles' numbers in a session without compact models: repeats of other sessions bear r2_er too."""
+    test = scores.sel(split="test", member="ensemble")
+    test = test.isel(unit=np.flatnonzero(scores["session"].values == session))
+    rows = [
+        (session, measure, str(arch), "", "unit", str(unit), float(value))
+        for measure in _MEASURES
+        if measure in test
+        for arch in test["arch"].values
+        for unit, value in zip(test["unit"].values, test[measure].sel(arch=arch).values, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _shared(store: xr.Dataset) -> pd.DataFrame:
+    """The numbers of a session's shared models."""
+    rows: list[tuple] = []
+    for k in store["shared"].values:
+        here, head = store.sel(shared=k), (store.attrs["session"], f"shared_{k}")
+        rows.append((head[0], "parameters", head[1], "", "unit", "", float(here["parameters"])))
+        for measure in ("r2_to_teacher", "correlation_to_average"):
+            pairs = zip(map(str, here["unit"].values), here[measure].values, strict=True)
+            rows += [(head[0], measure, head[1], "", "unit", unit, float(value)) for unit, value in pairs]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -181,7 +217,7 @@ def _parameters(axes: Axes, here: pd.DataFrame) -> None:
     teacher = rows[(rows["model"] == "teacher") & (rows["statistic"] == "median")]["value"].item()
     ratio = rows[(rows["model"] == _FINAL) & (rows["statistic"] == "ratio")]["value"].item()
     axes.axhline(teacher, color=_COLOURS["teacher"], linewidth=1)
-    text = f"teacher: {ratio:,.0f} times"
+    text = f"teacher (\u00d7{ratio:,.0f})"
     axes.text(
         len(shown) - 0.45, teacher, text, color=_COLOURS["teacher"], ha="right", va="bottom", fontsize=style.SMALL
     )

@@ -5,6 +5,7 @@ from circuit_stores import save_adversarial, save_circuits, save_dot_detector, s
 from figure_stores import (
     meni_arguments,
     save_closed_loop,
+    save_compact,
     save_evolutions,
     save_judged,
     save_meis,
@@ -49,6 +50,7 @@ def stored(tmp_path_factory):
             save_reconstruction_scores(tmp_path / "reconstruction.zarr"),
         ),
         "evolution": (save_evolutions(tmp_path),),
+        "compact": ([save_compact(tmp_path / "compact.zarr")], tmp_path / "scores.zarr"),
         "closed_loop": ([save_closed_loop(tmp_path / "loop.zarr")],),
         "circuits": ([save_circuits(tmp_path / "circuits.zarr")],),
         "tuning": ([save_tuning(tmp_path / "tuning.zarr")],),
