@@ -75,6 +75,7 @@ def _draw_search(axes: Axes, data: xr.Dataset) -> None:
     index = data["dot_index"].to_series().dropna().sort_values(ascending=False)
     colours = [_EXCITES if unit == data.attrs["unit"] else style.GREY for unit in index.index]
     axes.scatter(range(len(index)), index, color=colours, s=7, linewidths=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.annotate(data.attrs["unit"], (0, index.iloc[0]), (6, -1), textcoords="offset points", fontsize=style.SMALL)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     above = int((index > 0).sum())
@@ -154,6 +155,7 @@ def _draw_ablations(block: SubFigure, data: xr.Dataset) -> None:
         axes.plot(removed[known], chosen[known], "o-", color=_EXCITES, markersize=2.5, label="needed most")
         axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
         axes.set_xscale("log", base=2)
+        axes.set_xlim(removed[0] / 1.3, removed[-1] * 1.3)
         axes.set_xticks(removed, [str(number) for number in removed])
         axes.minorticks_off()
         axes.set(title=f"layer {layer}", xlabel="filters removed")
