@@ -31,6 +31,8 @@ include: "workflow/rules/closed_loop.smk"
 include: "workflow/rules/series.smk"
 include: "workflow/rules/reconstruction.smk"
 include: "workflow/rules/evolution.smk"
+include: "workflow/rules/compact.smk"
+include: "workflow/rules/circuits.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -35,7 +35,9 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_sizes(filled)
     _check_closed_loop(filled)
     _check_stages(filled)
+    _check_compact(filled)
     _check_generators(filled)
+    _check_analyses(filled)
     return filled
 
 
@@ -175,8 +177,8 @@ def _check_closed_loop(config: Mapping[str, Any]) -> None:
 def _check_stages(config: Mapping[str, Any]) -> None:
     """A stage that is switched on names known architectures and has what its figure compares with."""
     known = config["encoders"]["architectures"]
-    for stage in ("meni", "diverse", "reconstruction"):
-        for arch in config[stage]["architectures"]:
+    for stage in ("meni", "diverse", "reconstruction", "adversarial"):
+        for arch in config[stage]["architectures"] or []:
             if arch not in known:
                 raise V4eggError(f"configuration key '{stage}.architectures' names '{arch}'; known: {', '.join(known)}")
     tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
@@ -189,6 +191,23 @@ def _check_stages(config: Mapping[str, Any]) -> None:
         raise V4eggError("configuration key 'natural.k' is 0; meni compares with the best natural image: set it to 1")
     if "gradient_ascent" not in config["synthesis"]["methods"]:
         raise V4eggError("configuration key 'synthesis.methods.gradient_ascent' is missing; meni compares with it")
+
+
+def _check_compact(config: Mapping[str, Any]) -> None:
+    """Compact models have a teacher that is there, and sessions with test images to be scored on."""
+    compact, known = config["compact"], config["encoders"]["architectures"]
+    if not compact["teacher"]:
+        return
+    if compact["teacher"] not in known:
+        raise V4eggError(f"configuration key 'compact.teacher' names '{compact['teacher']}'; known: {', '.join(known)}")
+    tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
+    for session in compact["sessions"]:
+        if session not in tested:
+            raise V4eggError(
+                f"configuration key 'compact.sessions' names '{session}'; with a test split: {', '.join(tested)}"
+            )
+    if not compact["sessions"] and not set(config["targets"]["sessions"] or tested) & set(tested):
+        raise V4eggError("configuration key 'compact.sessions': no session of 'targets.sessions' has a test split")
 
 
 def _searches(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -221,3 +240,15 @@ def _check_generators(config: Mapping[str, Any]) -> None:
                 f"configuration key 'images.size' is {size}; the decoder needs a multiple of {2**levels} "
                 "(2^levels of decoder.widths)"
             )
+
+
+def _check_analyses(config: Mapping[str, Any]) -> None:
+    """Students can only be analysed where they are made, and changes are told by ascending size."""
+    for stage in ("circuits", "adversarial"):
+        if "students" in config[stage]["models"] and not config["compact"]["teacher"]:
+            raise V4eggError(
+                f"configuration key '{stage}.models' names students; set compact.teacher, who teaches them"
+            )
+    epsilons = config["adversarial"]["epsilons"]
+    if epsilons != sorted(epsilons):
+        raise V4eggError(f"configuration key 'adversarial.epsilons' is {epsilons}; give them in ascending order")

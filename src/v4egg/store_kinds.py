@@ -19,6 +19,23 @@ _LOOP = ("arm", "round", "unit")
 _SCORE = ("arch", "member", "split", "unit")
 _RECONSTRUCTED = ("source", "method", "image")
 _SERIES = ("unit", "setting", "sample")
+_STAGE = ("stage", "unit")
+_LIKENESS = ("measure", "condition", "layer", "unit")
+_FILTER = ("layer", "filter")
+_CHANGED = ("unit", "direction", "epsilon", "sample")
+_PROBE = {
+    "size": ("sides of the image", "diameter of a dot or disc"),
+    "x": ("sides of the image", "place from the left, 0.5 in the middle; of an edge, across it"),
+    "y": ("sides of the image", "place from above"),
+    "polarity": ("1", "1 white, -1 black"),
+    "orientation": ("degrees", "of a grating's or texture's waves; of a contour's direction"),
+    "frequency": ("cycles an image", "of gratings and textures"),
+    "phase": ("degrees", "of gratings and arrays of dots"),
+    "curvature": ("1 / side of the image", "0 for straight contours"),
+    "hue": ("degrees", "0 red, 120 green, 240 blue"),
+    "sample": ("index", "noise of a texture"),
+}
+_SHARED = ("shared", "unit")
 
 KINDS: dict[str, dict[str, Variable]] = {
     "recording": {
@@ -220,5 +237,101 @@ KINDS: dict[str, dict[str, Variable]] = {
         "took_part": Variable(
             ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),
+    },
+    "teacher": {
+        "images": Variable(("image", *_IMAGE), "uint8", "intensity 0-255", "views of pictures, as students see them"),
+        "response": Variable(("image", "unit"), "float32", "response of the teacher", "to each view"),
+        "split": Variable(("image",), "str", "fit | pruning | test", "what the view is for"),
+        "group": Variable(("image",), "int64", "index", "of pictures that resemble one another; a group has one split"),
+        "session_response": Variable(
+            ("shown", "unit"), "float32", "response of the teacher", "to the test images of the sessions, for scores"
+        ),
+    },
+    "compact": {
+        "filters": Variable(
+            (*_STAGE, "layer"), "int64", "filters", "of each unit's network: distilled, pruned, retrained"
+        ),
+        "parameter": Variable(
+            ("parameter",), "float32", "1", "the networks' tensors, flattened, stage after stage and unit after unit"
+        ),
+        "r2_to_teacher": Variable(
+            _STAGE, "float32", "1", "squared correlation with the teacher, on pool images that no fit saw", True
+        ),
+        "correlation_to_average": Variable(
+            _STAGE, "float32", "correlation", "with the repeat mean, on the session's test images", True
+        ),
+        "r2_er": Variable(_STAGE, "float32", "1", "noise-corrected squared correlation on the same images", True),
+        "seconds": Variable(_STAGE, "float32", "s", "wall time of the batch in that stage over its units", True),
+        "teacher_correlation": Variable(("unit",), "float32", "correlation", "of the teacher, likewise", True),
+        "teacher_r2_er": Variable(("unit",), "float32", "1", "of the teacher, likewise", True),
+        "published_parameters": Variable(
+            ("unit",), "int64", "numbers", "of the published model of the unit, batch norms folded; 0: none", True
+        ),
+    },
+    "tuning": {
+        "response": Variable(("unit", "probe"), "float32", "response of the models", "to each probe"),
+        "family": Variable(
+            ("probe",), "str", "grey | dot | dots | grating | edge | contour | texture | colour", "of the probe"
+        ),
+        **{
+            name: Variable(("probe",), "float64", unit, f"{text}; NaN if unused")
+            for name, (unit, text) in _PROBE.items()
+        },
+    },
+    "circuits": {
+        "filters": Variable(("unit", "layer"), "int64", "filters", "of each layer of each unit's network"),
+        "parameters": Variable(("unit",), "int64", "numbers", "that make the network, batch norms folded"),
+        "consolidation": Variable(("unit",), "float32", "1", "(E - L) / (E + L): mean filters of layers 0-1, of 2-4"),
+        "similarity": Variable(
+            _LIKENESS,
+            "float32",
+            "correlation or cosine",
+            "of filters and their best match in other units, mean",
+        ),
+        "matched": Variable(_LIKENESS, "float32", "correlation or cosine", "the same, of the best of 3 filters drawn"),
+    },
+    "dot_detector": {
+        "dot_index": Variable(("unit",), "float32", "1", "(D - R) / (D + R): response to the best dot, best rival"),
+        "dot_response": Variable(("unit",), "float32", "response of the models", "to the best dot, above grey"),
+        "rival_response": Variable(("unit",), "float32", "response of the models", "to the best rival, above grey"),
+        "dot_probe": Variable(("unit",), "str", "probe", "the best dot"),
+        "rival_probe": Variable(("unit",), "str", "probe", "the best probe that is no small dot"),
+        "contribution": Variable(_FILTER, "float32", "response", "to the best dot, that is lost without the filter"),
+        "rival_contribution": Variable(_FILTER, "float32", "response", "to the best rival, likewise"),
+        "filter_index": Variable(_FILTER, "float32", "1", "dot index of the filter's mean output"),
+        "ablated": Variable(
+            ("layer", "removed"), "float32", "1", "selectivity left without the filters that it needs most"
+        ),
+        "ablated_random": Variable(("layer", "removed", "draw"), "float32", "1", "the same without drawn filters"),
+        "rank": Variable(("layer", "shown"), "int64", "index", "filters of the largest contribution; -1: none"),
+        "map": Variable(("layer", "shown", "stimulus", "y", "x"), "float32", "output", "of these for dot and rival"),
+        "flow": Variable(
+            ("layer", "shown", "source"), "float32", "input", "from shown filters before, where the dot raises it most"
+        ),
+    },
+    "adversarial": {
+        "image": Variable((*_CHANGED, *_IMAGE), "float32", "intensity 0-1", "natural image and change"),
+        "natural_image": Variable(("unit", "sample", *_IMAGE), "uint8", "intensity 0-255", "what is changed"),
+        "rms": Variable(_CHANGED, "float32", "intensity 0-1", "root mean square of the change"),
+        "natural": Variable(("unit", "sample", "judge"), "float32", "response of the judge", "to the natural image"),
+        "adversarial": Variable((*_CHANGED, "judge"), "float32", "response of the judge", "to the adversarial image"),
+        "random": Variable(
+            ("unit", "kind", "epsilon", "sample", "draw", "judge"),
+            "float32",
+            "response of the judge",
+            "to the image with a random change of the whole epsilon",
+        ),
+        "position": Variable(
+            ("unit", "sample"), "int64", "index", "of the natural image among the session's test images"
+        ),
+        "spread": Variable(("unit", "judge"), "float32", "response of the judge", "sd over natural images"),
+        "took_part": Variable(("judge",), "bool", "1", "the judge made the images"),
+    },
+    "compact_shared": {
+        "r2_to_teacher": Variable(
+            _SHARED, "float32", "1", "squared correlation, on pool images that no fit saw, by filters a shared layer"
+        ),
+        "correlation_to_average": Variable(_SHARED, "float32", "correlation", "on the session's test images"),
+        "parameters": Variable(("shared",), "int64", "numbers", "of the model of all units"),
     },
 }

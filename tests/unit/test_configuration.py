@@ -94,6 +94,9 @@ def test_use_sessions_keeps_some():
         (changed("sessions.s2", {"format": "nwb"}), "sessions.s2.file"),
         (changed("sessions.s2", {"format": "simulated"}), "sessions.s2.simulation"),
         (changed("targets.sessions", ["s9"]), "'targets.sessions' names 's9'"),
+        (changed("circuits.models", ["students"]), "'circuits.models' names students; set compact.teacher"),
+        (changed("adversarial.epsilons", [0.03, 0.01]), "'adversarial.epsilons' is .* ascending order"),
+        (changed("adversarial.architectures", ["deep"]), "'adversarial.architectures' names 'deep'"),
         (changed("encoders.use_architectures", ["deep"]), "'encoders.use_architectures' names 'deep'"),
         (
             changed(
@@ -129,6 +132,12 @@ def test_use_sessions_keeps_some():
             },
             r"'synthesis\.methods\.gradient_ascent' is missing; meni compares",
         ),
+        (changed("compact.teacher", "b"), r"'compact\.teacher' names 'b'; known: "),
+        (
+            changed("compact", {"teacher": "attention", "sessions": ["x"]}),
+            r"'compact\.sessions' names 'x'; with a test split",
+        ),
+        (changed("compact.size", 50), "'compact.size'"),
         (changed("images.size", 50), "multiple of 8"),
         (changed("prior.sessions", False), "the pool is empty"),
         (

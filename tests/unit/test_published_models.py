@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional
 
+from v4egg.compact_networks import CHANNEL_MEANS
 from v4egg.errors import V4eggError
 from v4egg.recordings.cowley import read_cowley
-from v4egg.recordings.published_models import CHANNEL_MEANS, load_published_models
+from v4egg.recordings.published_models import load_published_models
 from v4egg.seeding import torch_generator
 
 WIDTHS = {0: (4, 6, 3, 3, 3), 1: (5, 3, 4, 3, 3), 10: (3, 3, 3, 3, 5)}
@@ -121,14 +122,14 @@ def test_responses_do_not_depend_on_the_batch(models, cut):
 
 def test_quick_responses_are_nearly_the_exact_ones_and_end_with_their_context(models, monkeypatch):
     exact, spread = models(images(8)), models(images(8)).std(0)
-    monkeypatch.setattr("v4egg.recordings.published_models.fast_bf16", lambda device: True)
+    monkeypatch.setattr("v4egg.compact_networks.fast_bf16", lambda device: True)
     with pytest.raises(KeyboardInterrupt), models.quick():
         quick = models(images(8))
         raise KeyboardInterrupt
     assert not torch.equal(quick, exact)
     assert ((quick - exact).abs() < 0.05 * spread).all()
     assert torch.equal(models(images(8)), exact)
-    monkeypatch.setattr("v4egg.recordings.published_models.fast_bf16", lambda device: False)
+    monkeypatch.setattr("v4egg.compact_networks.fast_bf16", lambda device: False)
     with models.quick():
         assert torch.equal(models(images(8)), exact)
 
@@ -168,9 +169,9 @@ def refusal(call, *arguments):
 
 
 def test_wrong_inputs(models):
-    assert "take RGB images (B, 3, H, W)" in refusal(models, images()[:, :1])
-    assert "take RGB images (B, 3, H, W)" in refusal(models, images()[0])
-    assert "unit 3: there are published models of 3 units" in refusal(models, images(), [3])
+    assert "take (B, 3, H, W), or grey ones" in refusal(models, images()[:, :2])
+    assert "take (B, 3, H, W), or grey ones" in refusal(models, images()[0])
+    assert "unit 3: there are compact models of 3 units" in refusal(models, images(), [3])
     assert "give each image one unit" in refusal(models.paired, images(), [0])
 
 

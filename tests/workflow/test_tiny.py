@@ -114,6 +114,25 @@ def test_stages_that_are_switched_on_make_their_images(finished):
     scores = stores.load(results / "judged/reconstruction.zarr", "reconstruction_scores")
     assert {"generators", "validators", "across", "simulated_brain"} == set(scores["judge"].values)
     assert stores.load(results / "samples.zarr", "samples").sizes["crop"] == 4
+    compact = stores.load(results / "compact/sim01.zarr", "compact")
+    assert compact.sizes["unit"] == 5
+    assert np.isfinite(compact["correlation_to_average"]).all()
+    assert (compact["filters"].sel(stage="retrained") <= compact["filters"].sel(stage="distilled")).all()
+
+
+def test_compact_models_are_opened(finished):
+    results = finished / "results/tiny"
+    tuning = stores.load(results / "tuning/students-sim01.zarr", "tuning")
+    circuits = stores.load(results / "circuits/students-sim01.zarr", "circuits")
+    dots = stores.load(results / "dot_detector/students.zarr", "dot_detector")
+    assert list(tuning["unit"].values) == list(circuits["unit"].values) == list(dots["unit"].values)
+    assert dots.attrs["unit"] in dots["unit"].values
+    images = stores.load(results / "adversarial/students-sim01.zarr", "adversarial")
+    assert images["judge"].values.tolist() == ["students", "attention", "simulated_brain"]
+    assert images["took_part"].values.tolist() == [True, True, False]  # the teacher, and not the brain
+    assert (images["rms"] <= images["epsilon"] * (1 + 1e-5)).all()
+    transfer = stores.load(results / "transfer_maximizing/students-sim01.zarr", "transfer")
+    assert transfer["activation"].sel({"method": "maximizing"}).sel(judge="simulated_brain").notnull().all()
 
 
 def test_evolution_tells_what_it_showed(finished):
@@ -161,11 +180,13 @@ def test_a_changed_setting_reruns_what_it_touches(finished):
 
 def test_stages_that_are_switched_off_make_nothing(finished):
     off = "natural: {k: 0}\nmeni: {energy_scales: []}\ndiverse: {weights: []}\n"
-    rules = would_run(finished, off + "reconstruction: {images: 0}\nsamples: {n: 0}\n", "--forceall")
+    off += "reconstruction: {images: 0}\nsamples: {n: 0}\ncompact: {teacher: ''}\n"
+    rules = would_run(finished, off, "--forceall")
     assert {"synthesize", "transfer"} <= rules
     stages = {"search_natural_images", "synthesize_series", "judge_series", "reconstruct", "sample_prior"}
+    stages |= {"teach", "distil", "distil_shared", "gather_compact"}
     assert not rules & stages
-    assert not rules & {f"figure_{name}" for name in ("meni", "diverse", "reconstruction", "samples")}
+    assert not rules & {f"figure_{name}" for name in ("meni", "diverse", "reconstruction", "samples", "compact")}
 
 
 def test_numbers_that_change_places_are_noticed(finished):

@@ -24,12 +24,15 @@ SIMULATED_TARGETS = [s for s in TARGET_SESSIONS if config["sessions"][s]["format
 LOOP_SESSIONS = SIMULATED_TARGETS if config["closed_loop"]["rounds"] else []
 CONDITIONS = expanded(config["evolution"]["conditions"])
 VARIED = [c for c, options in CONDITIONS.items() if "varied" in options]
+COMPACT_SESSIONS = config["compact"]["sessions"] or RECONSTRUCTED_SESSIONS
 SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
+SWITCHES |= {"compact": "teacher", "circuits": "models", "adversarial": "models"}
 STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
     stage for stage, key in SWITCHES.items() if config[stage][key]
 ]
 FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
 FIGURES += [stage for stage in STAGES if stage != "natural"]
+FIGURES += ["tuning", "dot_detector"] if "circuits" in STAGES else []
 FIGURES += ["closed_loop"] if LOOP_SESSIONS else []
 FIGURES += ["evolution"] if CONDITIONS else []
 FIGURES += ["sensitivity"] if VARIED else []
@@ -44,6 +47,7 @@ wildcard_constraints:
     condition="|".join(map(re.escape, CONDITIONS)) or "none",
     backbone=r"\w+-\w+",
     family="meni|diverse",
+    models="published|students",
 
 
 def environment(family):
@@ -148,6 +152,58 @@ def loop_architecture():
     return config["closed_loop"]["architecture"] or data_driven[0]
 
 
+def teaching_members():
+    """The members of the ensemble that compact models are distilled from."""
+    role = config["compact"]["role"]
+    return members(config["compact"]["teacher"], None if role == "all" else role) if "compact" in STAGES else []
+
+
+def compact_options(*keys):
+    """Options of the compact models by their names."""
+    return {key: config["compact"][key] for key in keys}
+
+
+def compact_sessions(models):
+    """The sessions that have compact models of that origin, of those that get them or images."""
+    if models == "students":
+        return COMPACT_SESSIONS
+    known = outsiders(TARGET_SESSIONS)
+    return [s for s in TARGET_SESSIONS if known.get(s, {}).get("judge") == "published_compact"]
+
+
+def compact_path(models, session):
+    """Where the compact models of a session are: the published folder, or the students' store."""
+    return COWLEY if models == "published" else f"{RESULTS}/compact/{session}.zarr"
+
+
+def compact_files(models, session):
+    """The files that these models are read from."""
+    return outsider_files([session]) if models == "published" else [compact_path(models, session)]
+
+
+def compact_judged():
+    """The architectures that score the images of compact models."""
+    chosen = config["adversarial"]["architectures"]
+    return ARCHITECTURES if chosen is None else chosen
+
+
+def compact_judges(session):
+    """The files of who scores the images of a session's compact models, beside these themselves."""
+    judging = [path for arch in compact_judged() for path in members(arch)]
+    return {"members": judging, "outsiders": outsider_files([session])}
+
+
+def analysed(stage, folder):
+    """A store in that folder for each set of compact models that a stage is about, and each of their sessions."""
+    return [f"{RESULTS}/{folder}/{m}-{s}.zarr" for m in config[stage]["models"] for s in compact_sessions(m)]
+
+
+def teachers():
+    """The architectures that students learn from."""
+    teacher = config["compact"]["teacher"]
+    return config["encoders"]["architectures"].get(teacher, {}).get("mixture", [teacher] if teacher else [])
+
+
 def series_stores(family):
     """The images of a family, by the architectures that make them."""
     chosen = config[family].get("architectures") or SOURCES
@@ -208,6 +264,18 @@ def figure_inputs(figure):
         "samples": {"samples": f"{RESULTS}/samples.zarr"},
         "evolution": {"conditions": [f"{RESULTS}/evolution/{c}.zarr" for c in CONDITIONS if c not in VARIED]},
         "sensitivity": {"conditions": [f"{RESULTS}/evolution/{c}.zarr" for c in compared_settings()]},
+        "compact": {
+            "compact": [f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS],
+            "scores": f"{RESULTS}/encoders/scores.zarr",
+            "shared": [f"{RESULTS}/compact_shared/{s}.zarr" for s in COMPACT_SESSIONS if config["compact"]["shared"]],
+        },
+        "circuits": {"circuits": analysed("circuits", "circuits")},
+        "tuning": {"tuning": analysed("circuits", "tuning")},
+        "dot_detector": {"detectors": [f"{RESULTS}/dot_detector/{m}.zarr" for m in config["circuits"]["models"]]},
+        "adversarial": {
+            "adversarial": analysed("adversarial", "adversarial"),
+            "transfer": analysed("adversarial", "transfer_maximizing"),
+        },
     }
     return stores[figure]
 

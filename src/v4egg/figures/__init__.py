@@ -4,9 +4,13 @@ Every module of :data:`FIGURES` has ``draw`` and ``table`` with the same argumen
 """
 
 from v4egg.figures import (
+    adversarial,
+    circuits,
     closed_loop,
+    compact,
     compute_time,
     diverse,
+    dot_detector,
     encoder_scores,
     evolution,
     mei_gallery,
@@ -15,6 +19,7 @@ from v4egg.figures import (
     samples,
     sensitivity,
     transfer_scatter,
+    tuning,
 )
 
 FIGURES = {
@@ -29,4 +34,9 @@ FIGURES = {
     "diverse": diverse,
     "evolution": evolution,
     "sensitivity": sensitivity,
+    "compact": compact,
+    "circuits": circuits,
+    "tuning": tuning,
+    "dot_detector": dot_detector,
+    "adversarial": adversarial,
 }

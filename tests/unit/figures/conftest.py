@@ -1,9 +1,11 @@
 """Figures in tests are coarse, and each has arguments from small stores."""
 
 import pytest
+from circuit_stores import save_adversarial, save_circuits, save_dot_detector, save_maximizing, save_tuning
 from figure_stores import (
     meni_arguments,
     save_closed_loop,
+    save_compact,
     save_evolutions,
     save_judged,
     save_meis,
@@ -50,6 +52,14 @@ def stored(tmp_path_factory):
         ),
         "evolution": (save_evolutions(tmp_path),),
         "sensitivity": (save_settings(tmp_path),),
+        "compact": ([save_compact(tmp_path / "compact.zarr")], tmp_path / "scores.zarr"),
         "closed_loop": ([save_closed_loop(tmp_path / "loop.zarr")],),
+        "circuits": ([save_circuits(tmp_path / "circuits.zarr")],),
+        "tuning": ([save_tuning(tmp_path / "tuning.zarr")],),
+        "dot_detector": ([save_dot_detector(tmp_path / "dot_detector.zarr")],),
+        "adversarial": (
+            [save_adversarial(tmp_path / "adversarial.zarr")],
+            [save_maximizing(tmp_path / "maximizing.zarr")],
+        ),
         "samples": (save_samples(tmp_path / "samples.zarr"),),
     }

@@ -269,3 +269,27 @@ def save_settings(folder):
         paths.append(folder / f"{name}.zarr")
         stores.save(xr.Dataset(variables, {"neuron": np.array(names, object)}, attrs), paths[-1], "evolution")
     return paths
+
+
+def save_compact(path, session="one", n_units=5, published=True):
+    """Compact models whose r2 to the teacher is 0.8, 0.7 and 0.75, and of whose 6 filters a layer 3 stay."""
+    units = units_of({session: n_units})
+    stages = ["distilled", "pruned", "retrained"]
+    filters = np.full((3, n_units, 5), 3)
+    filters[0] = 6
+    level = np.array([0.8, 0.7, 0.75])[:, None] * np.ones(n_units)
+    variables = {
+        "filters": (("stage", "unit", "layer"), filters),
+        "parameter": ("parameter", np.zeros(1)),
+        "r2_to_teacher": (("stage", "unit"), level),
+        "correlation_to_average": (("stage", "unit"), level - 0.1),
+        "r2_er": (("stage", "unit"), np.full((3, n_units), np.nan)),
+        "seconds": (("stage", "unit"), level),
+        "teacher_correlation": ("unit", level[0]),
+        "teacher_r2_er": ("unit", np.full(n_units, np.nan)),
+    }
+    if published:
+        variables["published_parameters"] = ("unit", np.array([0, *[500] * (n_units - 1)]))
+    attrs = {"size": 16, "strides": [2, 2, 1, 1], "session": session, "teacher_parameters": 656_000}
+    stores.save(xr.Dataset(variables, {"unit": units, "stage": stages}, attrs), path, "compact")
+    return path

@@ -1,0 +1,81 @@
+"""Compact models as stores: the networks of a session's units at each stage of their making.
+
+The classes are those of :mod:`v4egg.compact_networks`, which the published models load as too.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from v4egg import stores
+from v4egg.compact_networks import CompactModels, CompactNetwork, map_size, tensor_shapes
+from v4egg.errors import V4eggError
+
+__all__ = ["LAYERS", "STAGES", "CompactModels", "CompactNetwork", "load_compact_models", "networks_dataset"]
+
+STAGES = ("distilled", "pruned", "retrained")
+LAYERS = 5
+
+
+def networks_dataset(
+    networks: Mapping[str, Sequence[CompactNetwork]], units: Sequence[str], size: int, strides: Sequence[int]
+) -> xr.Dataset:
+    """The networks' part of a store of kind ``compact``: ``filters`` (stage, unit, layer) and ``parameter``.
+
+    Args:
+        networks: stage -> one network a unit, all for images of ``size`` pixels a side with these strides.
+    """
+    filters = [[network.widths for network in networks[stage]] for stage in STAGES]
+    shapes = tensor_shapes((1,) * LAYERS, 1)
+    flat = [
+        network.get_buffer(name).contiguous().flatten()
+        for stage in STAGES
+        for network in networks[stage]
+        for name in shapes
+    ]
+    variables = {
+        "filters": (("stage", "unit", "layer"), np.asarray(filters, np.int64)),
+        "parameter": ("parameter", torch.cat(flat).cpu().numpy()),
+    }
+    attrs = {"size": int(size), "strides": [int(stride) for stride in strides]}
+    return xr.Dataset(variables, {"stage": list(STAGES), "unit": list(units)}, attrs)
+
+
+def load_compact_models(store_path: str | Path, stage: str = "retrained") -> CompactModels:
+    """The compact models of a session, frozen, from ``compact/<session>.zarr``.
+
+    Args:
+        stage: ``distilled`` (before pruning), ``pruned`` (rebuilt of what pruning left) or ``retrained``.
+
+    Raises:
+        V4eggError: there is no such store, or no such stage.
+    """
+    store = stores.load(store_path, "compact")
+    stages = [str(name) for name in store["stage"].values]
+    if stage not in stages:
+        raise V4eggError(f"{store_path}: no stage '{stage}' of compact models; there are {', '.join(stages)}")
+    units = [str(unit) for unit in store["unit"].values]
+    size, strides = int(store.attrs["size"]), [int(stride) for stride in store.attrs["strides"]]
+    side = map_size(size, strides)
+    layouts = [tensor_shapes(row, side) for row in store["filters"].values.reshape(-1, LAYERS).tolist()]
+    sizes = [sum(int(np.prod(shape, dtype=int)) for shape in layout.values()) for layout in layouts]
+    first = stages.index(stage) * len(units)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    flat = torch.from_numpy(store["parameter"].values.copy())
+    chosen = range(first, first + len(units))
+    networks = [CompactNetwork(_tensors(flat[starts[i] :], layouts[i]), strides) for i in chosen]
+    return CompactModels(networks, units, size).eval()
+
+
+def _tensors(flat: Tensor, layout: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The tensors that lie one after another at the start of ``flat``."""
+    tensors, start = {}, 0
+    for name, shape in layout.items():
+        length = int(np.prod(shape, dtype=int))
+        tensors[name] = flat[start : start + length].reshape(shape)
+        start += length
+    return tensors

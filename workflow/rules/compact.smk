@@ -1,0 +1,120 @@
+"""Compact models: a teacher asked once, then small networks of single units, distilled, pruned and trained again."""
+
+ENVIRONMENT = environment("models")
+
+
+rule teach:
+    input:
+        members=teaching_members(),
+        recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
+        responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=COMPACT_SESSIONS),
+        splits=f"{RESULTS}/splits.zarr",
+    output:
+        directory(f"{RESULTS}/teacher.zarr"),
+    log:
+        f"{RESULTS}/logs/teach.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compact/teach.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(4000),
+        runtime=240,
+    params:
+        code=code("teach"),
+        state=f"{RESULTS}/.training",
+        seed=config["seed"],
+        pool={
+            "size": config["compact"]["picture_size"],
+            "channels": config["images"]["channels"],
+            "sessions": True,
+            "photographs": config["compact"]["photographs"],
+        },
+        options=compact_options("size", "views", "scale", "contrast", "mirror", "pruning", "test"),
+    script:
+        "../scripts/teach.py"
+
+
+rule distil:
+    input:
+        teacher=f"{RESULTS}/teacher.zarr",
+        recording=f"{RESULTS}/recordings/{{session}}.zarr",
+        responses=f"{RESULTS}/responses/{{session}}.zarr",
+    output:
+        directory(f"{RESULTS}/compact/{{session}}/{{batch}}.zarr"),
+    log:
+        f"{RESULTS}/logs/distil/{{session}}-{{batch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compact/distil-{{session}}-{{batch}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(4000),
+        runtime=600,
+    params:
+        code=code("distil"),
+        state=f"{RESULTS}/.training",
+        seed=config["seed"],
+        jobs=config["compact"]["jobs"],
+        options=compact_options(
+            *("widths", "batch_size", "sample", "smoothing", "distillation", "retraining"),
+            *("keep_r2", "keep_output", "units_at_once"),
+        ),
+    script:
+        "../scripts/distil.py"
+
+
+rule gather_compact:
+    input:
+        compact=lambda wildcards: [
+            f"{RESULTS}/compact/{wildcards.session}/{job}.zarr" for job in range(config["compact"]["jobs"])
+        ],
+        outsiders=lambda wildcards: outsider_files([wildcards.session]),
+    output:
+        directory(f"{RESULTS}/compact/{{session}}.zarr"),
+    log:
+        f"{RESULTS}/logs/gather_compact/{{session}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compact/gather_compact-{{session}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=mem_mb(2000),
+        runtime=10,
+    params:
+        code=code("gather_compact"),
+        outsider=lambda wildcards: outsiders([wildcards.session]).get(wildcards.session, {}),
+    script:
+        "../scripts/gather_compact.py"
+
+
+rule distil_shared:
+    input:
+        teacher=f"{RESULTS}/teacher.zarr",
+        recording=f"{RESULTS}/recordings/{{session}}.zarr",
+        responses=f"{RESULTS}/responses/{{session}}.zarr",
+    output:
+        directory(f"{RESULTS}/compact_shared/{{session}}.zarr"),
+    log:
+        f"{RESULTS}/logs/distil_shared/{{session}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compact/distil_shared-{{session}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(4000),
+        runtime=240,
+    params:
+        code=code("distil_shared"),
+        state=f"{RESULTS}/.training",
+        seed=config["seed"],
+        options=compact_options("shared", "widths", "batch_size", "sample", "smoothing", "distillation"),
+    script:
+        "../scripts/distil_shared.py"

@@ -1,0 +1,21 @@
+"""Adversarial images of a session's compact models, and random changes of the same size, under every judge."""
+
+from v4egg import stores
+from v4egg.compact.adversarial import adversarial_experiment
+from v4egg.compact.sources import compact_judges, held_out_images, load_models
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.jobs import job
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+
+with job(snakemake) as run:
+    inputs, params = snakemake.input, snakemake.params
+    models, session = snakemake.wildcards.models, snakemake.wildcards.session
+    own = load_models(models, run.local(params.path), session)
+    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(params.members).items()}
+    judges = compact_judges(models, own, ensembles, params.teachers, run.local(params.outsiders))
+    natural = held_out_images(load_recording(inputs.recording), load_responses(inputs.responses))
+    result = adversarial_experiment(own, natural, judges, **params.options, seed=params.seed, progress=run.progress)
+    result.attrs |= {"models": models, "session": session}
+    read = [path for path in inputs if str(path).endswith(".zarr")]
+    stores.save(result, snakemake.output[0], "adversarial", config=params.options, seed=params.seed, inputs=read)

@@ -1,0 +1,20 @@
+"""Filters of each layer of a session's compact models, and how alike they are across units."""
+
+from v4egg import stores
+from v4egg.compact.circuits import circuits
+from v4egg.compact.sources import STUDENTS, drawn, held_out_images, load_models
+from v4egg.jobs import job
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+from v4egg.stimuli import to_float
+
+with job(snakemake) as run:
+    inputs, seed = snakemake.input, snakemake.params.numbers["seed"]
+    models, session = snakemake.wildcards.models, snakemake.wildcards.session
+    path = run.local(snakemake.params.path)
+    unpruned = load_models(models, path, session, "distilled") if models == STUDENTS else None
+    images = held_out_images(load_recording(inputs.recording), load_responses(inputs.responses))
+    probe = to_float(drawn(images, snakemake.params.numbers["images"], seed, "circuits", session))
+    result = circuits(load_models(models, path, session), probe, unpruned, seed, run.progress)
+    result.attrs |= {"models": models, "session": session}
+    stores.save(result, snakemake.output[0], "circuits", seed=seed, inputs=[inputs.recording, inputs.responses])

@@ -1,0 +1,33 @@
+"""Distil, prune and train again the compact networks of some units of a session."""
+
+from v4egg import stores
+from v4egg.checkpoints import Checkpoint
+from v4egg.compact.distillation import compact_networks
+from v4egg.compact.scores import compact_dataset
+from v4egg.compact.teacher import load_lessons
+from v4egg.jobs import job
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+
+with job(snakemake) as run:
+    inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed
+    responses = load_responses(inputs.responses)
+    selected = [unit for unit, chosen in zip(responses.units, responses.selected, strict=True) if chosen]
+    lessons = load_lessons(inputs.teacher, selected[int(snakemake.wildcards.batch) :: snakemake.params.jobs])
+    kept = []
+
+    def checkpoints(stage, units):
+        key = {"options": options, "seed": seed, "code": snakemake.params.code, "stage": stage, "units": units}
+        kept.append(Checkpoint.for_inputs(snakemake.params.state, [inputs.teacher], key))
+        return kept[-1]
+
+    shown = {"checkpoints": checkpoints, "progress": run.progress, "device": run.device}
+    networks, seconds = compact_networks(lessons, options, seed, **shown)
+    recording = load_recording(inputs.recording)
+    result = compact_dataset(networks, seconds, lessons, recording, responses, inputs.teacher)
+    read = [inputs.teacher, inputs.recording, inputs.responses]
+    stores.save(result, snakemake.output[0], "compact", config=options, seed=seed, inputs=read)
+    for checkpoint in kept:
+        checkpoint.remove()
+    medians = result["r2_to_teacher"].median("unit").values
+    run.say(f"{len(lessons.units)} units, median r2 to the teacher by stage: " + ", ".join(f"{m:.3f}" for m in medians))

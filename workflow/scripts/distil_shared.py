@@ -1,0 +1,25 @@
+"""Distil compact models that all units of a session share, one for each number of filters in their first layers."""
+
+from v4egg import stores
+from v4egg.checkpoints import Checkpoint
+from v4egg.compact.shared import shared_models
+from v4egg.compact.teacher import load_lessons
+from v4egg.jobs import job
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+
+with job(snakemake) as run:
+    inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed
+    responses, recording = load_responses(inputs.responses), load_recording(inputs.recording)
+    units = [unit for unit, chosen in zip(responses.units, responses.selected, strict=True) if chosen]
+    lessons = load_lessons(inputs.teacher, units)
+    key = {"options": options, "seed": seed, "code": snakemake.params.code, "units": units}
+    folder, read = snakemake.params.state, [inputs.teacher, inputs.recording, inputs.responses]
+    states = {k: Checkpoint.for_inputs(folder, read[:1], {**key, "filters": k}) for k in options["shared"]}
+    shown = {"progress": run.progress, "device": run.device}
+    result = shared_models(lessons, recording.images, responses, options, seed, states, **shown)
+    stores.save(result, snakemake.output[0], "compact_shared", config=options, seed=seed, inputs=read)
+    for state in states.values():
+        state.remove()
+    medians = result["r2_to_teacher"].median("unit").values
+    run.say("median r2 to the teacher: " + ", ".join(f"{m:.3f}" for m in medians))

@@ -1,0 +1,21 @@
+"""Search the units of all sessions for a dot detector, and read the circuit of the best."""
+
+import xarray as xr
+
+from v4egg import stores
+from v4egg.compact.dot_detector import best_dot_detector, dot_circuit, dot_scores
+from v4egg.compact.sources import load_models
+from v4egg.jobs import job
+
+with job(snakemake) as run:
+    models, numbers = snakemake.wildcards.models, snakemake.params.numbers
+    tunings = [stores.load(path, "tuning").load() for path in snakemake.input.tuning]
+    scores = xr.concat([dot_scores(tuning) for tuning in tunings], "unit")
+    unit = best_dot_detector(scores)
+    run.say(f"{unit} has the highest dot index of {scores.sizes['unit']} units")
+    tuning = next(tuning for tuning in tunings if unit in tuning["unit"].values)
+    found = load_models(models, run.local(snakemake.params.paths)[tuning.attrs["session"]], tuning.attrs["session"])
+    circuit = dot_circuit(found, tuning, unit, **numbers)
+    result = scores.merge(circuit, combine_attrs="no_conflicts")
+    result.attrs |= {"models": models}
+    stores.save(result, snakemake.output[0], "dot_detector", seed=numbers["seed"], inputs=snakemake.input.tuning)

@@ -1,0 +1,38 @@
+"""Ask the teacher for its responses to views of pool pictures, which students learn from, and to test images."""
+
+from v4egg import stores
+from v4egg.checkpoints import Checkpoint
+from v4egg.compact.teacher import teach
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.image_pool import image_pool
+from v4egg.jobs import job
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+from v4egg.splits import load_splits, split_of
+
+with job(snakemake) as run:
+    inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed
+    recordings = [load_recording(path) for path in inputs.recordings]
+    splits = load_splits(inputs.splits)
+    pictures, sources = image_pool(recordings, splits, seed=seed, **snakemake.params.pool)
+    known = {responses.session: responses for responses in map(load_responses, inputs.responses)}
+    units = [u for r in known.values() for u, chosen in zip(r.units, r.selected, strict=True) if chosen]
+    sessions = {r.session: r.images[split_of(splits, r.session) == "test"] for r in recordings if r.session in known}
+    read = [*inputs.members, *inputs.recordings, *inputs.responses, inputs.splits]
+    key = {"options": options, "pool": snakemake.params.pool, "seed": seed, "code": snakemake.params.code}
+    checkpoint = Checkpoint.for_inputs(snakemake.params.state, read, key)
+    result = teach(
+        load_encoder(list(inputs.members)),
+        units,
+        pictures,
+        sources,
+        sessions,
+        options,
+        seed,
+        checkpoint=checkpoint,
+        progress=run.progress,
+        device=run.device,
+    )
+    stores.save(result, snakemake.output[0], "teacher", config=options, seed=seed, inputs=read)
+    checkpoint.remove()
+    run.say(f"{result.sizes['image']} views of {len(pictures)} pictures, {len(units)} units")

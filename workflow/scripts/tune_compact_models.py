@@ -1,0 +1,15 @@
+"""Ask the compact models of a session for their responses to all probes."""
+
+from v4egg import stores
+from v4egg.compact.probes import probe_table
+from v4egg.compact.sources import load_models
+from v4egg.compact.tuning import tuning
+from v4egg.jobs import job
+
+with job(snakemake) as run:
+    models, session = snakemake.wildcards.models, snakemake.wildcards.session
+    options = snakemake.params.options
+    found = load_models(models, run.local(snakemake.params.path), session)
+    result = tuning(found, probe_table(**options), found.size, run.progress)
+    result.attrs |= {"models": models, "session": session}
+    stores.save(result, snakemake.output[0], "tuning", config=options, inputs=snakemake.input)
