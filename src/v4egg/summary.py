@@ -16,6 +16,7 @@ import xarray as xr
 from tabulate import tabulate
 
 from v4egg import stores
+from v4egg.compact.summary import adversarial_numbers, compact_numbers
 from v4egg.errors import V4eggError
 from v4egg.statistics import bootstrap_interval, paired_wilcoxon
 from v4egg.transfer import MEASURES
@@ -23,6 +24,7 @@ from v4egg.transfer_statistics import against_natural, between_methods
 
 GENERATORS = "generators"
 MIXED = "mixed"  # the mean of all architectures' ensembles
+_COMPACT = ("r2_to_teacher", "correlation_to_average", "parameters", "compression")  # medians over units
 GROUPS = ("ensemble", "generators", "validators")  # members that are means; every other one is one network
 
 
@@ -32,6 +34,8 @@ def summarise(
     transfer: str | Path,
     mei: Sequence[str | Path],
     benchmarks: Mapping[str, Sequence[str | Path]],
+    compact: Sequence[str | Path] = (),
+    adversarial: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """The key numbers of a run as nested dicts that JSON can hold (NaN becomes None).
 
@@ -50,6 +54,7 @@ def summarise(
       ``median_relative_activation``, ``median_activation`` (over units, one image each) and ``took_part``.
     - ``transfer.against_natural`` and ``transfer.between_methods``: the rows of the two tables of
       :mod:`v4egg.transfer_statistics`.
+    - ``compact`` and ``adversarial``, where there are such stores: see :mod:`v4egg.compact.summary`.
     - ``seconds.<stage>``: wall seconds summed over the stage's jobs.
 
     Raises:
@@ -67,13 +72,16 @@ def summarise(
         "comparisons": _records(compare(scored)),
         "mei": _images(judged, mei_stores(mei)),
         "transfer": _transfer(judged),
+        "compact": compact_numbers(compact),
+        "adversarial": adversarial_numbers(adversarial),
         "seconds": {stage: _seconds(paths) for stage, paths in benchmarks.items()},
     }
 
 
 def table(summary: Mapping[str, Any]) -> str:
     """The summary as plain text in aligned columns: encoders, images by judge, and time by stage."""
-    parts = [_encoder_table(summary), _image_table(summary["mei"]), _seconds_table(summary["seconds"])]
+    parts = [_encoder_table(summary), _image_table(summary["mei"])]
+    parts += [_compact_table(summary.get("compact", {})), _seconds_table(summary["seconds"])]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -372,6 +380,17 @@ def _marked(judged: Mapping[str, Any] | None) -> str | None:
     if judged is None or judged["median_relative_activation"] is None:
         return None
     return f"{judged['median_relative_activation']:.2f}{'*' if judged['took_part'] else ' '}"
+
+
+def _compact_table(sessions: Mapping[str, Any]) -> str:
+    rows = [
+        [session, stage, *(numbers.get(name) for name in _COMPACT)]
+        for session, entry in sessions.items()
+        for stage, numbers in entry.items()
+        if isinstance(numbers, dict)
+    ]
+    headers = ["compact models", "stage", *(name.replace("_", " ") for name in _COMPACT)]
+    return tabulate(rows, headers, floatfmt=("", "", ".3f", ".3f", ".0f", ".0f"), missingval="-") if rows else ""
 
 
 def _seconds_table(seconds: Mapping[str, float]) -> str:

@@ -40,6 +40,8 @@ rule summarise:
         scores=f"{RESULTS}/encoders/scores.zarr",
         transfer=f"{RESULTS}/transfer.zarr",
         meis=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES],
+        compact=[f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS if "compact" in STAGES],
+        adversarial=analysed("adversarial", "adversarial"),
     output:
         f"{RESULTS}/summary.json",
     log:

@@ -11,5 +11,8 @@ with job(snakemake):
     stages = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     benchmarks = {stage.name: sorted(stage.glob("*.tsv")) for stage in stages}
     inputs = snakemake.input
-    summary = summarise(scores=inputs.scores, transfer=inputs.transfer, mei=inputs.meis, benchmarks=benchmarks)
+    found = {"compact": inputs.compact, "adversarial": inputs.adversarial}
+    summary = summarise(
+        scores=inputs.scores, transfer=inputs.transfer, mei=inputs.meis, benchmarks=benchmarks, **found
+    )
     Path(snakemake.output[0]).write_text(json.dumps(summary, indent=2) + "\n")

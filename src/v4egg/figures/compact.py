@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from v4egg import stores
+from v4egg.compact.summary import parameters_of
 from v4egg.errors import V4eggError
 from v4egg.figures import style
 
@@ -88,7 +89,7 @@ def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
             (session, measure, model, layer, "unit", unit, float(v)) for unit, v in zip(units, values, strict=True)
         )
 
-    sizes = _parameters_of(store)
+    sizes = parameters_of(store)
     for stage in map(str, store["stage"].values):
         here = store.sel(stage=stage)
         add("r2_to_teacher", stage, here["r2_to_teacher"].values)
@@ -139,20 +140,6 @@ def _shared(store: xr.Dataset) -> pd.DataFrame:
             pairs = zip(map(str, here["unit"].values), here[measure].values, strict=True)
             rows += [(head[0], measure, head[1], "", "unit", unit, float(value)) for unit, value in pairs]
     return pd.DataFrame(rows, columns=_COLUMNS)
-
-
-def _parameters_of(store: xr.Dataset) -> xr.DataArray:
-    """Numbers that make each network (stage, unit): kernels 5x5, pointwise weights, biases, and the readout's map."""
-    filters = store["filters"]
-    side = int(store.attrs["size"])
-    for stride in store.attrs["strides"]:
-        side = -(-side // int(stride))
-    first, last = filters.isel(layer=0), filters.isel(layer=-1)
-    total = 76 * first + side**2 * last + 1
-    for layer in range(1, filters.sizes["layer"]):
-        before, here = filters.isel(layer=layer - 1), filters.isel(layer=layer)
-        total = total + 25 * before + before * here + here
-    return total
 
 
 def _ratios(medians: pd.DataFrame) -> pd.DataFrame:
