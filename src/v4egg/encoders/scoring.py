@@ -65,7 +65,7 @@ def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) ->
     for ensemble in ensembles.values():
         predictions = {
             name: _in_counts(prediction, ensemble.members[0], session.responses)
-            for name, prediction in _member_predictions(ensemble, session.images, units).items()
+            for name, prediction in _member_predictions(ensemble, session, units).items()
         }
         whole.append(predictions["ensemble"])
         single = [predictions[member.member] for member in ensemble.members]
@@ -95,10 +95,15 @@ def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) ->
 
 
 @torch.no_grad()
-def _member_predictions(ensemble: Ensemble, images: np.ndarray, units: Sequence[str]) -> dict[str, np.ndarray]:
-    tensor, index = to_float(images), ensemble.index(units)
+def _member_predictions(ensemble: Ensemble, session: ScoredSession, units: Sequence[str]) -> dict[str, np.ndarray]:
+    """Predictions (n, U) of single members and of means; NaN for images of no scored split, which are not asked for."""
+    rows = np.concatenate([session.responses.images_of(split) for split in SPLITS])
+    tensor, index = to_float(session.images[rows]), ensemble.index(units)
     parts = [ensemble.each(tensor[i : i + BATCH], index) for i in range(0, len(tensor), BATCH)]
-    single = dict(zip([member.member for member in ensemble.members], torch.cat(parts, 1).numpy(), strict=True))
+    known = torch.cat(parts, 1).numpy()
+    whole = np.full((len(known), len(session.images), len(units)), np.nan, np.float32)
+    whole[:, rows] = known
+    single = dict(zip([member.member for member in ensemble.members], whole, strict=True))
     roles = {role: [m.member for m in ensemble.members if m.role == role] for role in ("generator", "validator")}
     means = {f"{role}s": np.mean([single[name] for name in names], axis=0) for role, names in roles.items()}
     return single | means | {"ensemble": np.mean(list(single.values()), axis=0)}
