@@ -164,6 +164,8 @@ def test_it_is_a_store(scored, tmp_path):
 
 def test_encoders_are_asked_for_scored_images_only(sessions, monkeypatch):
     asked = []
-    monkeypatch.setattr(Member, "features", lambda self, images, frozen: asked.append(len(images)) or images.mean((2, 3)))
+    monkeypatch.setattr(
+        Member, "features", lambda self, images, frozen: asked.append(len(images)) or images.mean((2, 3))
+    )
     score({"right": ensemble(sessions, 0)}, sessions)
     assert sum(asked) == 3 * (20 + 10)  # members; validation and test images of s1, validation images of s2
