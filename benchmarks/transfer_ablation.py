@@ -27,7 +27,7 @@ from v4egg.figures import style
 from v4egg.judges import Judge, encoder_judges
 from v4egg.statistics import bootstrap_interval
 from v4egg.synthesis import most_exciting_images
-from v4egg.transfer import NaturalImages, by_session, judge_images
+from v4egg.transfer import NaturalImages, ask_members, by_session, heard_by, judge_images
 
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 METHODS = ("gradient_ascent", "energy_guided")
@@ -57,6 +57,7 @@ class Run:
         architectures = config["encoders"]["architectures"]
         self.ensembles = {name: self.ensemble(parts.get("mixture", [name])) for name, parts in architectures.items()}
         self.natural = [self.session(session, units) for session, units in by_session(self.units).items()]
+        self.asked = ask_members(self.ensembles, self.natural)
 
     def ensemble(self, archs: list[str]) -> Ensemble:
         return load_encoder([path for a in archs for path in sorted((self.results / "encoders" / a).glob("m*.zarr"))])
@@ -93,7 +94,8 @@ class Run:
         )
         others = [judge for judge in encoder_judges(self.ensembles, source)[1:] if not judge.took_part]
         judges = [Judge("generators", [generators], took_part=True), *others]
-        judged = judge_images({method: made["image"]}, judges, self.natural).sel({"method": method})
+        natural = heard_by(judges, self.natural, self.asked)
+        judged = judge_images({method: made["image"]}, judges, natural).sel({"method": method})
         seconds = float(made["seconds"].mean())
         return [self._row(judged, judge.name, seconds) for judge in judges]
 

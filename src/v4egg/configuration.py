@@ -31,6 +31,8 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     names = ("encoders.use_architectures", "encoders.architectures")
     encoders["architectures"] = _chosen(encoders["architectures"], encoders["use_architectures"], *names)
     _check_architectures(encoders)
+    makers = ("synthesis.architectures", "encoders.architectures")
+    _chosen(encoders["architectures"], filled["synthesis"]["architectures"], *makers)
     _check_sessions(filled)
     _check_sizes(filled)
     _check_closed_loop(filled)

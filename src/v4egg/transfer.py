@@ -1,7 +1,7 @@
 """Every image under every judge, normalised by the judge's own responses to the session's natural images."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ import xarray as xr
 from torch import Tensor
 
 from v4egg.constraints import FAINT, PixelRange, RMSContrast, rms_contrast
+from v4egg.encoders.ensemble import Ensemble
 from v4egg.judges import Judge
 from v4egg.metrics import relative_activation
 from v4egg.seeding import torch_generator
@@ -16,6 +17,7 @@ from v4egg.stimuli import conform, to_channels, to_float
 
 BEST_NATURAL = "best_natural"
 NOISE = "noise"
+BATCH = 16  # images that networks are asked for at once: large ones are then faster by several times
 MEASURES = ("activation", "zscore", "relative_activation", "relative_to_own_best", "matched_relative_activation")
 
 
@@ -30,6 +32,40 @@ class NaturalImages:
     names: Sequence[str]
     units: Sequence[str]
     known: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@torch.no_grad()
+def ask_members(
+    ensembles: Mapping[str, Ensemble], natural: Sequence[NaturalImages], progress: Callable = iter
+) -> list[dict[tuple[str, str], np.ndarray]]:
+    """Responses (n, U) of each single network to each session's natural images, by (arch, member).
+
+    Judges have networks in common, and networks a frozen one: asked this way each sees an image once.
+    """
+    members = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
+    everyone = Ensemble(list(members.values()))
+    found = []
+    for session in progress(natural):
+        images, index = to_float(session.images), everyone.index(session.units)
+        parts = [everyone.each(images[i : i + BATCH], index) for i in range(0, len(images), BATCH)]
+        found.append(dict(zip(members, torch.cat(parts, 1).numpy(), strict=True)))
+    return found
+
+
+def heard_by(
+    judges: Sequence[Judge], natural: Sequence[NaturalImages], asked: Sequence[Mapping[tuple[str, str], np.ndarray]]
+) -> list[NaturalImages]:
+    """The sessions with what judges that are ensembles say of their images, from what :func:`ask_members` found."""
+    ensembles = {judge.name: judge.models[0] for judge in judges if isinstance(judge.models[0], Ensemble)}
+    return [
+        replace(session, known={**session.known, **{name: _mean(e, said) for name, e in ensembles.items()}})
+        for session, said in zip(natural, asked, strict=True)
+    ]
+
+
+def _mean(ensemble: Ensemble, said: Mapping[tuple[str, str], np.ndarray]) -> np.ndarray:
+    single = np.stack([said[member.arch, member.member] for member in ensemble.members])
+    return np.tensordot(ensemble.weights.cpu().numpy(), single, 1)
 
 
 def judge_images(

@@ -98,6 +98,7 @@ def test_use_sessions_keeps_some():
         (changed("adversarial.epsilons", [0.03, 0.01]), "'adversarial.epsilons' is .* ascending order"),
         (changed("adversarial.architectures", ["deep"]), "'adversarial.architectures' names 'deep'"),
         (changed("encoders.use_architectures", ["deep"]), "'encoders.use_architectures' names 'deep'"),
+        (changed("synthesis.architectures", ["deep"]), "'synthesis.architectures' names 'deep'"),
         (
             changed(
                 "encoders.architectures.a", {"core": {"name": "c"}, "readout": {"name": "r"}, "training": {"epoch": 2}}

@@ -8,8 +8,9 @@ from torch import nn
 
 from v4egg.errors import V4eggError
 from v4egg.judges import Judge, encoder_judges
+from v4egg.stimuli import to_float
 from v4egg.targets import rank_units, select_targets
-from v4egg.transfer import NaturalImages, by_session, gather_architectures, judge_images
+from v4egg.transfer import NaturalImages, ask_members, by_session, gather_architectures, heard_by, judge_images
 
 
 class Bright(nn.Module):
@@ -250,3 +251,53 @@ def test_targets_are_the_best_of_their_sessions_in_every_architecture():
         select_targets(found, sessions=["s1"], units=2, min_correlation=0.95)
     missing = scores([[np.nan, 0.5]], ["s1", "s1"])
     assert list(select_targets(missing, sessions=["s1"], units=5, min_correlation=0.3)["unit"].values) == ["s1-u001"]
+
+
+class Network(Bright):
+    """Part of an ensemble; counts the images that it is asked about."""
+
+    def features(self, images, frozen):
+        self.seen += len(images)
+        return images.mean((1, 2, 3))[:, None]
+
+    def respond(self, features, units=None):
+        return features * self.gain * (units + 1.0)
+
+    def index(self, units):
+        return torch.tensor([self.units.index(unit) for unit in units])
+
+
+def test_networks_are_asked_once_for_all_judges_that_they_are_part_of():
+    from v4egg.encoders.ensemble import Ensemble
+
+    def ensemble(*archs):
+        return Ensemble(
+            [
+                Network("s1", role=role, arch=arch, gain=gain)
+                for arch, gain in archs
+                for role in ("generator", "validator")
+            ]
+        )
+
+    attention, gaussian = ("attention", 2.0), ("gaussian", 5.0)
+    ensembles = {
+        "attention": ensemble(attention),
+        "mixed": ensemble(attention, gaussian),
+        "gaussian": ensemble(gaussian),
+    }
+    session = natural(known={"published_compact": np.ones((5, 2))})
+    asked = ask_members(ensembles, [session])
+    assert [sorted(said) for said in asked] == [
+        [(arch, role) for arch in ("attention", "gaussian") for role in ("generator", "validator")]
+    ]
+    seen = [member.seen for ensemble in ensembles.values() for member in ensemble.members]
+    assert sorted(seen) == [0, 0, 0, 0, 5, 5, 5, 5]  # mixed has copies of the others' networks
+    outside = Judge("published_compact", [Bright("s1")], took_part=False)
+    judges = [*encoder_judges(ensembles, "attention"), outside]
+    (heard,) = heard_by(judges, [session], asked)
+    assert set(heard.known) == {"generators", "validators", "across", "published_compact"}
+    assert (heard.known["published_compact"] == 1).all()
+    brightness = to_float(session.images).mean((1, 2, 3)).numpy()[:, None] * np.array([1.0, 3.0])
+    assert np.allclose(heard.known["generators"], 2 * brightness) and np.allclose(heard.known["across"], 5 * brightness)
+    (mixed,) = heard_by(encoder_judges(ensembles, "mixed")[:1], [session], asked)
+    assert np.allclose(mixed.known["generators"], 3.5 * brightness)

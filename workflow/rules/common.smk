@@ -14,8 +14,9 @@ SESSIONS = list(config["sessions"])
 TEST_SESSIONS = [s for s, source in config["sessions"].items() if source["split"] != "none"]
 TARGET_SESSIONS = config["targets"]["sessions"] or TEST_SESSIONS
 RECONSTRUCTED_SESSIONS = [s for s in TARGET_SESSIONS if s in TEST_SESSIONS]
-SOURCES = list(config["encoders"]["architectures"])  # what makes images: architectures, and mixtures of them
-ARCHITECTURES = [a for a in SOURCES if "mixture" not in config["encoders"]["architectures"][a]]
+NAMED = list(config["encoders"]["architectures"])  # architectures, and mixtures of them
+ARCHITECTURES = [a for a in NAMED if "mixture" not in config["encoders"]["architectures"][a]]
+SOURCES = config["synthesis"]["architectures"] or NAMED  # those that make images; the others only judge
 METHODS = list(config["synthesis"]["methods"])
 N_MEMBERS = config["encoders"]["generators"] + config["encoders"]["validators"]
 MEMBERS = [f"m{i}" for i in range(N_MEMBERS)]
@@ -40,7 +41,7 @@ FIGURES += ["sensitivity"] if VARIED else []
 
 wildcard_constraints:
     session="[A-Za-z][A-Za-z0-9_]*",
-    arch="|".join(SOURCES),
+    arch="|".join(NAMED),
     member=r"m\d+",
     method="|".join(METHODS),
     batch=r"\d+",

@@ -49,7 +49,7 @@ rule score_reconstructions:
         runtime=120,
     params:
         code=code("score_reconstructions"),
-        members={arch: members(arch) for arch in SOURCES},
+        members={name: members(name) for name in NAMED},
         outsiders=outsiders(RECONSTRUCTED_SESSIONS),
     script:
         "../scripts/score_reconstructions.py"

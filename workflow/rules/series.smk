@@ -102,7 +102,7 @@ rule judge_series:
         runtime=120,
     params:
         code=code("judge_series"),
-        members={arch: members(arch) for arch in SOURCES},
+        members={name: members(name) for name in NAMED},
         outsiders=outsiders(TARGET_SESSIONS),
     script:
         "../scripts/judge_series.py"

@@ -49,7 +49,8 @@ rule transfer:
     params:
         code=code("transfer"),
         images={m: {arch: f"{RESULTS}/mei/{m}/{arch}.zarr" for arch in SOURCES} for m in METHODS},
-        members={arch: members(arch) for arch in SOURCES},
+        sources=SOURCES,
+        members={name: members(name) for name in NAMED},
         outsiders=outsiders(TARGET_SESSIONS),
         natural_responses=natural_responses(TARGET_SESSIONS),
     script:

@@ -12,7 +12,5 @@ with job(snakemake):
     benchmarks = {stage.name: sorted(stage.glob("*.tsv")) for stage in stages}
     inputs = snakemake.input
     found = {"compact": inputs.compact, "adversarial": inputs.adversarial}
-    summary = summarise(
-        scores=inputs.scores, transfer=inputs.transfer, mei=inputs.meis, benchmarks=benchmarks, **found
-    )
+    summary = summarise(scores=inputs.scores, transfer=inputs.transfer, mei=inputs.meis, benchmarks=benchmarks, **found)
     Path(snakemake.output[0]).write_text(json.dumps(summary, indent=2) + "\n")

@@ -5,7 +5,7 @@ from v4egg.encoders.ensemble import load_encoder
 from v4egg.jobs import job
 from v4egg.judges import encoder_judges, outside_judges
 from v4egg.recordings.recording import load_recording
-from v4egg.transfer import NaturalImages, by_session, gather_architectures, judge_images
+from v4egg.transfer import NaturalImages, ask_members, by_session, gather_architectures, heard_by, judge_images
 
 
 def known_responses(path, units):
@@ -27,10 +27,12 @@ with job(snakemake) as run:
         if recording.session in groups:
             known = known_responses(natural_responses.get(recording.session), groups[recording.session])
             natural.append(NaturalImages(recording.images, recording.image_ids, groups[recording.session], known))
+    asked = ask_members(ensembles, natural, run.progress)
     parts = {}
-    for arch in run.progress(ensembles):
+    for arch in run.progress(snakemake.params.sources):
         paths = {method: run.local(by_arch[arch]) for method, by_arch in snakemake.params.images.items()}
         meis = {method: stores.load(path, "mei")["image"] for method, path in paths.items()}
-        parts[arch] = judge_images(meis, [*encoder_judges(ensembles, arch), *outsiders], natural)
+        judges = [*encoder_judges(ensembles, arch), *outsiders]
+        parts[arch] = judge_images(meis, judges, heard_by(judges, natural, asked))
     result = gather_architectures(parts)
     stores.save(result, snakemake.output[0], "transfer", inputs=[p for p in snakemake.input if p.endswith(".zarr")])
