@@ -181,12 +181,14 @@ def test_a_changed_setting_reruns_what_it_touches(finished):
 def test_stages_that_are_switched_off_make_nothing(finished):
     off = "natural: {k: 0}\nmeni: {energy_scales: []}\ndiverse: {weights: []}\n"
     off += "reconstruction: {images: 0}\nsamples: {n: 0}\ncompact: {teacher: ''}\n"
+    off += "circuits: {models: []}\nadversarial: {models: []}\n"
     rules = would_run(finished, off, "--forceall")
     assert {"synthesize", "transfer"} <= rules
     stages = {"search_natural_images", "synthesize_series", "judge_series", "reconstruct", "sample_prior"}
-    stages |= {"teach", "distil", "distil_shared", "gather_compact"}
+    stages |= {"teach", "distil", "distil_shared", "gather_compact", "tune_compact_models", "adversarial_images"}
     assert not rules & stages
-    assert not rules & {f"figure_{name}" for name in ("meni", "diverse", "reconstruction", "samples", "compact")}
+    figures = ("meni", "diverse", "reconstruction", "samples", "compact", "circuits", "tuning", "adversarial")
+    assert not rules & {f"figure_{name}" for name in figures}
 
 
 def test_numbers_that_change_places_are_noticed(finished):
