@@ -22,6 +22,7 @@ from v4egg.summary import gather, load_transfer, mei_stores
 
 REFERENCE = "gradient_ascent"
 _COSTS = {"seconds": "seconds per image", "evaluations": "encoder evaluations per image"}
+_MANY = 4  # costs in a panel, above which their numbers stand upright
 _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
@@ -138,35 +139,35 @@ def _trajectory_table(groups: dict[tuple[str, str], list]) -> pd.DataFrame:
 
 
 def _draw_costs(axes: Axes, costs: pd.DataFrame, measure: str, archs: Sequence[str], colours: dict[str, str]) -> None:
-    step = 0.8 / len(colours)
+    step, many = 0.8 / len(colours), len(archs) * len(colours) > _MANY
     for group, arch in enumerate(archs):
         for rank, method in enumerate(colours):
             here = costs[(costs["arch"] == arch) & (costs["method"] == method)]
             x = group + (rank - (len(colours) - 1) / 2) * step
             images = here.loc[here["statistic"] == "image", "value"].to_numpy()
             style.strip(axes, x, images[images > 0], colours[method], (measure, arch, method), 0.5 * step)
-            _draw_cost(axes, x, here.set_index("statistic")["value"], step, colours[method])
+            _draw_cost(axes, x, here.set_index("statistic")["value"], step, colours[method], many)
     style.plain_log(axes.yaxis)
     low, high = axes.get_ylim()
-    axes.set_ylim(low / 1.5, high * 2.2)  # room for the numbers
+    axes.set_ylim(low / 1.5, high * (12 if many else 2.2))  # room for the numbers
     spare = 0.4 if len(archs) == 1 else 0.0
     axes.set_xlim(-0.6 - spare, len(archs) - 0.4 + spare)
-    axes.set_xticks(range(len(archs)), [style.wrapped(arch) for arch in archs])
+    turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if many else {}
+    axes.set_xticks(range(len(archs)), [style.label(a) if many else style.wrapped(a) for a in archs], **turned)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel(_COSTS[measure])
 
 
-def _draw_cost(axes: Axes, x: float, statistics: pd.Series, step: float, colour: str) -> None:
+def _draw_cost(axes: Axes, x: float, statistics: pd.Series, step: float, colour: str, upright: bool) -> None:
     """The mean, its number, and how many times less than gradient ascent it is."""
     mean = statistics.get("mean", np.nan)
     if not mean > 0:
         return
     axes.plot([x - 0.35 * step, x + 0.35 * step], [mean, mean], color=style.BLACK, linewidth=1.4)
-    text = f"{mean:.3g}" + (f"\n{_times(statistics['ratio'])}" if "ratio" in statistics else "")
-    top = np.max(statistics["image"])
-    axes.annotate(
-        text, (x, top), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=style.SMALL, color=colour
-    )
+    times = [_times(statistics["ratio"])] if "ratio" in statistics else []
+    text = (", " if upright else "\n").join([f"{mean:.3g}", *times])
+    look = {"ha": "center", "va": "bottom", "fontsize": style.SMALL, "color": colour, "rotation": 90 * upright}
+    axes.annotate(text, (x, np.max(statistics["image"])), xytext=(0, 4), textcoords="offset points", **look)
 
 
 def _times(ratio: float) -> str:
@@ -203,6 +204,8 @@ def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], 
             panel.errorbar(x, wide["median"], error, elinewidth=0.8, **look)
         panel.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
         style.plain_log(panel.xaxis)
+        low, high = panel.get_xlim()
+        panel.set_xlim(low / 1.6, high * 1.6)  # methods of one cost keep their judges close together
         panel.set_xlabel(_COSTS["evaluations"])
         panel.set_title(style.label(arch), loc="left")
     axes[0].set_ylabel("judge's activation\n(1: natural image it likes best)")
