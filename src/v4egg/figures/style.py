@@ -6,7 +6,7 @@ architecture.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from v4egg.seeding import numpy_generator
@@ -100,8 +100,18 @@ def _settle(figure: Figure) -> None:
     figure.set_dpi(DPI)  # letters are as wide as they will be drawn
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    for part in _parts(figure):
+        box = part.bbox_relative
+        box.p0, box.p1 = np.round(box.p0, 6), np.round(box.p1, 6)
     for axes in figure.axes:
         axes.set_position([round(edge, 6) for edge in axes.get_position(original=True).bounds])
+
+
+def _parts(figure: Figure | SubFigure) -> Iterator[SubFigure]:
+    """All subfigures, at any depth."""
+    for part in figure.subfigs:
+        yield part
+        yield from _parts(part)
 
 
 def _replace(path: Path, writer: Callable[[Path], Any]) -> Path:
