@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from v4egg import load_prior
 from v4egg.constraints import PixelRange
+from v4egg.encoders.backbones import make_backbone
 from v4egg.errors import V4eggError
 from v4egg.image_generators.diffusion import Diffusion
 from v4egg.priors.latent import LatentPrior
@@ -232,3 +233,10 @@ def test_unet_and_scheduler_alone_will_do(pixels):
     with pytest.raises(OSError, match="model_index"):
         DiffusionPipeline.load_config(pixels)
     assert pretrained_prior(str(pixels)).shape == (3, 8, 8)
+
+
+def test_its_denoiser_is_no_backbone():
+    vae = autoencoder("vq")
+    prior = LatentPrior(denoiser(3), {"beta_schedule": "linear"}, vae)
+    with pytest.raises(V4eggError, match="reads a prior over pixels"):
+        make_backbone("denoiser", network=prior.spec())

@@ -158,6 +158,8 @@ class Denoiser(Backbone):
             raise V4eggError(
                 "encoders: backbone 'denoiser' has no prior to take its network from; name the prior's store"
             )
+        if "vae" in network:
+            raise V4eggError("encoders: backbone 'denoiser' reads a prior over pixels, not over latents; train one")
         from v4egg.priors.prior import prior_from_spec  # diffusers takes seconds to import
 
         self.prior, self.levels, self.timestep, self.grid = prior_from_spec(network), list(levels), timestep, grid
