@@ -84,10 +84,10 @@ class Cluster:
         """Numbers of the running jobs."""
         return ask("squeue", "--noheader", "--states", "RUNNING", "--format", "%i").split()
 
-    def running(self, rule: str, n: int, seconds: float = 420) -> list[tuple[str, str]]:
-        """Wait until ``n`` jobs of that rule run: their numbers and nodes."""
+    def running(self, rule: str, n: int, workflow: subprocess.Popen, seconds: float = 420) -> list[tuple[str, str]]:
+        """Wait until ``n`` jobs of that rule of the workflow run: their numbers and nodes."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and workflow.poll() is None:
             lines = ask("squeue", "--noheader", "--states", "RUNNING", "--format", "%i %N %k").splitlines()
             jobs = [line.split(maxsplit=2) for line in lines]
             found = [(job, node) for job, node, comment in jobs if comment.startswith(f"rule_{rule}")]

@@ -56,7 +56,7 @@ def test_a_lost_node_and_a_cancelled_job_change_no_result(cluster, tmp_path, con
             command(remote, "slurm", *arguments), cwd=remote, env=environment(), stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            (lost, node), (cancelled, left) = cluster.running("train_encoder", 2)
+            (lost, node), (cancelled, left) = cluster.running("train_encoder", 2, run)
             slurm.ask("scancel", cancelled)
             cluster.lose(node, lost)
             assert run.wait(timeout=900) == 0, (tmp_path / "remote.log").read_text()[-3000:]
