@@ -32,3 +32,19 @@ def content():
         }
 
     return digests
+
+
+@pytest.fixture
+def killed_at():
+    """``killed_at(step)``: a progress that is interrupted at that step, as by Ctrl-C."""
+
+    def interrupted(last: int):
+        def progress(steps):
+            for step in steps:
+                if step == last:
+                    raise KeyboardInterrupt
+                yield step
+
+        return progress
+
+    return interrupted

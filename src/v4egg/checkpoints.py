@@ -38,6 +38,13 @@ class Checkpoint:
         except Exception as error:  # torch's unpickler raises almost anything on a damaged file
             raise V4eggError(f"{self.path}: unreadable training state ({error}); delete it to start afresh") from error
 
+    def resume(self, parts: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The last state saved, or None; each of the parts takes what the state holds under its name."""
+        state = self.load()
+        for name, part in parts.items() if state is not None else ():
+            part.load_state_dict(state[name])
+        return state
+
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the state, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)

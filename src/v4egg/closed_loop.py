@@ -107,7 +107,7 @@ def present(brain: SimulatedBrain, images: np.ndarray, responses: Responses, rep
 
     ``images`` are uint8. A unit that is not the brain's, and so ignores the image, fires at its mean rate.
     """
-    units = [unit for unit, chosen in zip(responses.units, responses.selected, strict=True) if chosen]
+    units = responses.selected_units
     known = {unit: i for i, unit in enumerate(brain.units)}
     expected = np.tile(responses.mean_count[responses.selected].astype(float), (len(images), 1))
     columns = [i for i, unit in enumerate(units) if unit in known]

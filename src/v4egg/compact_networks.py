@@ -5,6 +5,7 @@ One network a unit: layer 0 is a 5x5 convolution, layers 1 to 4 are separable 5x
 the image and number of filters are free; as published they are 112 px and at most 100 filters a layer.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -209,6 +210,11 @@ def tensor_shapes(widths: Sequence[int], side: int) -> dict[str, tuple[int, ...]
         shapes[f"pointwise{layer}_weight"] = (widths[layer], widths[layer - 1], 1, 1)
         shapes[f"pointwise{layer}_bias"] = (widths[layer],)
     return shapes | {"readout_weight": (widths[-1], side, side), "readout_bias": ()}
+
+
+def parameters_of(widths: Sequence[int], side: int) -> int:
+    """How many numbers make a network, by filters of its five layers and the side of its last map."""
+    return sum(math.prod(shape) for shape in tensor_shapes(widths, side).values())
 
 
 def folded(weight: Tensor, bias: Tensor | None, norm: Mapping[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:

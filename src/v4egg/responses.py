@@ -4,7 +4,7 @@ All that informs a choice (reliability, signal to noise, mean and sd of the coun
 is train and validation: the test images choose nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,15 @@ class Responses:
     sd_count: np.ndarray
     selected: np.ndarray
     repeats_averaged: int = 1
+
+    @property
+    def selected_units(self) -> list[str]:
+        """Ids of the units that pass the selection."""
+        return [unit for unit, chosen in zip(self.units, self.selected, strict=True) if chosen]
+
+    def counts_of(self, split: str, units: Sequence[str]) -> np.ndarray:
+        """Counts (image, repeat, unit) of some units on the images of a split."""
+        return self.counts[self.images_of(split)][:, :, [self.units.index(unit) for unit in units]]
 
     def mean(self) -> np.ndarray:
         """Mean over repeats, float32 (image, unit), NaN where an image has no finite repeat."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
+from v4egg import stores
 from v4egg.constraints import FAINT, PixelRange, RMSContrast, rms_contrast
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.judges import Judge
@@ -32,6 +34,15 @@ class NaturalImages:
     names: Sequence[str]
     units: Sequence[str]
     known: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def known_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndarray]:
+    """What a judge has said of a session's natural images (n, U), by its name, from a ``natural_responses`` store.
+
+    NaN for units that it does not know.
+    """
+    natural = stores.load(path, "natural_responses")
+    return {natural.attrs["judge"]: natural["response"].reindex(unit=list(units)).values}
 
 
 @torch.no_grad()

@@ -47,7 +47,12 @@ def trained():
     counts = np.c_[counts, np.full(len(counts), 2.0)].astype(np.float32)
     session = TrainingSession("sim", units, images, counts, np.ones(120, np.float32), np.arange(96), np.arange(96, 120))
     responses = SimpleNamespace(
-        session="sim", units=units, selected=np.ones(3, bool), mean_count=counts.mean(0), sd_count=counts.std(0)
+        session="sim",
+        units=units,
+        selected_units=units,
+        selected=np.ones(3, bool),
+        mean_count=counts.mean(0),
+        sd_count=counts.std(0),
     )
     members = []
     for i in range(2):
@@ -103,7 +108,8 @@ def test_encoders_learn_from_the_answers_to_their_own_images(trained):
 @pytest.mark.parametrize("loss", ["poisson", "mse"])
 def test_what_was_shown_joins_the_training_images_and_nothing_else_changes(trained, loss):
     _, session, responses = trained
-    responses = SimpleNamespace(**{**vars(responses), "selected": np.array([True, True, False])})
+    some = {"selected": np.array([True, True, False]), "selected_units": responses.units[:2]}
+    responses = SimpleNamespace(**{**vars(responses), **some})
     session = replace(session, target=session.target[:, :2])
     counts = np.array([[[2.0, 4.0], [4.0, 8.0]]], np.float32)  # one image, two trials
     after = with_new(session, colours(1, 7), counts, responses, OPTIONS | {"loss": loss})

@@ -166,19 +166,13 @@ def test_poisson_training_predicts_counts():
     assert max(curves["validation"]) > 0.7
 
 
-def test_killed_training_resumes_to_the_same_weights(tmp_path):
+def test_killed_training_resumes_to_the_same_weights(killed_at, tmp_path):
     whole, curves = train_member([session()], ATTENTION, {**OPTIONS, "average": 0.5}, seed=3)
     checkpoint = Checkpoint(tmp_path, {"seed": 3})
 
-    def killed(epochs):
-        for epoch in epochs:
-            if epoch == 3:
-                raise KeyboardInterrupt
-            yield epoch
-
     with pytest.raises(KeyboardInterrupt):
         train_member(
-            [session()], ATTENTION, {**OPTIONS, "average": 0.5}, seed=3, checkpoint=checkpoint, progress=killed
+            [session()], ATTENTION, {**OPTIONS, "average": 0.5}, seed=3, checkpoint=checkpoint, progress=killed_at(3)
         )
     resumed_epochs = []
 

@@ -116,20 +116,14 @@ def test_the_decoder_learns_and_standard_normal_codes_look_like_the_pool(trained
     assert 0.4 * real.std() < drawn.std() < 1.2 * real.std()
 
 
-def test_killed_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
+def test_killed_training_resumes_to_the_same_weights(killed_at, tmp_path, monkeypatch):
     monkeypatch.setattr(decoder_module, "SAVE_EVERY", 2)
     options = {**OPTIONS, "steps": 6}
     whole, _ = train_decoder(pool(), options, seed=3)
     checkpoint = Checkpoint(tmp_path, {})
 
-    def killed(steps):
-        for step in steps:
-            if step == 5:
-                raise KeyboardInterrupt
-            yield step
-
     with pytest.raises(KeyboardInterrupt):
-        train_decoder(pool(), options, seed=3, checkpoint=checkpoint, progress=killed)
+        train_decoder(pool(), options, seed=3, checkpoint=checkpoint, progress=killed_at(5))
     again, _ = train_decoder(pool(), options, seed=3, checkpoint=checkpoint)
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
     again.save(tmp_path / "d.zarr")

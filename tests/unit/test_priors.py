@@ -66,19 +66,13 @@ def test_training_lowers_the_loss(monkeypatch):
     assert curves["loss"][-1] < 0.8 * curves["loss"][0]
 
 
-def test_killed_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
+def test_killed_training_resumes_to_the_same_weights(killed_at, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
     whole, _ = train_prior(pool(), OPTIONS, seed=3)
     checkpoint = Checkpoint(tmp_path, {})
 
-    def killed(steps):
-        for step in steps:
-            if step == 5:
-                raise KeyboardInterrupt
-            yield step
-
     with pytest.raises(KeyboardInterrupt):
-        train_prior(pool(), OPTIONS, seed=3, checkpoint=checkpoint, progress=killed)
+        train_prior(pool(), OPTIONS, seed=3, checkpoint=checkpoint, progress=killed_at(5))
     again, _ = train_prior(pool(), OPTIONS, seed=3, checkpoint=checkpoint)
     pairs = zip(whole.state_dict().values(), again.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)

@@ -280,17 +280,11 @@ def test_no_evolved_image_depends_on_its_batch():
     assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_a_killed_evolution_of_images_goes_on_to_the_same_images(tmp_path):
+def test_a_killed_evolution_of_images_goes_on_to_the_same_images(killed_at, tmp_path):
     whole, checkpoint = evolve([0, 1]), Checkpoint(tmp_path, {})
 
-    def killed(rounds):
-        for count in rounds:
-            if count == 30:
-                raise KeyboardInterrupt
-            yield count
-
     with pytest.raises(KeyboardInterrupt):
-        evolve([0, 1], checkpoint=checkpoint, progress=killed)
+        evolve([0, 1], checkpoint=checkpoint, progress=killed_at(30))
     assert checkpoint.load()["shown"].tolist() == [500, 500]
     assert torch.equal(evolve([0, 1], checkpoint=checkpoint).images, whole.images)
 

@@ -12,7 +12,7 @@ from v4egg.responses import load_responses
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed
     responses = load_responses(inputs.responses)
-    selected = [unit for unit, chosen in zip(responses.units, responses.selected, strict=True) if chosen]
+    selected = responses.selected_units
     lessons = load_lessons(inputs.teacher, selected[int(snakemake.wildcards.batch) :: snakemake.params.jobs])
     kept = []
 

@@ -11,7 +11,7 @@ from v4egg.responses import load_responses
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed
     responses, recording = load_responses(inputs.responses), load_recording(inputs.recording)
-    units = [unit for unit, chosen in zip(responses.units, responses.selected, strict=True) if chosen]
+    units = responses.selected_units
     lessons = load_lessons(inputs.teacher, units)
     key = {"options": options, "seed": seed, "code": snakemake.params.code, "units": units}
     folder, read = snakemake.params.state, [inputs.teacher, inputs.recording, inputs.responses]

@@ -16,7 +16,7 @@ with job(snakemake) as run:
     splits = load_splits(inputs.splits)
     pictures, sources = image_pool(recordings, splits, seed=seed, **snakemake.params.pool)
     known = {responses.session: responses for responses in map(load_responses, inputs.responses)}
-    units = [u for r in known.values() for u, chosen in zip(r.units, r.selected, strict=True) if chosen]
+    units = [unit for responses in known.values() for unit in responses.selected_units]
     sessions = {r.session: r.images[split_of(splits, r.session) == "test"] for r in recordings if r.session in known}
     read = [*inputs.members, *inputs.recordings, *inputs.responses, inputs.splits]
     key = {"options": options, "pool": snakemake.params.pool, "seed": seed, "code": snakemake.params.code}

@@ -5,16 +5,15 @@ from v4egg.encoders.ensemble import load_encoder
 from v4egg.jobs import job
 from v4egg.judges import encoder_judges, outside_judges
 from v4egg.recordings.recording import load_recording
-from v4egg.transfer import NaturalImages, ask_members, by_session, gather_architectures, heard_by, judge_images
-
-
-def known_responses(path, units):
-    """What the judge from outside has said of the session's natural images, by its name."""
-    if path is None:
-        return {}
-    natural = stores.load(path, "natural_responses")
-    return {natural.attrs["judge"]: natural["response"].sel(unit=units).values}
-
+from v4egg.transfer import (
+    NaturalImages,
+    ask_members,
+    by_session,
+    gather_architectures,
+    heard_by,
+    judge_images,
+    known_responses,
+)
 
 with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
@@ -25,8 +24,9 @@ with job(snakemake) as run:
     for path in snakemake.input.recordings:
         recording = load_recording(path)
         if recording.session in groups:
-            known = known_responses(natural_responses.get(recording.session), groups[recording.session])
-            natural.append(NaturalImages(recording.images, recording.image_ids, groups[recording.session], known))
+            own, asked_before = groups[recording.session], natural_responses.get(recording.session)
+            known = known_responses(asked_before, own) if asked_before else {}
+            natural.append(NaturalImages(recording.images, recording.image_ids, own, known))
     asked = ask_members(ensembles, natural, run.progress)
     parts = {}
     for arch in run.progress(snakemake.params.sources):

@@ -5,7 +5,7 @@ from v4egg.compact.sources import NAMES, compact_judges, load_models
 from v4egg.encoders.ensemble import load_encoder
 from v4egg.jobs import job
 from v4egg.recordings.recording import load_recording
-from v4egg.transfer import NaturalImages, gather_architectures, judge_images
+from v4egg.transfer import NaturalImages, gather_architectures, judge_images, known_responses
 
 with job(snakemake) as run:
     inputs, params = snakemake.input, snakemake.params
@@ -14,10 +14,7 @@ with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(params.members).items()}
     judges = compact_judges(models, own, ensembles, params.teachers, run.local(params.outsiders))
     meis = stores.load(inputs.images, "mei")
-    known = {}
-    for path in inputs.natural_responses:
-        said = stores.load(path, "natural_responses")["response"].reindex(unit=own.units)
-        known[stores.load(path).attrs["judge"]] = said.values
+    known = {name: said for path in inputs.natural_responses for name, said in known_responses(path, own.units).items()}
     recording = load_recording(inputs.recording)
     natural = [NaturalImages(recording.images, recording.image_ids, own.units, known)]
     result = gather_architectures({NAMES[models]: judge_images({meis.attrs["method"]: meis["image"]}, judges, natural)})

@@ -136,12 +136,9 @@ def train(
     training, batch = options[stage], min(options["batch_size"], len(images))
     optimizer = torch.optim.Adam(students.groups(training["learning_rate"]))
     peaks = [group["lr"] for group in optimizer.param_groups]
-    steps, losses = len(images) // batch, []
-    state = checkpoint.load() if checkpoint else None
-    if state is not None:
-        students.load_state_dict(state["students"])
-        optimizer.load_state_dict(state["optimizer"])
-        losses = state["losses"]
+    steps, parts = len(images) // batch, {"students": students, "optimizer": optimizer}
+    state = checkpoint.resume(parts) if checkpoint else None
+    losses = list(state["losses"]) if state else []
     for epoch in range(len(losses), training["epochs"]):
         order = numpy_generator(seed, "lessons", stage, epoch).permutation(len(images))
         total = torch.zeros(())
@@ -157,8 +154,7 @@ def train(
         if not math.isfinite(losses[-1]):
             raise V4eggError(f"{stage}: the loss is {losses[-1]} in epoch {epoch}; lower compact.{stage}.learning_rate")
         if checkpoint:
-            states = {"students": students.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses}
-            checkpoint.save(states)
+            checkpoint.save({name: part.state_dict() for name, part in parts.items()} | {"losses": losses})
     return losses
 
 

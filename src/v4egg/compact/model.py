@@ -12,7 +12,7 @@ import xarray as xr
 from torch import Tensor
 
 from v4egg import stores
-from v4egg.compact_networks import CompactModels, CompactNetwork, map_size, tensor_shapes
+from v4egg.compact_networks import CompactModels, CompactNetwork, map_size, parameters_of, tensor_shapes
 from v4egg.errors import V4eggError
 
 __all__ = ["LAYERS", "STAGES", "CompactModels", "CompactNetwork", "load_compact_models", "networks_dataset"]
@@ -61,8 +61,9 @@ def load_compact_models(store_path: str | Path, stage: str = "retrained") -> Com
     units = [str(unit) for unit in store["unit"].values]
     size, strides = int(store.attrs["size"]), [int(stride) for stride in store.attrs["strides"]]
     side = map_size(size, strides)
-    layouts = [tensor_shapes(row, side) for row in store["filters"].values.reshape(-1, LAYERS).tolist()]
-    sizes = [sum(int(np.prod(shape, dtype=int)) for shape in layout.values()) for layout in layouts]
+    rows = store["filters"].values.reshape(-1, LAYERS).tolist()
+    layouts = [tensor_shapes(row, side) for row in rows]
+    sizes = [parameters_of(row, side) for row in rows]
     first = stages.index(stage) * len(units)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     flat = torch.from_numpy(store["parameter"].values.copy())

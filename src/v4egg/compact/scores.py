@@ -34,7 +34,7 @@ def compact_dataset(
     units, size = lessons.units, lessons.images.shape[-1]
     result = networks_dataset(networks, units, size, networks[STAGES[0]][0].strides)
     rows = responses.images_of("test")
-    counts = responses.counts[rows][:, :, [responses.units.index(unit) for unit in units]]
+    counts = responses.counts_of("test", units)
     shown = recording.images[rows]
     predictions = [responses_of(networks[stage], shown) for stage in STAGES]
     lessons_r2 = [r2_to_teacher(networks[stage], lessons) for stage in STAGES]

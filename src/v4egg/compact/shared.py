@@ -79,7 +79,7 @@ def shared_models(
     mean, deviation = targets.mean(0), targets.std(0).clip(1e-6)
     rows, size = responses.images_of("test"), fit.shape[-1]
     shown = conform(images[rows], size, 3)
-    counts = responses.counts[rows][:, :, [responses.units.index(unit) for unit in lessons.units]]
+    counts = responses.counts_of("test", lessons.units)
     r2s, correlations, sizes = [], [], []
     for filters in options["shared"]:
         widths = [filters] * SHARED + list(options["widths"][SHARED:])

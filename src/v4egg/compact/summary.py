@@ -10,6 +10,7 @@ import xarray as xr
 
 from v4egg import stores
 from v4egg.compact.adversarial import carried_over, exceeds_random, movements
+from v4egg.compact_networks import map_size, parameters_of
 
 
 def compact_numbers(paths: Sequence[str | Path]) -> dict[str, Any]:
@@ -32,18 +33,12 @@ def adversarial_numbers(paths: Sequence[str | Path]) -> dict[str, Any]:
     return dict(_adversarial(path) for path in paths)
 
 
-def parameters_of(store: xr.Dataset) -> xr.DataArray:
-    """Numbers that make each network (stage, unit): kernels 5x5, pointwise weights, biases, and the readout's map."""
-    filters = store["filters"]
-    side = int(store.attrs["size"])
-    for stride in store.attrs["strides"]:
-        side = -(-side // int(stride))
-    first, last = filters.isel(layer=0), filters.isel(layer=-1)
-    total = 76 * first + side**2 * last + 1
-    for layer in range(1, filters.sizes["layer"]):
-        before, here = filters.isel(layer=layer - 1), filters.isel(layer=layer)
-        total = total + 25 * before + before * here + here
-    return total
+def parameter_numbers(store: xr.Dataset) -> xr.DataArray:
+    """How many numbers make each network (stage, unit) of a ``compact`` store."""
+    side = map_size(int(store.attrs["size"]), store.attrs["strides"])
+    filters = store["filters"].transpose("stage", "unit", "layer")
+    sizes = [[parameters_of(widths, side) for widths in stage] for stage in filters.values.tolist()]
+    return xr.DataArray(sizes, dims=("stage", "unit"), coords={name: store[name] for name in ("stage", "unit")})
 
 
 def _session(path: str | Path) -> tuple[str, dict[str, Any]]:
@@ -53,7 +48,7 @@ def _session(path: str | Path) -> tuple[str, dict[str, Any]]:
     published = store.get("published_parameters")
     if published is not None and (published > 0).any():
         found["published_parameters"] = float(np.median(published.values[published.values > 0]))
-    sizes = parameters_of(store)
+    sizes = parameter_numbers(store)
     for stage in map(str, store["stage"].values):
         here = store.sel(stage=stage)
         parameters = float(sizes.sel(stage=stage).median())

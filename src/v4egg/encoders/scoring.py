@@ -39,7 +39,7 @@ class ScoredSession:
 
     @property
     def units(self) -> list[str]:
-        return [u for u, chosen in zip(self.responses.units, self.responses.selected, strict=True) if chosen]
+        return self.responses.selected_units
 
 
 def score(ensembles: Mapping[str, Ensemble], sessions: Sequence[ScoredSession], progress=iter) -> xr.Dataset:

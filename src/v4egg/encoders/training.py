@@ -60,7 +60,7 @@ def training_session(
         mean = (mean - responses.mean_count[responses.selected]) / responses.sd_count[responses.selected]
     return TrainingSession(
         session=responses.session,
-        units=[unit for unit, chosen in zip(responses.units, responses.selected, strict=True) if chosen],
+        units=responses.selected_units,
         images=conform(images[fit], size or options["size"], options["channels"]),
         target=mean.astype(np.float32),
         trials=np.isfinite(responses.counts[fit]).any(2).sum(1).astype(np.float32),
@@ -114,10 +114,8 @@ def train_member(
     parts = {"encoder": encoder, "average": average, "optimizer": optimizer, "schedule": schedule}
     curves: dict[str, list[float]] = {"loss": [], "validation": []}
     best = _clone(encoder)
-    state = checkpoint.load() if checkpoint else None
+    state = checkpoint.resume(parts) if checkpoint else None
     if state is not None:
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
         curves, best = state["curves"], state["best"]
     for epoch in progress(range(len(curves["loss"]), options["epochs"])):
         if _patience_is_over(curves["validation"], options["patience"]):

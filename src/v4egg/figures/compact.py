@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from v4egg import stores
-from v4egg.compact.summary import parameters_of
+from v4egg.compact.summary import parameter_numbers
 from v4egg.errors import V4eggError
 from v4egg.figures import style
 
@@ -89,7 +89,7 @@ def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
             (session, measure, model, layer, "unit", unit, float(v)) for unit, v in zip(units, values, strict=True)
         )
 
-    sizes = parameters_of(store)
+    sizes = parameter_numbers(store)
     for stage in map(str, store["stage"].values):
         here = store.sel(stage=stage)
         add("r2_to_teacher", stage, here["r2_to_teacher"].values)

@@ -138,7 +138,8 @@ def train_decoder(
         optimizer, options["learning_rate"], total_steps=options["steps"] + 1, pct_start=0.1, cycle_momentum=False
     )
     parts = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule}
-    losses = _resumed(parts, checkpoint)
+    state = checkpoint.resume(parts) if checkpoint else None
+    losses = list(state["losses"]) if state else []
     for step in progress(range(len(losses), options["steps"])):
         loss = _loss(decoder, images, options, seed, step)
         if not torch.isfinite(loss):
@@ -171,15 +172,6 @@ def _loss(decoder: Decoder, images: np.ndarray, options: Mapping[str, Any], seed
         made = decoder.up(mean + noise * (log_variance / 2).exp()).float()
     divergence = (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
     return F.mse_loss(made, batch) + options["divergence"] * divergence
-
-
-def _resumed(parts: Mapping[str, Any], checkpoint: Checkpoint | None) -> list[float]:
-    state = checkpoint.load() if checkpoint else None
-    if state is None:
-        return []
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return list(state["losses"])
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:

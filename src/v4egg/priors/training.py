@@ -76,10 +76,10 @@ def train_prior(
     average = EMAModel(prior.unet.parameters(), decay=0.999)
     optimizer = torch.optim.AdamW(prior.unet.parameters(), lr=options["learning_rate"], weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, max(1, options["steps"] // 20), options["steps"])
-    losses: list[float] = []
     parts = {"unet": prior.unet, "average": average, "optimizer": optimizer, "schedule": schedule}
-    first = _resume(parts, losses, checkpoint)
-    for step in progress(range(first, options["steps"])):
+    state = checkpoint.resume(parts) if checkpoint else None
+    losses = list(state["losses"]) if state else []
+    for step in progress(range(len(losses), options["steps"])):
         loss = _step(prior, images, options["batch_size"], seed, step)
         if not torch.isfinite(loss):
             raise V4eggError(f"prior: the loss is {loss.item()} at step {step}; lower prior.learning_rate")
@@ -95,16 +95,6 @@ def train_prior(
     average.copy_to(prior.unet.parameters())
     curve = [float(np.mean(losses[i : i + CURVE_EVERY])) for i in range(0, len(losses), CURVE_EVERY)]
     return prior.eval().cpu(), {"loss": curve}
-
-
-def _resume(parts: Mapping[str, Any], losses: list[float], checkpoint: Checkpoint | None) -> int:
-    state = checkpoint.load() if checkpoint else None
-    if state is None:
-        return 0
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    losses.extend(state["losses"])
-    return len(losses)
 
 
 def _step(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: int) -> Tensor:

@@ -62,7 +62,7 @@ def choose_targets(images: np.ndarray, responses: Responses, generators: Ensembl
         raise V4eggError(f"session {responses.session}: no test image has the responses of all units; reconstruct none")
     drawn = numpy_generator(seed, "reconstruction", responses.session).permutation(len(test))[:n]
     rows = np.sort(test[drawn])
-    units = [unit for unit, chosen in zip(responses.units, responses.selected, strict=True) if chosen]
+    units = responses.selected_units
     names = [f"{responses.session}/{responses.image_ids[row]}" for row in rows]
     return Targets(names, images[rows], units, recorded[rows])
 
