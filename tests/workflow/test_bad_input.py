@@ -48,6 +48,10 @@ COWLEY = "name: x\nsessions: {s190923: {format: cowley, split: halves}}\n"
         (COWLEY + "encoders: {member: 3}\n", "'encoders.member' is unknown"),
         (COWLEY + "seed: one\n", "'seed' is 'one' (str)"),
         ("name: x\nsessions: {s1: {format: nwb, split: halves}}\n", "sessions.s1.file"),
+        (
+            COWLEY.replace("s190923", "s210325") + "circuits: {models: [published]}\n",
+            "circuits.models' names published; there are published models of no session that gets images (s210325)",
+        ),
     ],
 )
 def test_mistakes_in_the_configuration(tmp_path, config, message):
