@@ -19,6 +19,7 @@ from v4egg.figures import style
 
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", style.BLACK)
 _BANDS = 4  # conditions up to which quartiles are drawn: more would hide one another
+_BESIDE = 10  # columns up to which the panels are side by side
 _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
@@ -57,8 +58,12 @@ def draw(conditions: Sequence[str | Path]) -> Figure:
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
     dashes = {name: "-" if i < len(_COLOURS) else "--" for i, name in enumerate(names)}
     columns = numbers[numbers["statistic"] == "neuron"].groupby(["condition", "group"], sort=False).ngroups
-    figure = style.new_figure(3.1)
-    axes = figure.subplots(1, 2, width_ratios=[1.0, max(0.8, 0.22 * columns)])
+    if columns <= _BESIDE:
+        figure = style.new_figure(3.1)
+        axes = figure.subplots(1, 2, width_ratios=[1.0, max(0.8, 0.22 * columns)])
+    else:
+        figure = style.new_figure(5.6)
+        axes = figure.subplots(2, 1)
     _draw_curves(axes[0], numbers[numbers["measure"] == "mean_activation"], colours, dashes)
     _draw_final(axes[1], numbers[numbers["measure"] == "relative_activation"], colours)
     for panel, letter in zip(axes, "ab", strict=True):
