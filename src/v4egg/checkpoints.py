@@ -1,5 +1,6 @@
 """Resumable state of long jobs, kept outside the declared outputs, which Snakemake deletes before a rerun."""
 
+import copy
 import hashlib
 import json
 import shutil
@@ -28,6 +29,13 @@ class Checkpoint:
     def for_inputs(cls, folder: str | Path, inputs: Sequence[str | Path], key: Mapping[str, Any]) -> "Checkpoint":
         """The state of a job that reads these stores: their digests are part of the key."""
         return cls(folder, {**key, "inputs": [stores.load(path).attrs["digest"] for path in inputs]})
+
+    def part(self, name: str) -> "Checkpoint":
+        """The state of a part of the job, which goes when that of the job goes."""
+        part = copy.copy(self)
+        part.folder = self.folder / name
+        part.path = part.folder / self.path.name
+        return part
 
     def load(self) -> dict[str, Any] | None:
         """The last state saved, or None."""

@@ -26,11 +26,13 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     )
     if errors:
         raise V4eggError(_explain(errors[0]))
+    sessions = list(filled["sessions"])
     filled["sessions"] = _chosen(filled["sessions"], filled["use_sessions"], "use_sessions", "sessions")
     encoders = filled["encoders"]
     names = ("encoders.use_architectures", "encoders.architectures")
     encoders["architectures"] = _chosen(encoders["architectures"], encoders["use_architectures"], *names)
     _check_architectures(encoders)
+    _check_groups(encoders["architectures"], sessions)
     makers = ("synthesis.architectures", "encoders.architectures")
     _chosen(encoders["architectures"], filled["synthesis"]["architectures"], *makers)
     _check_sessions(filled)
@@ -113,6 +115,18 @@ def _check_architectures(encoders: Mapping[str, Any]) -> None:
                 )
 
 
+def _check_groups(architectures: Mapping[str, Any], sessions: Sequence[str]) -> None:
+    """Each group of sessions names sessions that there are, also if not in use, and no session twice."""
+    for arch, architecture in architectures.items():
+        where, seen = f"encoders.architectures.{arch}.groups", set()
+        for session in (name for members in architecture.get("groups", {}).values() for name in members):
+            if session not in sessions:
+                raise V4eggError(f"configuration key '{where}' names '{session}', which is not under 'sessions'")
+            if session in seen:
+                raise V4eggError(f"configuration key '{where}' has '{session}' in two groups; a session is in one")
+            seen.add(session)
+
+
 def _check_parts(where: str, architecture: Mapping[str, Any], trained: Sequence[str]) -> None:
     """An architecture is a core and a readout, or a mixture of architectures that are."""
     if "mixture" not in architecture:
@@ -165,15 +179,20 @@ def _check_closed_loop(config: Mapping[str, Any]) -> None:
     loop, architectures = config["closed_loop"], config["encoders"]["architectures"]
     if not loop["rounds"]:
         return
-    able = [a for a, parts in architectures.items() if "backbone" not in parts.get("core", {"backbone": None})]
+    able = [a for a, parts in architectures.items() if "groups" not in parts and _learns_whole(parts)]
     if loop["architecture"] not in able and (loop["architecture"] or not able):
         raise V4eggError(
             f"configuration key 'closed_loop.architecture' is '{loop['architecture']}'; it must be an architecture "
-            f"without a frozen network ({', '.join(able) or 'there is none: set closed_loop.rounds to 0'})"
+            f"without a frozen network or groups ({', '.join(able) or 'there is none: set closed_loop.rounds to 0'})"
         )
     if loop["method"] not in config["synthesis"]["methods"]:
         known = ", ".join(config["synthesis"]["methods"])
         raise V4eggError(f"configuration key 'closed_loop.method' names '{loop['method']}'; known: {known}")
+
+
+def _learns_whole(architecture: Mapping[str, Any]) -> bool:
+    """Whether it is no mixture and has no frozen network."""
+    return "backbone" not in architecture.get("core", {"backbone": None})
 
 
 def _check_stages(config: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Frozen networks: their features, their weights apart from their libraries, and heads that train on features alone."""
 
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import skimage.data
 import torch
 from torch import nn
 
+from v4egg import stores
 from v4egg.encoders import backbones
 from v4egg.encoders.backbones import completed, make_backbone
 from v4egg.encoders.encoder import load_member
@@ -159,6 +161,24 @@ def test_members_share_one_frozen_network_and_run_it_once(tmp_path):
     alone = torch.stack([Ensemble([load_member(tmp_path / f"m{seed}.zarr")])(images) for seed in range(2)])
     assert torch.allclose(together, alone.mean(0), atol=1e-6)
     assert torch.allclose(ensemble.each(images), alone, atol=1e-6)
+
+
+def test_groups_share_one_frozen_network_that_is_stored_once(tmp_path):
+    sessions = [session(), replace(session(), session="s2", units=["s2-u000", "s2-u001"])]
+    encoder, _ = train_member(sessions, {**ARCHITECTURE, "groups": {"own": ["s1"]}}, {**OPTIONS, "epochs": 1}, seed=0)
+    encoder.save(tmp_path / "m0.zarr", arch="a", member="m0", role="generator")
+    state, _ = stores.load_weights(tmp_path / "m0.zarr")
+    assert [key for key in state if "backbone" in key and key.startswith("parts.1")] == []
+    ensemble = load_encoder(tmp_path / "m0.zarr")
+    shared = ensemble.members[0].parts[0].core.backbone
+    assert ensemble.members[0].parts[1].core.backbone is shared
+    assert ensemble.frozen_networks() == {"timm"}
+    calls = []
+    shared.register_forward_hook(lambda *_: calls.append(1))
+    images, units = torch.rand(4, 3, 16, 16), torch.tensor([3, 0, 1, 2])
+    assert torch.allclose(ensemble(images), encoder(images), atol=1e-5)
+    assert torch.allclose(ensemble.paired(images, units), encoder(images)[torch.arange(4), units], atol=1e-5)
+    assert len(calls) == 2
 
 
 def test_denoiser_features_come_from_the_workflows_prior(prior):

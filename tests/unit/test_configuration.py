@@ -82,6 +82,10 @@ def test_use_sessions_keeps_some():
     assert list(check(config, SCHEMA)["sessions"]) == ["s1"]
 
 
+def grouped(**groups):
+    return changed("encoders.architectures.a", {"core": {"name": "c"}, "readout": {"name": "r"}, "groups": groups})
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -110,6 +114,12 @@ def test_use_sessions_keeps_some():
         (
             changed("encoders.architectures.a", {"mixture": ["b", "c"], "size": 32}),
             "'encoders.architectures.a.size' is set for a mixture",
+        ),
+        (grouped(a=["s1"], b=["s9"]), "'encoders.architectures.a.groups' names 's9', which is not under 'sessions'"),
+        (grouped(a=["s1"], b=["s1"]), "'encoders.architectures.a.groups' has 's1' in two groups"),
+        (
+            {**grouped(a=["s1"]), "closed_loop": {"rounds": 1, "architecture": "a"}},
+            "'closed_loop.architecture' is 'a'; it must be an architecture without a frozen network or groups",
         ),
         (changed("use_sessions", ["s9"]), "'use_sessions' names 's9'"),
         (changed("diverse.architectures", ["deep"]), "'diverse.architectures' names 'deep'; known: attention"),

@@ -8,7 +8,7 @@ from torch import nn
 from v4egg import load_encoder
 from v4egg.checkpoints import Checkpoint
 from v4egg.encoders.cores import make_core
-from v4egg.encoders.encoder import Encoder
+from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.encoders.readouts import AttentionReadout, GaussianReadout, make_readout, sinusoidal_code
 from v4egg.encoders.training import TrainingSession, train_member
@@ -259,3 +259,76 @@ def test_architectures_weigh_the_same_in_a_mixture():
     mixture, images = Ensemble(members), torch.rand(3, 3, 16, 16)
     assert torch.allclose(mixture(images), torch.tensor((1.0 + 5.0) / 2))
     assert torch.allclose(mixture.paired(images, torch.tensor([0, 1, 0])), torch.tensor(3.0))
+
+
+GROUPED = {**ATTENTION, "groups": {"first": ["s1"], "second": ["s333"]}}
+
+
+def grouped_sessions():
+    return [session("s1"), session("s22", units=2), session("s333")]
+
+
+def test_groups_have_a_core_each_and_sessions_in_none_share_one():
+    sessions = grouped_sessions()
+    trained, curves = train_member(sessions, GROUPED, {**OPTIONS, "epochs": 12}, seed=1)
+    assert trained.units == [unit for data in sessions for unit in data.units]
+    assert [part.units for part in trained.parts] == [data.units for data in sessions]
+    assert max(curves["validation"]) > 0.8
+
+
+def test_a_grouped_encoder_asks_each_groups_own_encoder(tmp_path):
+    trained, _ = train_member(grouped_sessions(), GROUPED, {**OPTIONS, "epochs": 1}, seed=1)
+    trained.save(tmp_path / "m0.zarr", arch="a", member="m0", role="generator")
+    loaded = load_encoder(tmp_path / "m0.zarr")
+    images = torch.rand(5, 3, 20, 20)
+    whole = torch.cat([part(images) for part in trained.parts], 1)
+    assert torch.allclose(loaded(images), whole, atol=1e-5)
+    units = torch.tensor([7, 0, 4, 0, 3])
+    assert torch.allclose(loaded(images, units), whole[:, units], atol=1e-5)
+    assert torch.allclose(loaded.paired(images, units), whole[torch.arange(5), units], atol=1e-5)
+    assert torch.equal(loaded.index(["s22-u001", "s1-u000"]), torch.tensor([4, 0]))
+    assert loaded.members[0].canvas.size == 16
+
+
+def test_images_are_seen_by_the_groups_asked_for_only():
+    trained, _ = train_member(grouped_sessions(), GROUPED, {**OPTIONS, "epochs": 1}, seed=1)
+    seen = []
+    for number, part in enumerate(trained.parts):
+        part.core.register_forward_hook(lambda _, inputs, __, number=number: seen.append((number, len(inputs[0]))))
+    trained(torch.rand(3, 3, 16, 16), torch.tensor([0, 6]))
+    trained.paired(torch.rand(4, 3, 16, 16), torch.tensor([4, 4, 3, 0]))
+    assert seen == [(0, 3), (2, 3), (0, 1), (1, 3)]
+
+
+def test_killed_training_of_groups_resumes_to_the_same_weights(killed_at, tmp_path):
+    whole, curves = train_member(grouped_sessions(), GROUPED, OPTIONS, seed=3)
+    checkpoint, groups = Checkpoint(tmp_path, {"seed": 3}), iter([iter, killed_at(2)])
+    with pytest.raises(KeyboardInterrupt):
+        train_member(
+            grouped_sessions(),
+            GROUPED,
+            OPTIONS,
+            seed=3,
+            checkpoint=checkpoint,
+            progress=lambda epochs: next(groups)(epochs),
+        )
+    resumed = []
+
+    def watched(epochs):
+        resumed.append(len(epochs))
+        return iter(epochs)
+
+    again, curves_again = train_member(
+        grouped_sessions(), GROUPED, OPTIONS, seed=3, checkpoint=checkpoint, progress=watched
+    )
+    assert resumed == [0, 4, 6]
+    assert curves_again == curves
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+    checkpoint.remove()
+    assert not checkpoint.part("first").folder.exists()
+
+
+def test_groups_of_other_units_are_refused():
+    spec = encoder().spec
+    with pytest.raises(V4eggError, match="groups of a grouped encoder do not hold its units"):
+        GroupedEncoder(["s1-u000", "s1-u001"], {**spec, "groups": {"first": ["s1-u000"]}})

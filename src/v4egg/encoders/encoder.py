@@ -1,4 +1,7 @@
-"""The encoding model: preprocess -> core -> readout -> output nonlinearity, for the units of many sessions."""
+"""The encoding model: preprocess -> core -> readout -> output nonlinearity, for the units of many sessions.
+
+One core serves all sessions (:class:`Encoder`), or each group of them has its own (:class:`GroupedEncoder`).
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -54,14 +57,22 @@ class Encoder(nn.Module):
 
         ``frozen`` keeps what frozen networks gave for these images, by the network's id, for others that share it.
         """
+        return self.maps(self.inputs(images, frozen))
+
+    def inputs(self, images: Tensor, frozen: dict[int, Tensor] | None = None) -> Tensor:
+        """Images (B, C, y, x) in [0, 1] -> what the trained part of the core sees (B, ...): see :meth:`features`."""
         inputs = self.preprocess(images)
         if not hasattr(self.core, "backbone"):
-            return self.core(inputs)
+            return inputs
         frozen = {} if frozen is None else frozen
         key = id(self.core.backbone)
         if key not in frozen:
             frozen[key] = self.core.backbone(inputs)
-        return self.core.head(frozen[key])
+        return frozen[key]
+
+    def maps(self, inputs: Tensor) -> Tensor:
+        """What the trained part of the core sees -> the core's feature map (B, channels, h, w)."""
+        return (self.core.head if hasattr(self.core, "backbone") else self.core)(inputs)
 
     def respond(self, features: Tensor, units: Tensor | None = None) -> Tensor:
         """The core's feature map (B, channels, h, w) -> responses (B, U)."""
@@ -77,11 +88,11 @@ class Encoder(nn.Module):
         Raises:
             V4eggError: the encoder has no such unit.
         """
-        place = {unit: i for i, unit in enumerate(self.units)}
-        missing = [unit for unit in units if unit not in place]
-        if missing:
-            raise V4eggError(f"the encoder has no unit {missing[0]}; it has {self.units[0]} to {self.units[-1]}")
-        return torch.tensor([place[unit] for unit in units])
+        return _index(self.units, units)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state to keep."""
+        return self.state_dict()
 
     def _feature_shape(self) -> tuple[int, int, int]:
         training = self.core.training
@@ -94,15 +105,117 @@ class Encoder(nn.Module):
     def save(self, path, *, arch: str, member: str, role: str, curves=None, **provenance) -> None:
         """Write weights and specification to a store of kind ``weights``; ``role`` is generator or validator."""
         attrs = {"units": self.units, "spec": json.dumps(self.spec), "arch": arch, "member": member, "role": role}
-        stores.save_weights(self.state_dict(), path, curves=curves, attrs=attrs, **provenance)
+        stores.save_weights(self.weights(), path, curves=curves, attrs=attrs, **provenance)
 
 
-def load_member(path: str | Path) -> Encoder:
+class GroupedEncoder(nn.Module):
+    """Encoders of groups of sessions, such as one for each monkey, behind the interface of one :class:`Encoder`.
+
+    Images are seen only by the encoders of units that are asked for.
+
+    Attributes:
+        parts: the groups' encoders; a frozen network is one for all.
+        spec: that of each part, which they share, and ``groups``: the units of each.
+    """
+
+    def __init__(self, units: Sequence[str], spec: Mapping[str, Any]):
+        super().__init__()
+        self.units, self.spec = list(units), dict(spec)
+        own = {key: value for key, value in spec.items() if key != "groups"}
+        self.parts = nn.ModuleList(Encoder(members, own) for members in spec["groups"].values())
+        places = {unit: (g, i) for g, part in enumerate(self.parts) for i, unit in enumerate(part.units)}
+        if sorted(places) != sorted(self.units):
+            raise V4eggError("the groups of a grouped encoder do not hold its units; train it again")
+        self.register_buffer("group", torch.tensor([places[unit][0] for unit in self.units]), persistent=False)
+        self.register_buffer("place", torch.tensor([places[unit][1] for unit in self.units]), persistent=False)
+        self._share_backbone()
+
+    @classmethod
+    def of(cls, units: Sequence[str], encoders: Mapping[str, Encoder]) -> "GroupedEncoder":
+        """Trained encoders, by name of their group, as one, its units in this order."""
+        made = cls(units, {**next(iter(encoders.values())).spec, "groups": {n: e.units for n, e in encoders.items()}})
+        made.parts = nn.ModuleList(encoders.values())
+        made._share_backbone()
+        return made
+
+    @property
+    def canvas(self) -> Preprocess:
+        """Size, colour and scale of the images that are made for the encoder."""
+        return self.parts[0].canvas
+
+    forward = Encoder.forward
+    paired = Encoder.paired
+    index = Encoder.index
+    save = Encoder.save
+
+    def features(self, images: Tensor, frozen: dict[int, Tensor] | None = None) -> tuple[Tensor, dict[int, Tensor]]:
+        """Images, and what frozen networks gave for them: nothing is computed before units are known."""
+        return images, {} if frozen is None else frozen
+
+    def respond(self, features: tuple[Tensor, dict[int, Tensor]], units: Tensor | None = None) -> Tensor:
+        """What :meth:`features` gave -> responses (B, U)."""
+        units = torch.arange(len(self.units), device=self.group.device) if units is None else units
+        columns = self._by_group(units)
+        found = [
+            self.parts[g].respond(self.parts[g].features(*features), self.place[units[own]])
+            for g, own in columns.items()
+        ]
+        return torch.cat(found, 1)[:, torch.cat(list(columns.values())).argsort()]
+
+    def respond_paired(self, features: tuple[Tensor, dict[int, Tensor]], units: Tensor) -> Tensor:
+        """What :meth:`features` gave and one unit index each -> responses (B,)."""
+        rows = self._by_group(units)
+        found = []
+        for g, own in rows.items():
+            part = self.parts[g]
+            maps = part.maps(part.inputs(*features)[own])
+            found.append(part.respond_paired(maps, self.place[units[own]]))
+        return torch.cat(found)[torch.cat(list(rows.values())).argsort()]
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state to keep: that of a frozen network once."""
+        state = self.state_dict()
+        again = tuple(f"parts.{g}.core.backbone." for g in range(1, len(self.parts)))
+        return {key: value for key, value in state.items() if not key.startswith(again)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], *args: Any, **options: Any) -> Any:
+        """Load a state, also one from :meth:`weights`."""
+        whole, first = dict(state_dict), "parts.0.core.backbone."
+        for key in [key for key in state_dict if key.startswith(first)]:
+            for g in range(1, len(self.parts)):
+                whole.setdefault(key.replace(first, f"parts.{g}.core.backbone."), state_dict[key])
+        return super().load_state_dict(whole, *args, **options)
+
+    def _by_group(self, units: Tensor) -> dict[int, Tensor]:
+        """Of groups that have any of the units, the places of theirs among these."""
+        groups = self.group[units]
+        return {int(g): (groups == g).nonzero().squeeze(1) for g in groups.unique()}
+
+    def _share_backbone(self) -> None:
+        for part in self.parts[1:]:
+            if hasattr(part.core, "backbone"):
+                part.core.backbone = self.parts[0].core.backbone
+
+
+def make_encoder(units: Sequence[str], spec: Mapping[str, Any]) -> Encoder | GroupedEncoder:
+    """The untrained encoder of a specification."""
+    return (GroupedEncoder if "groups" in spec else Encoder)(units, spec)
+
+
+def _index(known: Sequence[str], units: Sequence[str]) -> Tensor:
+    place = {unit: i for i, unit in enumerate(known)}
+    missing = [unit for unit in units if unit not in place]
+    if missing:
+        raise V4eggError(f"the encoder has no unit {missing[0]}; it has {known[0]} to {known[-1]}")
+    return torch.tensor([place[unit] for unit in units])
+
+
+def load_member(path: str | Path) -> Encoder | GroupedEncoder:
     """One trained member, frozen and in evaluation mode, with ``arch``, ``member`` and ``role`` as attributes."""
     state, attrs = stores.load_weights(path)
     if "spec" not in attrs or "units" not in attrs:
         raise V4eggError(f"{path}: these weights are not an encoder's; give a store of encoders/<arch>/<member>.zarr")
-    encoder = Encoder(attrs["units"], json.loads(attrs["spec"]))
+    encoder = make_encoder(attrs["units"], json.loads(attrs["spec"]))
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from v4egg.encoders.encoder import Encoder, load_member
+from v4egg.encoders.encoder import Encoder, GroupedEncoder, load_member
 from v4egg.errors import V4eggError
 
 
 class Ensemble(nn.Module):
     """The mean of members that predict the same units: of each architecture's members, then of the architectures."""
 
-    def __init__(self, members: Sequence[Encoder]):
+    def __init__(self, members: Sequence[Encoder | GroupedEncoder]):
         super().__init__()
         if not members:
             raise V4eggError("an ensemble needs at least one member; give it the members' stores")
@@ -41,7 +42,7 @@ class Ensemble(nn.Module):
         """Images and one unit index each -> that unit's response by each member (M, B)."""
         return torch.stack([member.respond_paired(seen, units) for member, seen in self._features(images)])
 
-    def _features(self, images: Tensor) -> Iterator[tuple[Encoder, Tensor]]:
+    def _features(self, images: Tensor) -> Iterator[tuple[Encoder | GroupedEncoder, Any]]:
         frozen: dict[int, Tensor] = {}  # a frozen network that members share sees the images once
         for member in self.members:
             yield member, member.features(images, frozen)
@@ -76,21 +77,25 @@ def _weights(members: Sequence[nn.Module]) -> Tensor:
     return torch.tensor([1 / (len(set(archs)) * archs.count(arch)) for arch in archs])
 
 
-def _share_backbones(members: Sequence[Encoder]) -> None:
+def _share_backbones(members: Sequence[nn.Module]) -> None:
     """Let members with the same frozen network hold one copy of it."""
     known: list[nn.Module] = []
-    for member in members:
-        for backbone in _backbones([member]):
-            same = next((other for other in known if _same(other, backbone)), None)
-            if same is None:
-                known.append(backbone)
-            else:
-                member.core.backbone = same
+    for core in _frozen_cores(members):
+        same = next((other for other in known if _same(other, core.backbone)), None)
+        if same is None:
+            known.append(core.backbone)
+        else:
+            core.backbone = same
+
+
+def _frozen_cores(members: Sequence[nn.Module]) -> list[nn.Module]:
+    """The cores that have a frozen network, of members and of their parts."""
+    cores = (getattr(part, "core", None) for member in members for part in getattr(member, "parts", [member]))
+    return [core for core in cores if hasattr(core, "backbone")]
 
 
 def _backbones(members: Sequence[nn.Module]) -> list[nn.Module]:
-    cores = (getattr(member, "core", None) for member in members)
-    return [core.backbone for core in cores if hasattr(core, "backbone")]
+    return [core.backbone for core in _frozen_cores(members)]
 
 
 def _same(one: nn.Module, other: nn.Module) -> bool:

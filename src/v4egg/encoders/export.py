@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from v4egg.encoders.encoder import Encoder
+from v4egg.encoders.encoder import Encoder, GroupedEncoder, make_encoder
 from v4egg.encoders.ensemble import Ensemble, load_encoder
 from v4egg.errors import V4eggError
 
@@ -260,11 +260,11 @@ def _require(entry: Any, keys: Mapping[str, type], path: Path, prefix: str) -> N
             raise V4eggError(f"{path}: key '{prefix}{key}' is missing or no {_JSON[kind]}; export the ensemble again")
 
 
-def _empty_member(config: Mapping[str, Any], place: int, path: Path) -> Encoder:
+def _empty_member(config: Mapping[str, Any], place: int, path: Path) -> Encoder | GroupedEncoder:
     """A member as ``config.json`` describes it, its weights still to come."""
     entry = config["members"][place]
     try:
-        member = Encoder(config["units"], entry["spec"])
+        member = make_encoder(config["units"], entry["spec"])
     except (KeyError, TypeError, ValueError, RuntimeError, V4eggError) as error:
         reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
         raise V4eggError(f"{path}: key 'members[{place}].spec' makes no encoder: {reason}") from error
@@ -293,7 +293,7 @@ def _read_weights(path: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
     return tensors | {key: tensors[first] for key, first in config["shared"].items() if first in tensors}
 
 
-def _fill(members: Sequence[Encoder], tensors: Mapping[str, Tensor], path: Path) -> None:
+def _fill(members: Sequence[Encoder | GroupedEncoder], tensors: Mapping[str, Tensor], path: Path) -> None:
     """Load the members' weights, which must be there key by key, each in its shape, and no more."""
     states = {f"members.{place}.": member.state_dict() for place, member in enumerate(members)}
     wanted = {prefix + name: tensor for prefix, state in states.items() for name, tensor in state.items()}

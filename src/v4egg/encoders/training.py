@@ -1,4 +1,4 @@
-"""Train one ensemble member on several sessions that share its core."""
+"""Train one ensemble member on several sessions that share its core, or on groups of them that share one each."""
 
 import copy
 import itertools
@@ -17,7 +17,7 @@ from v4egg import metrics
 from v4egg.checkpoints import Checkpoint
 from v4egg.compute import autocast
 from v4egg.encoders.cores import completed_core, seen_images
-from v4egg.encoders.encoder import Encoder
+from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.errors import V4eggError
 from v4egg.responses import Responses
 from v4egg.seeding import seed_of
@@ -81,13 +81,14 @@ def train_member(
     checkpoint: Checkpoint | None = None,
     progress: Callable[[range], Any] = iter,
     device: str = "cpu",
-) -> tuple[Encoder, dict[str, list[float]]]:
+) -> tuple[Encoder | GroupedEncoder, dict[str, list[float]]]:
     """Train one member; the epoch with the best validation correlation is kept.
 
     Args:
         sessions: the sessions that share the core; every batch comes from one of them.
         architecture: ``core`` and ``readout``, each with a ``name`` and its options; ``size`` (pixels) where the
-            network sees images at another size than the workflow's.
+            network sees images at another size than the workflow's; ``groups``, by name the sessions that share a core
+            of their own (those in none are the group ``others``), where one is not to serve all.
         options: ``size``, ``channels``, ``loss`` (mse or poisson), ``epochs``, ``batch_size``, ``learning_rate``,
             ``weight_decay``, ``shift`` (pixels), ``noise`` (sd of z-scored pixels), ``average`` (decay a step of the
             averaged weights that are validated and kept; 0: the weights themselves), ``patience`` (epochs without a
@@ -98,13 +99,72 @@ def train_member(
         checkpoint: where the state is kept after each epoch; an existing state is resumed to the same result.
 
     Returns:
-        The encoder, and its curves ``loss`` and ``validation`` (mean correlation to average), one number an epoch.
+        The encoder, and its curves ``loss`` and ``validation`` (mean correlation to average), one number an epoch;
+        of groups the mean, each weighed by its units.
 
     Raises:
         V4eggError: the loss is not finite; names session, epoch and step.
     """
+    shared = {"progress": progress, "device": device}
+    if "groups" in architecture:
+        return _train_groups(sessions, architecture, options, seed, prior, checkpoint, **shared)
     torch.manual_seed(seed_of(seed, "initialisation"))
-    encoder = _copied(start) if start else _new_encoder(sessions, architecture, options, prior)
+    if start:
+        encoder = _copied(start)
+    else:
+        encoder = _new_encoder(sessions, architecture, options, prior, _canvas(sessions, options))
+    return _trained(encoder, sessions, options, seed, checkpoint, **shared)
+
+
+def _train_groups(
+    sessions: Sequence[TrainingSession],
+    architecture: Mapping[str, Any],
+    options: Mapping[str, Any],
+    seed: int,
+    prior: str | Path | None,
+    checkpoint: Checkpoint | None,
+    **shared: Any,
+) -> tuple[GroupedEncoder, dict[str, list[float]]]:
+    """An encoder for each group, trained by itself; all make images for the canvas of all sessions."""
+    encoders, curves, counts = {}, [], []
+    canvas = _canvas(sessions, options)
+    for name, group in _grouped(sessions, architecture["groups"]).items():
+        own = seed_of(seed, "group", name)
+        torch.manual_seed(seed_of(own, "initialisation"))
+        encoder = _new_encoder(group, architecture, options, prior, canvas)
+        state = checkpoint.part(name) if checkpoint else None
+        encoders[name], found = _trained(encoder, group, options, own, state, **shared)
+        curves.append(found)
+        counts.append(len(encoders[name].units))
+    units = list(itertools.chain.from_iterable(session.units for session in sessions))
+    return GroupedEncoder.of(units, encoders), {name: _mean_curve(curves, name, counts) for name in curves[0]}
+
+
+def _grouped(sessions: Sequence[TrainingSession], groups: Mapping[str, Sequence[str]]) -> dict[str, list]:
+    """The sessions of each group that has any; ``others`` are those that no group names."""
+    group_of = {session: name for name, members in groups.items() for session in members}
+    found: dict[str, list[TrainingSession]] = {}
+    for session in sessions:
+        found.setdefault(group_of.get(session.session, "others"), []).append(session)
+    return found
+
+
+def _mean_curve(curves: Sequence[Mapping[str, list[float]]], name: str, counts: Sequence[int]) -> list[float]:
+    """The mean over groups; a group whose training ended early stays at its last value."""
+    length = max(len(curve[name]) for curve in curves)
+    padded = [curve[name] + curve[name][-1:] * (length - len(curve[name])) for curve in curves]
+    return np.average(padded, axis=0, weights=counts).tolist()
+
+
+def _trained(
+    encoder: Encoder,
+    sessions: Sequence[TrainingSession],
+    options: Mapping[str, Any],
+    seed: int,
+    checkpoint: Checkpoint | None,
+    progress: Callable[[range], Any],
+    device: str,
+) -> tuple[Encoder, dict[str, list[float]]]:
     encoder = encoder.to(device, memory_format=torch.channels_last)
     steps = options["epochs"] * sum(_batches_of(session, options) for session in sessions)
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
@@ -132,11 +192,17 @@ def train_member(
     return encoder.eval().cpu(), curves
 
 
-def _new_encoder(sessions: Sequence[TrainingSession], architecture: Mapping, options: Mapping, prior) -> Encoder:
-    """Before training: random weights, and those of a frozen network where the core has one."""
+def _canvas(sessions: Sequence[TrainingSession], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Size, colour and scale of images that are made for an encoder of these sessions."""
     shown = [conform(session.images[session.train], options["size"], options["channels"]) for session in sessions]
     mean, std = channel_statistics(np.concatenate(shown))
-    canvas = {"size": options["size"], "channels": options["channels"], "mean": mean, "std": std}
+    return {"size": options["size"], "channels": options["channels"], "mean": mean, "std": std}
+
+
+def _new_encoder(
+    sessions: Sequence[TrainingSession], architecture: Mapping, options: Mapping, prior, canvas: Mapping[str, Any]
+) -> Encoder:
+    """Before training: random weights, and those of a frozen network where the core has one."""
     core = completed_core(architecture["core"], prior)
     spec = {
         "core": core,
@@ -198,7 +264,7 @@ def _features(encoder: Encoder, session: TrainingSession, rows: np.ndarray, opti
         return encoder.features(_augmented(images, encoder, options) if options else images)
     views = torch.randint(session.features.shape[1], (len(rows),)).numpy() if options else 0
     frozen = torch.from_numpy(session.features[rows, views]).to(device, torch.float32)
-    return encoder.core.head(frozen.contiguous(memory_format=torch.channels_last))
+    return encoder.maps(frozen.contiguous(memory_format=torch.channels_last))
 
 
 def _loss(prediction: Tensor, target: Tensor, trials: Tensor, kind: str) -> Tensor:
