@@ -106,8 +106,8 @@ KINDS: dict[str, dict[str, Variable]] = {
             "to average, of ensembles of so many members",
             True,
         ),
-        "mixed_correlation": Variable(
-            ("split", "unit"), "float32", "correlation", "to average, of the mean of all architectures' ensembles", True
+        "mixture_correlation": Variable(
+            ("mixture", "split", "unit"), "float32", "correlation", "to average, of means of ensembles", True
         ),
         "yardstick_correlation": Variable(
             ("yardstick", "split", "unit"), "float32", "correlation", "correlation to average of other models", True

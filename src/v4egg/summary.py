@@ -23,7 +23,6 @@ from v4egg.transfer import MEASURES
 from v4egg.transfer_statistics import against_natural, between_methods
 
 GENERATORS = "generators"
-MIXED = "mixed"  # the mean of all architectures' ensembles
 _COMPACT = ("r2_to_teacher", "correlation_to_average", "parameters", "compression")  # medians over units
 GROUPS = ("ensemble", "generators", "validators")  # members that are means; every other one is one network
 
@@ -47,7 +46,8 @@ def summarise(
       test split is left out. ``ci_low`` and ``ci_high`` bound the mean correlation to average (95% bootstrap over
       units), ``members_mean`` is that of single networks and ``ensemble_gain`` what their mean adds; ``by_size``,
       where known, is the mean correlation of ensembles of 1, 2, ... members.
-    - ``mixed.<session>``, ``yardsticks.<name>.<session>`` and ``baselines.<name>.<session>`` likewise, without members.
+    - ``mixtures.<name>.<session>``, ``yardsticks.<name>.<session>`` and ``baselines.<name>.<session>`` likewise,
+      without members.
     - ``ceilings.<session>``: ``ceiling``, ``leave_one_out`` and ``explainable_variance``, means over units.
     - ``comparisons``: the rows of :func:`compare`.
     - ``mei.<method>.<arch>``: ``n_images``, ``seconds_per_image`` (mean over images) and ``judges.<judge>`` with
@@ -62,10 +62,9 @@ def summarise(
     """
     scored = scores_on_test(scores)
     judged = load_transfer(transfer)
-    sessions = sessions_with_test(scored)
     return {
         "encoders": _encoders(scored),
-        "mixed": _by_session(_named(scored).get(MIXED), sessions),
+        "mixtures": _others(scored, "mixture"),
         "yardsticks": _others(scored, "yardstick"),
         "baselines": _others(scored, "baseline"),
         "ceilings": _ceilings(scored),
@@ -126,7 +125,7 @@ def mean_interval(values: xr.DataArray | np.ndarray, *key: str) -> tuple[float, 
 def compare(scores: xr.Dataset) -> pd.DataFrame:
     """Paired comparisons over the units of each session, of correlations to average on test images.
 
-    ``scores`` is what :func:`scores_on_test` gives. Encoders (ensembles of an architecture, and ``mixed``) are compared
+    ``scores`` is what :func:`scores_on_test` gives. Encoders (ensembles of an architecture, and mixtures) are compared
     with each other and with every yardstick and baseline. Columns: session; a, b; mean_a, mean_b; difference (a - b)
     with its 95% bootstrap interval low, high; p_value (two-sided Wilcoxon, not corrected for the number of
     comparisons); effect (rank-biserial, positive where a wins); n, units with both. Means are over these units.
@@ -189,14 +188,13 @@ def _require(dataset: xr.Dataset, dim: str, name: str, path: str | Path) -> None
 
 
 def _named(scores: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The encoders' correlations to average (unit,) by name: mixed, where there is one, and each architecture."""
+    """The encoders' correlations to average (unit,) by name: each mixture and each architecture."""
     ensembles = scores["correlation_to_average"].sel(member="ensemble")
-    mixed = {MIXED: scores["mixed_correlation"]} if "mixed_correlation" in scores else {}
-    return mixed | {str(arch): ensembles.sel(arch=arch) for arch in scores["arch"].values}
+    return _known(scores, "mixture") | {str(arch): ensembles.sel(arch=arch) for arch in scores["arch"].values}
 
 
 def _known(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
-    """The correlations (unit,) of the yardsticks or baselines (``kind``, without s) by name."""
+    """The correlations (unit,) of the yardsticks, baselines or mixtures (``kind``, without s) by name."""
     if f"{kind}_correlation" not in scores:
         return {}
     values = scores[f"{kind}_correlation"]
@@ -258,7 +256,7 @@ def _others(scores: xr.Dataset, kind: str) -> dict[str, Any]:
     return {name: by_session for name, by_session in found.items() if by_session}
 
 
-def _by_session(correlation: xr.DataArray | None, sessions: Sequence[str], model: str = MIXED) -> dict[str, Any]:
+def _by_session(correlation: xr.DataArray | None, sessions: Sequence[str], model: str) -> dict[str, Any]:
     """Mean and interval over each session's units of a correlation (unit,), where any is finite."""
     found: dict[str, Any] = {}
     for session in sessions if correlation is not None else ():
@@ -345,8 +343,12 @@ def _number(value: xr.DataArray | float) -> float | None:
 
 def _encoder_table(summary: Mapping[str, Any]) -> str:
     extras = ("ensemble_gain", "correlation_to_truth")
-    mixed = {"mixed ensemble": summary.get("mixed", {})}
-    models = {**summary["encoders"], **mixed, **summary["yardsticks"], **summary.get("baselines", {})}
+    models = {
+        **summary["encoders"],
+        **summary.get("mixtures", {}),
+        **summary["yardsticks"],
+        **summary.get("baselines", {}),
+    }
     rows = [
         [model, session, entry["n_units"], entry["correlation_to_average"], _interval(entry), *map(entry.get, extras)]
         for model, sessions in models.items()

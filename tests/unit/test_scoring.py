@@ -138,7 +138,7 @@ def test_baselines_and_the_mixed_ensemble(scored):
     assert (baselines.sel(baseline="perfect") > 0.95).all()
     assert np.allclose(baselines.sel(baseline="backwards"), -baselines.sel(baseline="perfect"))
     own = scored["correlation_to_average"].sel(member="ensemble", split="test").isel(unit=slice(0, 2))
-    mixed = scored["mixed_correlation"].sel(split="test").isel(unit=slice(0, 2))
+    mixed = scored["mixture_correlation"].sel(mixture="mixed", split="test").isel(unit=slice(0, 2))
     assert (mixed < own.sel(arch="right")).all()
     assert (mixed > own.sel(arch="wrong")).all()
     assert list(scored["readout"].values) == ["shift0", "shift1"]

@@ -100,7 +100,7 @@ def test_the_whole_summary(run):
             },
         }
     }
-    for nothing in ("yardsticks", "baselines", "mixed", "ceilings"):
+    for nothing in ("yardsticks", "baselines", "mixtures", "ceilings"):
         assert found[nothing] == {}
     assert found["comparisons"] == []
     assert found["seconds"] == {"synthesise": 3.0, "train": 0.0}
@@ -161,7 +161,11 @@ def test_truth_and_yardsticks_where_present(run, tmp_path, monkeypatch):
 
 def test_comparisons_are_paired_over_the_units_that_both_have(run, tmp_path):
     extra = {
-        "mixed_correlation": (("split", "unit"), np.broadcast_to([0.3, 0.5, 0.6, np.nan], (2, 4))),
+        "mixture_correlation": xr.DataArray(
+            np.broadcast_to([0.3, 0.5, 0.6, np.nan], (1, 2, 4)),
+            dims=("mixture", "split", "unit"),
+            coords={"mixture": ["mixed"]},
+        ),
         "baseline_correlation": xr.DataArray(
             [[0.1, np.nan, 0.1, np.nan]], dims=("baseline", "unit"), coords={"baseline": ["ridge"]}
         ),
@@ -177,11 +181,11 @@ def test_comparisons_are_paired_over_the_units_that_both_have(run, tmp_path):
     assert ("off", "mixed", "attention") not in table.index
     found = summary.summarise(**run)
     assert found["baselines"]["ridge"]["one"]["correlation_to_average"] == pytest.approx(0.1)
-    assert found["mixed"]["two"] == {"n_units": 1, "correlation_to_average": pytest.approx(0.6)}
+    assert found["mixtures"]["mixed"]["two"] == {"n_units": 1, "correlation_to_average": pytest.approx(0.6)}
     assert found["ceilings"] == {"one": {"ceiling": pytest.approx(0.85)}}
     assert found["comparisons"][0]["session"] == "one"
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    for part in ("mixed ensemble", "ridge", "95% interval"):
+    for part in ("mixed", "ridge", "95% interval"):
         assert part in summary.table(found)
 
 

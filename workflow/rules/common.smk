@@ -92,6 +92,12 @@ def outsider_files(sessions):
     return [path for s in sessions for path in sources.outsider_files(s, config["sessions"][s], COWLEY, RESULTS)]
 
 
+def mixtures():
+    """The architectures that each mixture is of."""
+    named = config["encoders"]["architectures"]
+    return {arch: named[arch]["mixture"] for arch in NAMED if "mixture" in named[arch]}
+
+
 def training_options(arch):
     """How an architecture is trained: the common options, and those that are its own."""
     own = config["encoders"]["architectures"][arch].get("training", {})

@@ -103,6 +103,7 @@ rule score_encoders:
     params:
         code=code("score_encoders"),
         members={arch: members(arch) for arch in ARCHITECTURES},
+        mixtures=mixtures(),
         natural_responses=[natural_responses(TEST_SESSIONS).get(s) for s in SESSIONS],
         baselines=[baselines(TEST_SESSIONS).get(s) for s in SESSIONS],
     script:

@@ -28,6 +28,6 @@ with job(snakemake) as run:
     own = zip(snakemake.input.recordings, snakemake.input.responses, strict=True)
     others = zip(*map(run.local, (snakemake.params.natural_responses, snakemake.params.baselines)), strict=True)
     sessions = [scored_session(*stored, *known) for stored, known in zip(own, others, strict=True)]
-    scores = score(ensembles, sessions, run.progress)
+    scores = score(ensembles, sessions, run.progress, snakemake.params.mixtures)
     inputs = [*snakemake.input.members, *snakemake.input.recordings, *snakemake.input.responses]
     stores.save(scores, snakemake.output[0], "scores", inputs=inputs)

@@ -42,32 +42,41 @@ class ScoredSession:
         return self.responses.selected_units
 
 
-def score(ensembles: Mapping[str, Ensemble], sessions: Sequence[ScoredSession], progress=iter) -> xr.Dataset:
+def score(
+    ensembles: Mapping[str, Ensemble],
+    sessions: Sequence[ScoredSession],
+    progress=iter,
+    mixtures: Mapping[str, Sequence[str]] | None = None,
+) -> xr.Dataset:
     """Scores by arch, member, split and unit; NaN where a session has no such split.
 
     Members are labelled m0, m1, ...; ``generators``, ``validators`` and ``ensemble`` are means of members. The mean of
-    several architectures' ensembles, all in spikes per window, is scored as ``mixed_correlation``.
+    the ensembles of each of ``mixtures`` (names of ensembles, by its own), in spikes per window, is scored as
+    ``mixture_correlation``; where none is given and there are several ensembles, that of all as ``mixed``.
     ``correlation_by_size`` is the mean correlation to average of ensembles of ``size`` members, over at most
     :data:`SUBSETS` random subsets of them. The coordinates ``core`` and ``readout`` name each architecture's parts.
     """
-    parts = [_score_session(ensembles, session) for session in progress(sessions)]
+    mixtures = mixtures or ({"mixed": list(ensembles)} if len(ensembles) > 1 else {})
+    parts = [_score_session(ensembles, session, mixtures) for session in progress(sessions)]
     specs = [ensemble.members[0].spec for ensemble in ensembles.values()]
     names = {part: ("arch", [spec[part]["name"] for spec in specs]) for part in ("core", "readout")}
     # minimal: a session without yardsticks has no such coordinate, whichever session comes first
     return xr.concat(parts, "unit", join="outer", coords="minimal").assign_coords(names)
 
 
-def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) -> xr.Dataset:
+def _score_session(
+    ensembles: Mapping[str, Ensemble], session: ScoredSession, mixtures: Mapping[str, Sequence[str]]
+) -> xr.Dataset:
     units = session.units
     columns = np.flatnonzero(session.responses.selected)
     tables: dict[str, list] = {}
-    whole, by_size = [], []
-    for ensemble in ensembles.values():
+    whole, by_size = {}, []
+    for arch, ensemble in ensembles.items():
         predictions = {
             name: _in_counts(prediction, ensemble.members[0], session.responses)
             for name, prediction in _member_predictions(ensemble, session, units).items()
         }
-        whole.append(predictions["ensemble"])
+        whole[arch] = predictions["ensemble"]
         single = [predictions[member.member] for member in ensemble.members]
         by_size.append(_by_size(session, single, columns))
         rows = [_split_scores(session, prediction, columns) for prediction in predictions.values()]
@@ -78,9 +87,11 @@ def _score_session(ensembles: Mapping[str, Ensemble], session: ScoredSession) ->
     variables["correlation_by_size"] = (("arch", "size", "split", "unit"), np.asarray(by_size, np.float32))
     coords["size"] = np.arange(len(by_size[0])) + 1
     variables |= {name: ("unit", values) for name, values in _test_data(session, columns).items()}
-    if len(whole) > 1:
-        values = _correlations(session, np.mean(whole, axis=0), columns)
-        variables["mixed_correlation"] = (("split", "unit"), np.asarray(values, np.float32))
+    if mixtures:
+        mixed = [np.mean([whole[arch] for arch in archs], axis=0) for archs in mixtures.values()]
+        values = [_correlations(session, prediction, columns) for prediction in mixed]
+        variables["mixture_correlation"] = (("mixture", "split", "unit"), np.asarray(values, np.float32))
+        coords["mixture"] = list(mixtures)
     if session.yardsticks:
         values = [_correlations(session, prediction, columns) for prediction in session.yardsticks.values()]
         variables["yardstick_correlation"] = (("yardstick", "split", "unit"), np.asarray(values, np.float32))

@@ -22,7 +22,7 @@ from v4egg.errors import V4eggError
 from v4egg.figures import style
 from v4egg.seeding import numpy_generator
 from v4egg.statistics import paired_wilcoxon
-from v4egg.summary import GROUPS, MIXED, compare, mean_interval, scores_on_test, sessions_with_test, units_of
+from v4egg.summary import GROUPS, compare, mean_interval, scores_on_test, sessions_with_test, units_of
 
 _SIDE = 2.35  # inches: the least height of a session's panels, so that the scatter is not small
 _ROW_HEIGHT, _FRAME = 0.21, 0.75  # inches: a row of the first panel, and what surrounds the rows
@@ -98,11 +98,14 @@ def _read(path: str | Path) -> xr.Dataset:
 
 
 def _best(path: str | Path, sessions: Sequence[str]) -> dict[str, str]:
-    """Each session's architecture that predicts its validation images best: test images choose nothing."""
-    scored = stores.load(path, "scores")["correlation_to_average"]
-    scored = scored.sel({"split": "validation", "member": "ensemble"}).load()
-    means = {session: units_of(scored, session).mean("unit").fillna(-1) for session in sessions}
-    return {session: str(mean["arch"].values[int(np.argmax(mean.values))]) for session, mean in means.items()}
+    """Each session's architecture or mixture that predicts its validation images best: test images choose nothing."""
+    scores = stores.load(path, "scores").sel(split="validation").load()
+    found = {}
+    for session in sessions:
+        own = [row for row in _rows(units_of(scores, session)) if row.block == "own"]
+        means = [np.nanmean(row.values) for row in own]
+        found[session] = own[int(np.argmax(means))].model if own else ""
+    return found
 
 
 def _rows(here: xr.Dataset) -> list[_Row]:
@@ -111,12 +114,10 @@ def _rows(here: xr.Dataset) -> list[_Row]:
     correlation = here["correlation_to_average"].sel(member="ensemble")
     metric = "correlation_to_average"
     found = [_Row(arch, metric, correlation.sel(arch=arch).values, "own", _members(here, arch)) for arch in archs]
-    if "mixed_correlation" in here:
-        found.append(_Row(MIXED, metric, here["mixed_correlation"].values, "own"))
-    for kind in ("yardstick", "baseline"):
+    for kind, block in (("mixture", "own"), ("yardstick", "yardstick"), ("baseline", "baseline")):
         if f"{kind}_correlation" in here:
             values = here[f"{kind}_correlation"]
-            found += [_Row(str(name), metric, values.sel({kind: name}).values, kind) for name in here[kind].values]
+            found += [_Row(str(name), metric, values.sel({kind: name}).values, block) for name in here[kind].values]
     if "ceiling" in here:
         found.append(_Row("ceiling", "ceiling", here["ceiling"].values, "ceiling"))
     if "correlation_to_truth" in here:
@@ -164,7 +165,7 @@ def _draw_mean(axes: Axes, y: int, row: _Row, session: str) -> None:
 def _label(row: _Row) -> str:
     if row.metric == "correlation_to_truth":
         return f"{style.label(row.model)}, to truth"
-    names = {MIXED: "mixed ensemble", "ln": "linear-nonlinear", "shuffled": "shuffled (chance)"}
+    names = {"mixed": "mixed ensemble", "ln": "linear-nonlinear", "shuffled": "shuffled (chance)"}
     return names.get(row.model, style.label(row.model))
 
 
@@ -178,8 +179,8 @@ def _explain(figure: Figure, axes: Axes) -> None:
 
 
 def _pair(rows: list[_Row], best: str, colours: dict[str, str]) -> tuple[_Row, list[_Row]] | None:
-    """The best encoder and those to compare it with: a yardstick, else the other encoders, else the first baseline."""
-    scored = [row for row in rows if row.metric == "correlation_to_average" and row.model != MIXED]
+    """The best encoder and those to compare it with: a yardstick, else the architectures, else the first baseline."""
+    scored = [row for row in rows if row.metric == "correlation_to_average"]
     own = [row for row in scored if row.model == best]
     choices = [
         [row for row in scored if row.block == "yardstick"][:1],
@@ -202,7 +203,7 @@ def _draw_pair(
         text = f"{won} of {n} above, {_p_value(own, other)}"
         if len(others) > 1:
             text = f"{_label(other)}: {won} of {n}, {_p_value(own, other)}"
-        colour = colours[own.model] if len(others) == 1 else colours.get(other.model, style.GREY)
+        colour = colours.get((own if len(others) == 1 else other).model, style.GREY)
         axes.scatter(other.values, own.values, color=colour, label=text, **style.POINTS)
     values = np.concatenate([own.values, *(other.values for other in others)])
     low, high = min(0.0, float(np.nanmin(values)) - 0.05), max(1.0, float(np.nanmax(values)))

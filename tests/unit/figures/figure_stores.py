@@ -32,9 +32,9 @@ def save_scores(path, sessions, archs=ARCHS, extras=True):
         variables["correlation_to_truth"] = (SCORE, values + 0.05)
         variables["ceiling"] = ("unit", values[0, 0, 1])
         variables["yardstick_correlation"] = (("yardstick", "split", "unit"), values[:1, 0])
-        variables["mixed_correlation"] = (("split", "unit"), values[:, 4].mean(0))
+        variables["mixture_correlation"] = (("mixture", "split", "unit"), values[:, 4].mean(0, keepdims=True))
         variables["baseline_correlation"] = (("baseline", "unit"), values[0, :2, 1] / 2)
-        coords |= {"yardstick": ["published_compact"], "baseline": ["ridge", "shuffled"]}
+        coords |= {"mixture": ["mixed"], "yardstick": ["published_compact"], "baseline": ["ridge", "shuffled"]}
     stores.save(xr.Dataset(variables, {**coords, "session": ("unit", names)}), path, "scores")
     return path
 
