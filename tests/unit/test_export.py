@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from v4egg.encoders import backbones
-from v4egg.encoders.encoder import Encoder
+from v4egg.encoders.encoder import Encoder, make_encoder
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.encoders.export import _sha256, export_ensemble, load_export, main
 from v4egg.errors import V4eggError
@@ -134,6 +134,18 @@ def test_a_shared_frozen_network_lies_there_once_and_its_folder_stays_private(tm
     assert again.members[0].core.backbone is again.members[1].core.backbone
     assert "somebody" not in (folder / "config.json").read_text()
     assert again.members[0].spec["core"]["backbone"]["weights"] == "net.pt"
+
+
+def test_a_core_for_each_group_of_sessions(tmp_path):
+    spec = member(0).spec
+    groups = {"one": ["s1-u000", "s1-u007"], "two": ["s2-u001"]}
+    grouped = [make_encoder([*groups["one"], *groups["two"]], {**spec, "groups": groups}).eval() for _ in ROLES]
+    for place, encoder in enumerate(grouped):
+        encoder.arch, encoder.member, encoder.role = "by_session", f"m{place}", ROLES[place]
+    ensemble, images = Ensemble(grouped), torch.rand(2, 3, 16, 16)
+    again = load_export(export_ensemble(ensemble, tmp_path / "export"))
+    assert torch.equal(again(images), ensemble(images))
+    assert [part.units for part in again.members[1].parts] == list(groups.values())
 
 
 def test_config_says_what_a_user_must_know(exported):
