@@ -5,7 +5,7 @@ Usage: OMP_NUM_THREADS=1 python benchmarks/encoder_curves.py CONFIG RESULTS SESS
 CONFIG is a configuration file such as config/cowley2023.yaml, RESULTS the folder with its recordings and responses
 (``snakemake --until count_responses``), SESSION the one whose units are scored, OUT a folder for curves.csv and
 curves.png. CURVE is one of sessions, epochs, size and members; without any, all. Every architecture of the
-configuration is trained afresh for each point, on the monkey's sessions named in MONKEYS where not said otherwise;
+configuration with one core is trained afresh for each point, on the monkey's sessions named in MONKEYS where not said otherwise;
 test images are never looked at. Rows are added to curves.csv as they come, and points that it has are not run again.
 """
 
@@ -155,7 +155,7 @@ def main(config_path: str, results: str, session: str, out: str, *curves: str) -
     trainer = Trainer(config, Path(results), session)
     for curve in curves or CURVES:
         for arch, architecture in config["encoders"]["architectures"].items():
-            if "mixture" not in architecture:
+            if not {"mixture", "groups"} & set(architecture):
                 run(trainer, arch, curve, folder / "curves.csv")
     draw(pd.read_csv(folder / "curves.csv")).savefig(folder / "curves.png", dpi=200)
 
