@@ -5,8 +5,9 @@ Usage: OMP_NUM_THREADS=1 python benchmarks/encoder_curves.py CONFIG RESULTS SESS
 CONFIG is a configuration file such as config/cowley2023.yaml, RESULTS the folder with its recordings and responses
 (``snakemake --until count_responses``), SESSION the one whose units are scored, OUT a folder for curves.csv and
 curves.png. CURVE is one of sessions, epochs, size and members; without any, all. Every architecture of the
-configuration with one core is trained afresh for each point, on the monkey's sessions named in MONKEYS where not said otherwise;
-test images are never looked at. Rows are added to curves.csv as they come, and points that it has are not run again.
+configuration that has one core is trained afresh for each point, on the monkey's sessions named in MONKEYS where not
+said otherwise; test images are never looked at. Rows are added to curves.csv as they come, and points that it has are
+not run again.
 """
 
 import sys
