@@ -87,7 +87,7 @@ def predict(encoder, data: TrainingSession, features: np.ndarray | None) -> np.n
     index, rows = encoder.index(data.units), data.validation
     if features is None:
         return encoder(to_float(data.images[rows]), index).numpy()
-    return encoder.respond(encoder.core.head(torch.from_numpy(features[rows, 0]).float()), index).numpy()
+    return encoder.respond(encoder.maps(torch.from_numpy(features[rows, 0]).float()), index).numpy()
 
 
 def points(curve: str, arch: str, monkey: list[str], everything: list[str]) -> list[tuple[float, dict]]:
@@ -156,7 +156,7 @@ def main(config_path: str, results: str, session: str, out: str, *curves: str) -
     trainer = Trainer(config, Path(results), session)
     for curve in curves or CURVES:
         for arch, architecture in config["encoders"]["architectures"].items():
-            if not {"mixture", "groups"} & set(architecture):
+            if not {"mixture", "groups", "refit"} & set(architecture):
                 run(trainer, arch, curve, folder / "curves.csv")
     draw(pd.read_csv(folder / "curves.csv")).savefig(folder / "curves.png", dpi=200)
 

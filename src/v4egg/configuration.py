@@ -104,7 +104,11 @@ def _chosen(entries: Mapping[str, Any], chosen: Sequence[str], key: str, where: 
 
 def _check_architectures(encoders: Mapping[str, Any]) -> None:
     known = sorted(encoders["training"])
-    trained = [arch for arch, architecture in encoders["architectures"].items() if "mixture" not in architecture]
+    own = {arch: set(architecture) & {"mixture", "refit"} for arch, architecture in encoders["architectures"].items()}
+    trained = {
+        "mixture": [arch for arch, kind in own.items() if "mixture" not in kind],
+        "refit": [arch for arch, kind in own.items() if not kind],
+    }
     for arch, architecture in encoders["architectures"].items():
         where = f"encoders.architectures.{arch}"
         _check_parts(where, architecture, trained)
@@ -127,19 +131,23 @@ def _check_groups(architectures: Mapping[str, Any], sessions: Sequence[str]) -> 
             seen.add(session)
 
 
-def _check_parts(where: str, architecture: Mapping[str, Any], trained: Sequence[str]) -> None:
-    """An architecture is a core and a readout, or a mixture of architectures that are."""
-    if "mixture" not in architecture:
+def _check_parts(where: str, architecture: Mapping[str, Any], trained: Mapping[str, Sequence[str]]) -> None:
+    """An architecture is a core and a readout, another one's refit, or a mixture of architectures that are either."""
+    kind = next((key for key in ("mixture", "refit") if key in architecture), None)
+    if kind is None:
         missing = [part for part in ("core", "readout") if part not in architecture]
         if missing:
-            raise V4eggError(f"configuration key '{where}.{missing[0]}' is missing; give core and readout, or mixture")
+            raise V4eggError(
+                f"configuration key '{where}.{missing[0]}' is missing; give core and readout, or refit, or mixture"
+            )
         return
-    more = [key for key in architecture if key != "mixture"]
+    more = [key for key in architecture if key != kind]
     if more:
-        raise V4eggError(f"configuration key '{where}.{more[0]}' is set for a mixture; remove it")
-    for name in architecture["mixture"]:
-        if name not in trained:
-            raise V4eggError(f"configuration key '{where}.mixture' names '{name}'; known: {', '.join(trained)}")
+        raise V4eggError(f"configuration key '{where}.{more[0]}' is set for a {kind}; remove it")
+    named = architecture["mixture"] if kind == "mixture" else [architecture["refit"]]
+    for name in named:
+        if name not in trained[kind]:
+            raise V4eggError(f"configuration key '{where}.{kind}' names '{name}'; known: {', '.join(trained[kind])}")
 
 
 def _check_sessions(config: Mapping[str, Any]) -> None:

@@ -86,13 +86,18 @@ def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
         Judge("generators", [generators], took_part=True),
         Judge("validators", [validators], took_part=_took_part(generators, validators)),
     ]
-    own = {member.arch for member in ensembles[arch].members}
+    own = {_family(member) for member in ensembles[arch].members}
     every = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
-    others = [member for (name, _), member in every.items() if name not in own]
+    others = [member for member in every.values() if _family(member) not in own]
     if others:
         across = Ensemble(others)
         judges.append(Judge("across", [across], took_part=_took_part(generators, across)))
     return judges
+
+
+def _family(member: nn.Module) -> str:
+    """The architecture that a member was trained as: a refit of it has its attention, and is no other."""
+    return getattr(member, "family", member.arch)
 
 
 def _took_part(generators: Ensemble, judge: Ensemble) -> bool:

@@ -115,6 +115,8 @@ def grouped(**groups):
             changed("encoders.architectures.a", {"mixture": ["b", "c"], "size": 32}),
             "'encoders.architectures.a.size' is set for a mixture",
         ),
+        (changed("encoders.architectures.a", {"refit": "b"}), "'encoders.architectures.a.refit' names 'b'"),
+        (changed("encoders.architectures.a", {"refit": "attention", "size": 32}), "'.*a.size' is set for a refit"),
         (grouped(a=["s1"], b=["s9"]), "'encoders.architectures.a.groups' names 's9', which is not under 'sessions'"),
         (grouped(a=["s1"], b=["s1"]), "'encoders.architectures.a.groups' has 's1' in two groups"),
         (

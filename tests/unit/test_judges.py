@@ -126,6 +126,17 @@ def test_a_mixture_of_all_architectures_has_no_judge_across():
     assert [(member.arch, member.role) for member in across] == [("b", "generator"), ("b", "validator")]
 
 
+def test_a_refit_is_no_other_architecture_than_the_one_that_it_refits():
+    from v4egg.encoders.ensemble import Ensemble
+
+    ensembles = {a: Ensemble([Bright("s1", role=r, arch=a) for r in ("generator", "validator")]) for a in "abc"}
+    for member in ensembles["b"].members:
+        member.family = "a"
+    for name in "ab":
+        assert {member.arch for member in encoder_judges(ensembles, name)[2].models[0].members} == {"c"}
+    assert {member.arch for member in encoder_judges(ensembles, "c")[2].models[0].members} == {"a", "b"}
+
+
 def test_relative_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
     units = ["s1-u000", "s1-u002"]
     judges = [Judge("generators", [Bright("s1")], True), Judge("validators", [Bright("s1", gain=3.0)], False)]

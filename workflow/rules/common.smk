@@ -16,6 +16,7 @@ TARGET_SESSIONS = config["targets"]["sessions"] or TEST_SESSIONS
 RECONSTRUCTED_SESSIONS = [s for s in TARGET_SESSIONS if s in TEST_SESSIONS]
 NAMED = list(config["encoders"]["architectures"])  # architectures, and mixtures of them
 ARCHITECTURES = [a for a in NAMED if "mixture" not in config["encoders"]["architectures"][a]]
+REFITTED = {a: entry["refit"] for a, entry in config["encoders"]["architectures"].items() if "refit" in entry}
 SOURCES = config["synthesis"]["architectures"] or NAMED  # those that make images; the others only judge
 METHODS = list(config["synthesis"]["methods"])
 N_MEMBERS = config["encoders"]["generators"] + config["encoders"]["validators"]
@@ -98,15 +99,20 @@ def mixtures():
     return {arch: named[arch]["mixture"] for arch in NAMED if "mixture" in named[arch]}
 
 
+def trained_as(arch):
+    """The architecture itself, or the one that it refits."""
+    return config["encoders"]["architectures"][REFITTED.get(arch, arch)]
+
+
 def training_options(arch):
     """How an architecture is trained: the common options, and those that are its own."""
-    own = config["encoders"]["architectures"][arch].get("training", {})
+    own = trained_as(arch).get("training", {})
     return {**config["images"], **config["encoders"]["training"], **own}
 
 
 def frozen_options(arch):
     """What decides the features of an architecture's frozen network; None where it has none."""
-    architecture = config["encoders"]["architectures"][arch]
+    architecture = trained_as(arch)
     if "backbone" not in architecture["core"]:
         return None
     training = training_options(arch)

@@ -35,6 +35,8 @@ rule train_encoder:
         responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
     output:
         directory(f"{RESULTS}/encoders/{{arch}}/{{member}}.zarr"),
+    wildcard_constraints:
+        arch="|".join(a for a in ARCHITECTURES if a not in REFITTED),
     log:
         f"{RESULTS}/logs/train_encoder/{{arch}}-{{member}}.log",
     benchmark:
@@ -55,6 +57,35 @@ rule train_encoder:
         options=lambda wildcards: training_options(wildcards.arch),
     script:
         "../scripts/train_encoder.py"
+
+
+rule refit_encoder:
+    input:
+        unpack(lambda wildcards: frozen_inputs(wildcards.arch)),
+        member=lambda wildcards: f"{RESULTS}/encoders/{REFITTED[wildcards.arch]}/{wildcards.member}.zarr",
+        recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
+        responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
+    output:
+        directory(f"{RESULTS}/encoders/{{arch}}/{{member}}.zarr"),
+    wildcard_constraints:
+        arch="|".join(REFITTED) or "none",
+    log:
+        f"{RESULTS}/logs/refit_encoder/{{arch}}-{{member}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/encoders/refit_encoder-{{arch}}-{{member}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(3000),
+        runtime=60,
+    params:
+        code=code("refit_encoder"),
+        architecture=lambda wildcards: trained_as(wildcards.arch),
+        options=lambda wildcards: training_options(wildcards.arch),
+    script:
+        "../scripts/refit_encoder.py"
 
 
 rule fit_baselines:

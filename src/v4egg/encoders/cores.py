@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -158,6 +159,7 @@ class TaskDrivenCore(nn.Module):
         channels: of the head, and of the feature map that it gives.
         blocks: residual blocks of the head.
         dropout: share of the frozen channels left out of each training image.
+        beside: whether the frozen network's own channels follow those of the head in the feature map.
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class TaskDrivenCore(nn.Module):
         channels: int = 96,
         blocks: int = 2,
         dropout: float = 0.0,
+        beside: bool = False,
     ):
         super().__init__()
         self.backbone = make_backbone(**backbone)
@@ -178,7 +181,7 @@ class TaskDrivenCore(nn.Module):
             nn.ReLU(),
             *(ResidualBlock(channels) for _ in range(blocks)),
         )
-        self.channels = channels
+        self.channels, self.beside = channels, beside
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
         """Fetch the frozen network's weights."""
@@ -186,7 +189,12 @@ class TaskDrivenCore(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Z-scored images (B, C, y, x) -> feature map (B, channels, grid, grid); differentiable in the images."""
-        return self.head(self.backbone(images))
+        return self.on_frozen(self.backbone(images))
+
+    def on_frozen(self, features: Tensor) -> Tensor:
+        """What the frozen network gives (B, feature, grid, grid) -> feature map."""
+        maps = self.head(features)
+        return torch.cat([maps, features.to(maps.dtype)], 1) if self.beside else maps
 
     def penalty(self) -> Tensor:
         """Nothing: the head looks at no pixel."""

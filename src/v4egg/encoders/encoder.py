@@ -72,7 +72,7 @@ class Encoder(nn.Module):
 
     def maps(self, inputs: Tensor) -> Tensor:
         """What the trained part of the core sees -> the core's feature map (B, channels, h, w)."""
-        return (self.core.head if hasattr(self.core, "backbone") else self.core)(inputs)
+        return (self.core.on_frozen if hasattr(self.core, "backbone") else self.core)(inputs)
 
     def respond(self, features: Tensor, units: Tensor | None = None) -> Tensor:
         """The core's feature map (B, channels, h, w) -> responses (B, U)."""
@@ -102,9 +102,16 @@ class Encoder(nn.Module):
         self.core.train(training)
         return shape
 
-    def save(self, path, *, arch: str, member: str, role: str, curves=None, **provenance) -> None:
-        """Write weights and specification to a store of kind ``weights``; ``role`` is generator or validator."""
+    def save(
+        self, path, *, arch: str, member: str, role: str, family: str | None = None, curves=None, **provenance
+    ) -> None:
+        """Write weights and specification to a store of kind ``weights``.
+
+        ``role`` is generator or validator; ``family`` the architecture that the weights were trained as, where that is
+        another.
+        """
         attrs = {"units": self.units, "spec": json.dumps(self.spec), "arch": arch, "member": member, "role": role}
+        attrs["family"] = family or arch
         stores.save_weights(self.weights(), path, curves=curves, attrs=attrs, **provenance)
 
 
@@ -211,7 +218,7 @@ def _index(known: Sequence[str], units: Sequence[str]) -> Tensor:
 
 
 def load_member(path: str | Path) -> Encoder | GroupedEncoder:
-    """One trained member, frozen and in evaluation mode, with ``arch``, ``member`` and ``role`` as attributes."""
+    """One trained member, frozen and in evaluation mode; arch, member, role and family are attributes of it."""
     state, attrs = stores.load_weights(path)
     if "spec" not in attrs or "units" not in attrs:
         raise V4eggError(f"{path}: these weights are not an encoder's; give a store of encoders/<arch>/<member>.zarr")
@@ -224,4 +231,5 @@ def load_member(path: str | Path) -> Encoder | GroupedEncoder:
             f"{path}: weights of another version ({reason}); delete the store and run its rule again"
         ) from None
     encoder.arch, encoder.member, encoder.role = attrs["arch"], attrs["member"], attrs["role"]
+    encoder.family = attrs.get("family", encoder.arch)
     return encoder.eval().requires_grad_(False)

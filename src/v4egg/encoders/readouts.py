@@ -92,6 +92,67 @@ class AttentionReadout(nn.Module):
         return self._grouped(self.query[units]), self._grouped(self.feature[units]), self.bias[units]
 
 
+class RefittedAttention(nn.Module):
+    """The attention of a trained :class:`AttentionReadout`, and weights on all channels that it picks from.
+
+    With keys k_s and query q_n of the trained readout and X the features: y_n = w_n . sum_s a_{s,n} x_s + b_n; heads
+    have a w_n each. :func:`v4egg.encoders.refit.refitted` makes one.
+
+    Args:
+        keyed: how many of the channels, the first ones, the keys are made from.
+        dim, heads, temperature: as the trained readout has them.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        n_units: int,
+        keyed: int,
+        dim: int = 128,
+        heads: int = 1,
+        temperature: float = 1.0,
+    ):
+        super().__init__()
+        channels, height, width = shape
+        self.keyed, self.heads = keyed, heads
+        self.scale = (dim // heads) ** -0.5 / temperature
+        self.register_buffer("position", sinusoidal_code(keyed, height, width), persistent=False)
+        self.key = nn.Linear(keyed, dim, bias=False)
+        self.query = nn.Parameter(torch.zeros(n_units, dim))
+        self.weight = nn.Parameter(torch.zeros(n_units, heads, channels))
+        self.bias = nn.Parameter(torch.zeros(n_units))
+
+    def attention(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        """Features (B, C, h, w) -> where each unit looks (B, U, heads, h * w), a distribution over places."""
+        query = self.query if units is None else self.query[units]
+        return torch.einsum("bshd,nhd->bnhs", self._keys(features), self._grouped(query) * self.scale).softmax(-1)
+
+    def picked(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        """Features (B, C, h, w) -> what each unit's attention picks from them (B, U, heads * C)."""
+        return torch.einsum("bnhs,bcs->bnhc", self.attention(features, units), features.flatten(2)).flatten(2)
+
+    def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        weight, bias = (self.weight, self.bias) if units is None else (self.weight[units], self.bias[units])
+        drive = torch.einsum("bcs,nhc->bnhs", features.flatten(2), weight)
+        return (self.attention(features, units) * drive).sum((-1, -2)) + bias
+
+    def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        query = self._grouped(self.query[units]) * self.scale
+        attention = torch.einsum("bshd,bhd->bhs", self._keys(features), query).softmax(-1)
+        drive = torch.einsum("bcs,bhc->bhs", features.flatten(2), self.weight[units])
+        return (attention * drive).sum((-1, -2)) + self.bias[units]
+
+    def penalty(self, units: Tensor) -> Tensor:
+        """Nothing: the weights are fitted in closed form."""
+        return self.bias.new_zeros(())
+
+    def _keys(self, features: Tensor) -> Tensor:
+        return self._grouped(self.key(features[:, : self.keyed].flatten(2).transpose(1, 2) + self.position))
+
+    def _grouped(self, vectors: Tensor) -> Tensor:
+        return vectors.unflatten(-1, (self.heads, -1))
+
+
 class GaussianReadout(nn.Module):
     """Each unit reads the features at one learned position (Lurz et al. 2021).
 
@@ -175,7 +236,12 @@ class FactorizedReadout(nn.Module):
         return lasso + self.smoothness * roughness(mask[:, None]) if self.smoothness else lasso
 
 
-READOUTS = {"attention": AttentionReadout, "factorized": FactorizedReadout, "gaussian": GaussianReadout}
+READOUTS = {
+    "attention": AttentionReadout,
+    "factorized": FactorizedReadout,
+    "gaussian": GaussianReadout,
+    "refitted_attention": RefittedAttention,
+}
 
 
 def make_readout(name: str, shape: tuple[int, int, int], n_units: int, **options) -> nn.Module:

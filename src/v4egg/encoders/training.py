@@ -18,8 +18,10 @@ from v4egg.checkpoints import Checkpoint
 from v4egg.compute import autocast
 from v4egg.encoders.cores import completed_core, seen_images
 from v4egg.encoders.encoder import Encoder, GroupedEncoder
+from v4egg.encoders.frozen_features import load_features
 from v4egg.errors import V4eggError
-from v4egg.responses import Responses
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import Responses, load_responses
 from v4egg.seeding import seed_of
 from v4egg.stimuli import channel_statistics, conform, to_float
 
@@ -68,6 +70,27 @@ def training_session(
         validation=np.flatnonzero(responses.split[fit] == "validation"),
         features=None if features is None else features[fit],
     )
+
+
+def training_sessions(
+    recordings: Sequence[str | Path],
+    responses: Sequence[str | Path],
+    features: Sequence[str | Path],
+    architecture: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> list[TrainingSession]:
+    """The sessions in these stores as an architecture sees them; no features where it has no frozen network."""
+    size = None if features else architecture.get("size")
+    return [
+        training_session(
+            load_recording(recording).images,
+            load_responses(response),
+            options,
+            size=size,
+            features=f and load_features(f),
+        )
+        for recording, response, f in itertools.zip_longest(recordings, responses, features)
+    ]
 
 
 def train_member(
@@ -182,7 +205,7 @@ def _trained(
             break
         torch.manual_seed(seed_of(seed, "epoch", epoch))
         curves["loss"].append(_epoch(parts, sessions, options, seed, epoch))
-        curves["validation"].append(_validate(average.module, sessions))
+        curves["validation"].append(validation_correlation(average.module, sessions))
         if curves["validation"][-1] >= max(curves["validation"]):
             best = _clone(average.module)
         if checkpoint:
@@ -238,7 +261,7 @@ def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -
         target = torch.from_numpy(session.target[batch]).to(device)
         weight = torch.from_numpy(session.trials[batch]).to(device)
         with autocast(device):
-            prediction = encoder.respond(_features(encoder, session, batch, options), units)
+            prediction = encoder.respond(feature_maps(encoder, session, batch, options), units)
         penalty = encoder.core.penalty() + encoder.readout.penalty(units)
         loss = _loss(prediction, target, weight, options["loss"]) + penalty
         if not torch.isfinite(loss):
@@ -256,7 +279,9 @@ def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -
     return total / count
 
 
-def _features(encoder: Encoder, session: TrainingSession, rows: np.ndarray, options: Mapping | None = None) -> Tensor:
+def feature_maps(
+    encoder: Encoder, session: TrainingSession, rows: np.ndarray, options: Mapping | None = None
+) -> Tensor:
     """The core's feature map for some images, which are augmented where training ``options`` are given."""
     device = encoder.preprocess.mean.device
     if session.features is None:
@@ -307,15 +332,16 @@ def _batches(sessions, batch_size: int, seed: int, epoch: int):
 
 
 @torch.no_grad()
-def _validate(encoder: Encoder, sessions: Sequence[TrainingSession]) -> float:
+def validation_correlation(encoder: Encoder | GroupedEncoder, sessions: Sequence[TrainingSession]) -> float:
     """Mean over all units of the correlation to average on the validation images."""
     encoder.eval()
-    device = encoder.preprocess.mean.device
     correlations = []
     for session in sessions:
+        own = next(part for part in getattr(encoder, "parts", [encoder]) if session.units[0] in part.units)
+        device = own.preprocess.mean.device
         with autocast(device):
-            features = _features(encoder, session, session.validation)
-            prediction = encoder.respond(features, encoder.index(session.units).to(device))
+            features = feature_maps(own, session, session.validation)
+            prediction = own.respond(features, own.index(session.units).to(device))
         correlations.append(metrics.correlation(prediction.float().cpu().numpy(), session.target[session.validation]))
     return float(np.nanmean(np.concatenate(correlations)))
 

@@ -1,0 +1,24 @@
+"""Refit the weights of one trained member, unit by unit."""
+
+from v4egg.encoders.encoder import load_member
+from v4egg.encoders.refit import refitted
+from v4egg.encoders.training import training_sessions, validation_correlation
+from v4egg.jobs import job
+
+with job(snakemake) as run:
+    stored, params = snakemake.input, snakemake.params
+    features = list(stored.get("features", []))
+    sessions = training_sessions(stored.recordings, stored.responses, features, params.architecture, params.options)
+    trained = load_member(stored.member)
+    encoder = refitted(trained.to(run.device), sessions, run.progress).cpu()
+    before, after = (validation_correlation(model.cpu(), sessions) for model in (trained, encoder))
+    labels = {
+        "arch": snakemake.wildcards.arch,
+        "member": trained.member,
+        "role": trained.role,
+        "family": trained.family,
+    }
+    inputs = [stored.member, *stored.recordings, *stored.responses, *features]
+    config = {"refit": trained.arch, "training": params.options}
+    encoder.save(snakemake.output[0], **labels, config=config, inputs=inputs)
+    run.say(f"validation correlation {before:.3f}, refitted {after:.3f}")
