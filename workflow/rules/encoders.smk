@@ -35,12 +35,12 @@ rule train_encoder:
         responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
     output:
         directory(f"{RESULTS}/encoders/{{arch}}/{{member}}.zarr"),
-    wildcard_constraints:
-        arch="|".join(a for a in ARCHITECTURES if a not in REFITTED),
     log:
         f"{RESULTS}/logs/train_encoder/{{arch}}-{{member}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/encoders/train_encoder-{{arch}}-{{member}}.tsv"
+    wildcard_constraints:
+        arch="|".join(a for a in ARCHITECTURES if a not in REFITTED),
     conda:
         ENVIRONMENT
     threads: 1
@@ -67,12 +67,12 @@ rule refit_encoder:
         responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
     output:
         directory(f"{RESULTS}/encoders/{{arch}}/{{member}}.zarr"),
-    wildcard_constraints:
-        arch="|".join(REFITTED) or "none",
     log:
         f"{RESULTS}/logs/refit_encoder/{{arch}}-{{member}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/encoders/refit_encoder-{{arch}}-{{member}}.tsv"
+    wildcard_constraints:
+        arch="|".join(REFITTED) or "none",
     conda:
         ENVIRONMENT
     threads: 1
