@@ -35,18 +35,20 @@ def test_places_stay_and_weights_are_the_ridge_solution(architecture, monkeypatc
     with torch.no_grad():
         inputs = torch.from_numpy(data.features[:, 0]).float() if data.features is not None else made.inputs(images)
         maps = made.maps(inputs)
-        picked = made.readout.picked(maps)[:, 1].double().numpy()  # of unit 1
+        picked = made.readout.picked(maps)[:, 1].flatten(1).double().numpy()  # of unit 1
         ours = made.respond(maps)[:, 1].double().numpy()
+        before = 0.75 * trained.respond(trained.maps(inputs))[:, 1].double().numpy()
     if architecture is ARCHITECTURE:
         assert torch.equal(maps[:, 8:], inputs)
         assert torch.allclose(maps[:, :8], trained.maps(inputs), atol=1e-6)
     train, weight = data.train, data.trials[data.train] / data.trials[data.train].sum()
     mean = weight @ picked[train]
     z = (picked - mean) / np.sqrt(weight @ (picked[train] - mean) ** 2)
-    level = weight @ data.target[train, 1]
+    left = data.target[train, 1] - before[train]
+    level = weight @ left
     gram = z[train].T @ (weight[:, None] * z[train]) + 0.7 * np.eye(z.shape[1])
-    solution = np.linalg.solve(gram, z[train].T @ (weight * (data.target[train, 1] - level)))
-    assert np.allclose(ours, z @ solution + level, atol=1e-3)
+    solution = np.linalg.solve(gram, z[train].T @ (weight * (left - level)))
+    assert np.allclose(ours, before + z @ solution + level, atol=1e-3)
 
 
 def test_attention_is_that_of_the_trained_readout():
@@ -56,7 +58,9 @@ def test_attention_is_that_of_the_trained_readout():
     keys, _ = trained.readout._keys_values(maps)
     query = trained.readout.query.unflatten(-1, (2, -1)) * trained.readout.scale
     expected = torch.einsum("bshd,nhd->bnhs", keys, query).softmax(-1)
-    assert torch.allclose(made.readout.attention(maps), expected, atol=1e-6)
+    tokens = maps.flatten(2).transpose(1, 2) + trained.readout.position
+    picked = torch.einsum("bnhs,bsc->bnhc", expected, tokens)
+    assert torch.allclose(made.readout.picked(maps), picked, atol=1e-5)
     units = torch.tensor([1, 0, 1])
     assert torch.allclose(made.respond_paired(maps, units), made.respond(maps)[torch.arange(3), units], atol=1e-5)
 

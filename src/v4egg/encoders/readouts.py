@@ -95,8 +95,9 @@ class AttentionReadout(nn.Module):
 class RefittedAttention(nn.Module):
     """The attention of a trained :class:`AttentionReadout`, and weights on all channels that it picks from.
 
-    With keys k_s and query q_n of the trained readout and X the features: y_n = w_n . sum_s a_{s,n} x_s + b_n; heads
-    have a w_n each. :func:`v4egg.encoders.refit.refitted` makes one.
+    With keys k_s and query q_n of the trained readout and X the features, the position code added to those that keys
+    are made from: y_n = w_n . sum_s a_{s,n} x_s + b_n; heads have a w_n each. Made by
+    :func:`v4egg.encoders.refit.refitted`.
 
     Args:
         keyed: how many of the channels, the first ones, the keys are made from.
@@ -122,32 +123,40 @@ class RefittedAttention(nn.Module):
         self.weight = nn.Parameter(torch.zeros(n_units, heads, channels))
         self.bias = nn.Parameter(torch.zeros(n_units))
 
-    def attention(self, features: Tensor, units: Tensor | None = None) -> Tensor:
-        """Features (B, C, h, w) -> where each unit looks (B, U, heads, h * w), a distribution over places."""
-        query = self.query if units is None else self.query[units]
-        return torch.einsum("bshd,nhd->bnhs", self._keys(features), self._grouped(query) * self.scale).softmax(-1)
-
     def picked(self, features: Tensor, units: Tensor | None = None) -> Tensor:
-        """Features (B, C, h, w) -> what each unit's attention picks from them (B, U, heads * C)."""
-        return torch.einsum("bnhs,bcs->bnhc", self.attention(features, units), features.flatten(2)).flatten(2)
+        """Features (B, C, h, w) -> what each unit's attention picks from them (B, U, heads, C)."""
+        tokens = self._tokens(features)
+        return torch.einsum("bnhs,bsc->bnhc", self._attention(tokens, units), tokens)
 
     def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        tokens = self._tokens(features)
         weight, bias = (self.weight, self.bias) if units is None else (self.weight[units], self.bias[units])
-        drive = torch.einsum("bcs,nhc->bnhs", features.flatten(2), weight)
-        return (self.attention(features, units) * drive).sum((-1, -2)) + bias
+        drive = torch.einsum("bsc,nhc->bnhs", tokens, weight)
+        return (self._attention(tokens, units) * drive).sum((-1, -2)) + bias
 
     def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        tokens = self._tokens(features)
         query = self._grouped(self.query[units]) * self.scale
-        attention = torch.einsum("bshd,bhd->bhs", self._keys(features), query).softmax(-1)
-        drive = torch.einsum("bcs,bhc->bhs", features.flatten(2), self.weight[units])
+        attention = torch.einsum("bshd,bhd->bhs", self._keys(tokens), query).softmax(-1)
+        drive = torch.einsum("bsc,bhc->bhs", tokens, self.weight[units])
         return (attention * drive).sum((-1, -2)) + self.bias[units]
 
     def penalty(self, units: Tensor) -> Tensor:
         """Nothing: the weights are fitted in closed form."""
         return self.bias.new_zeros(())
 
-    def _keys(self, features: Tensor) -> Tensor:
-        return self._grouped(self.key(features[:, : self.keyed].flatten(2).transpose(1, 2) + self.position))
+    def _tokens(self, features: Tensor) -> Tensor:
+        """Features (B, C, h, w) -> (B, h * w, C), with the position code."""
+        tokens = features.flatten(2).transpose(1, 2)
+        return torch.cat([tokens[..., : self.keyed] + self.position, tokens[..., self.keyed :]], -1)
+
+    def _keys(self, tokens: Tensor) -> Tensor:
+        return self._grouped(self.key(tokens[..., : self.keyed]))
+
+    def _attention(self, tokens: Tensor, units: Tensor | None) -> Tensor:
+        """Where each unit looks (B, U, heads, h * w), a distribution over places."""
+        query = self.query if units is None else self.query[units]
+        return torch.einsum("bshd,nhd->bnhs", self._keys(tokens), self._grouped(query) * self.scale).softmax(-1)
 
     def _grouped(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))

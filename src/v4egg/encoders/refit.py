@@ -2,7 +2,8 @@
 
 Training by gradient fits all units' weights at once and shares their values; of few images, a ridge regression for each
 unit on its own makes more, above all where it also sees the channels of a frozen network themselves. Where units look
-stays as it was trained. As in Cowley et al. 2023, readouts are linear and fitted session by session.
+stays as it was trained, and weights shrink towards a share of the trained ones instead of towards nothing. As in
+Cowley et al. 2023, readouts are linear and fitted session by session.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from v4egg import metrics
 from v4egg.encoders.encoder import Encoder, GroupedEncoder
+from v4egg.encoders.readouts import AttentionReadout
 from v4egg.encoders.training import TrainingSession, feature_maps
 from v4egg.errors import V4eggError
 
 PENALTIES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # of the squared weights, for each training image
+KEPT = 0.75  # of the trained weights: of all of them too little of the training images' responses is left unexplained
 BATCH = 64
-ROOM = 2**26  # numbers held at once of what units pick
+ROOM = 2**25  # numbers held at once of what units pick
 
 
 def refitted(
@@ -63,7 +66,15 @@ def _with_free_weights(encoder: Encoder) -> Encoder:
     made.readout.key.load_state_dict(encoder.readout.key.state_dict())
     with torch.no_grad():
         made.readout.query.copy_(encoder.readout.query)
+        made.readout.weight[..., : encoder.core.channels] = _trained_weights(encoder.readout)
+        made.readout.bias.copy_(encoder.readout.bias)
     return made
+
+
+def _trained_weights(readout: AttentionReadout) -> Tensor:
+    """The trained weights on the tokens themselves (U, heads, C): those of the values, through their projection."""
+    value = readout.value.weight.unflatten(0, (readout.heads, -1))
+    return torch.einsum("hdc,nhd->nhc", value, readout.feature.unflatten(-1, (readout.heads, -1)))
 
 
 @torch.no_grad()
@@ -71,13 +82,14 @@ def _fit_session(encoder: Encoder, session: TrainingSession) -> None:
     units, readout = encoder.index(session.units), encoder.readout
     rows = np.concatenate([session.train, session.validation])
     train = torch.arange(len(session.train))
-    target = torch.from_numpy(session.target[rows])
+    target = torch.from_numpy(session.target[rows]).double()
     trials = torch.from_numpy(session.trials[session.train]).double()
     found = []
     for some in units.split(max(1, ROOM // (len(rows) * readout.weight[0].numel()))):
         picked = _picked(encoder, session, rows, some)
-        columns = target[:, [session.units.index(encoder.units[unit]) for unit in some]]
-        found += [_ridges(picked[:, i].double(), columns[:, i].double(), train, trials) for i in range(len(some))]
+        for unit, seen in zip(some, picked.double().unbind(1), strict=True):
+            before = KEPT * readout.weight[unit].flatten().cpu().double(), KEPT * readout.bias[unit].item()
+            found.append(_ridges(seen, target[:, session.units.index(encoder.units[unit])], before, train, trials))
     predictions = torch.stack([prediction for *_, prediction in found], -1)[:, len(train) :]  # penalty, image, unit
     best = _best(predictions, session.target[session.validation])
     readout.weight[units] = torch.stack([weights[best] for weights, *_ in found]).view_as(readout.weight[units]).float()
@@ -87,14 +99,21 @@ def _fit_session(encoder: Encoder, session: TrainingSession) -> None:
 def _picked(encoder: Encoder, session: TrainingSession, rows: np.ndarray, units: Tensor) -> Tensor:
     """What the units' attention picks from the feature maps of some images (n, U, heads * C)."""
     parts = [
-        encoder.readout.picked(feature_maps(encoder, session, rows[i : i + BATCH]).float(), units)
+        encoder.readout.picked(feature_maps(encoder, session, rows[i : i + BATCH]).float(), units).flatten(2)
         for i in range(0, len(rows), BATCH)
     ]
     return torch.cat(parts).cpu()
 
 
-def _ridges(picked: Tensor, target: Tensor, train: Tensor, trials: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """One unit's weights (penalty, feature) and biases (penalty,), and predictions (penalty, image) of all images."""
+def _ridges(
+    picked: Tensor, target: Tensor, before: tuple[Tensor, float], train: Tensor, trials: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One unit's weights (penalty, feature) and biases (penalty,), and predictions (penalty, image) of all images.
+
+    Weights are those of ``before``, and what a ridge regression makes of the target that they leave.
+    """
+    known = picked @ before[0] + before[1]
+    target = target - known
     share = (trials / trials.sum())[:, None]
     mean = (share * picked[train]).sum(0)
     deviation = (share * (picked[train] - mean).square()).sum(0).sqrt().clamp_min(1e-6)
@@ -102,9 +121,8 @@ def _ridges(picked: Tensor, target: Tensor, train: Tensor, trials: Tensor) -> tu
     values, vectors = torch.linalg.eigh(z[train].T @ (share * z[train]))
     along = vectors.T @ (z[train].T @ (share[:, 0] * (target[train] - level)))
     weights = torch.stack([vectors @ (along / (values + penalty)) for penalty in PENALTIES])
-    predictions = weights @ z.T + level
     own = weights / deviation
-    return own, level - own @ mean, predictions
+    return before[0] + own, before[1] + level - own @ mean, known + weights @ z.T + level
 
 
 def _best(predictions: Tensor, target: np.ndarray) -> int:
