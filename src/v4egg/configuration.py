@@ -33,6 +33,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     encoders["architectures"] = _chosen(encoders["architectures"], encoders["use_architectures"], *names)
     _check_architectures(encoders)
     _check_groups(encoders["architectures"], sessions)
+    _check_refits(encoders)
     makers = ("synthesis.architectures", "encoders.architectures")
     _chosen(encoders["architectures"], filled["synthesis"]["architectures"], *makers)
     _check_sessions(filled)
@@ -129,6 +130,21 @@ def _check_groups(architectures: Mapping[str, Any], sessions: Sequence[str]) -> 
             if session in seen:
                 raise V4eggError(f"configuration key '{where}' has '{session}' in two groups; a session is in one")
             seen.add(session)
+
+
+def _check_refits(encoders: Mapping[str, Any]) -> None:
+    """A refit is in closed form, which only what attention picks and squared errors have."""
+    architectures = encoders["architectures"]
+    for arch, architecture in architectures.items():
+        if "refit" not in architecture:
+            continue
+        base = architectures[architecture["refit"]]
+        loss = {**encoders["training"], **base.get("training", {})}["loss"]
+        if base["readout"]["name"] != "attention" or loss != "mse":
+            raise V4eggError(
+                f"configuration key 'encoders.architectures.{arch}.refit' names '{architecture['refit']}', with "
+                f"readout {base['readout']['name']} and loss {loss}; refit one with an attention readout and loss mse"
+            )
 
 
 def _check_parts(where: str, architecture: Mapping[str, Any], trained: Mapping[str, Sequence[str]]) -> None:

@@ -117,6 +117,19 @@ def grouped(**groups):
         ),
         (changed("encoders.architectures.a", {"refit": "b"}), "'encoders.architectures.a.refit' names 'b'"),
         (changed("encoders.architectures.a", {"refit": "attention", "size": 32}), "'.*a.size' is set for a refit"),
+        (
+            {
+                **changed("encoders.training.loss", "poisson"),
+                "encoders": {
+                    "training": {"loss": "poisson"},
+                    "architectures": {
+                        "a": {"core": {"name": "c"}, "readout": {"name": "attention"}},
+                        "b": {"refit": "a"},
+                    },
+                },
+            },
+            "'encoders.architectures.b.refit' names 'a', with readout attention and loss poisson; refit one",
+        ),
         (grouped(a=["s1"], b=["s9"]), "'encoders.architectures.a.groups' names 's9', which is not under 'sessions'"),
         (grouped(a=["s1"], b=["s1"]), "'encoders.architectures.a.groups' has 's1' in two groups"),
         (

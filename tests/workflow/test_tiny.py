@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import yaml
 
 from v4egg import load_encoder, load_prior, load_recording, load_responses, stores
 from v4egg.figures import FIGURES
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
+SERIES = ("meni", "diverse", "reconstruction", "adversarial")  # stages that name architectures
 pytestmark = pytest.mark.timeout(1500)  # the first test waits for the whole DAG, also on a busy machine
 
 
@@ -223,6 +225,26 @@ def test_changed_package_code_reruns_what_it_touches(finished, tmp_path):
     comment.write_text(comment.read_text() + "\n# a remark\n")
     run = snakemake(finished, "--dry-run", "--rerun-triggers", "params", root=copy)
     assert "Nothing to be done" in run.stdout + run.stderr
+
+
+def test_a_core_for_each_group_of_sessions_and_its_refit(finished):
+    core = {"core": {"name": "residual", "channels": 8, "blocks": 1}, "readout": {"name": "attention", "dim": 8}}
+    grouped = {**core, "groups": {"one": ["sim02"]}, "training": {"loss": "mse"}}
+    encoders = {"use_architectures": ["grouped", "again"], "architectures": {"grouped": grouped}}
+    encoders["architectures"]["again"] = {"refit": "grouped"}
+    nothing = {"meni": {"energy_scales": []}, "diverse": {"weights": []}, "reconstruction": {"images": 0}}
+    nothing |= {"compact": {"teacher": ""}, "circuits": {"models": []}, "adversarial": {"models": []}}
+    nothing |= {stage: {**options, "architectures": []} for stage, options in nothing.items() if stage in SERIES}
+    nothing |= {"evolution": {"conditions": {"hidden": {"arch": "grouped"}}}, "closed_loop": {"rounds": 0}}
+    overlay = finished / "refit.yaml"
+    overlay.write_text(yaml.safe_dump({"encoders": encoders, **nothing}))
+    target = finished / "results/tiny/encoders/again/m0.zarr"
+    run = snakemake(finished, str(overlay), "--", str(target.relative_to(finished)))
+    assert run.returncode == 0, run.stderr[-2000:]
+    (member,) = load_encoder(target).members
+    assert (member.arch, member.family) == ("again", "grouped")
+    assert [{unit.split("-")[0] for unit in part.units} for part in member.parts] == [{"sim01"}, {"sim02"}]
+    assert member.spec["readout"]["name"] == "refitted_attention"
 
 
 def test_report_is_made_offline(finished):
