@@ -100,7 +100,7 @@ class RefittedAttention(nn.Module):
     :func:`v4egg.encoders.refit.refitted`.
 
     Args:
-        keyed: how many of the channels, the first ones, the keys are made from.
+        keyed: how many of the channels, the first ones, the keys are made from; all if None.
         dim, heads, temperature: as the trained readout has them.
     """
 
@@ -108,19 +108,20 @@ class RefittedAttention(nn.Module):
         self,
         shape: tuple[int, int, int],
         n_units: int,
-        keyed: int,
+        keyed: int | None = None,
         dim: int = 128,
         heads: int = 1,
         temperature: float = 1.0,
+        l1: float = 0.0,
     ):
         super().__init__()
         channels, height, width = shape
-        self.keyed, self.heads = keyed, heads
+        self.keyed, self.heads, self.l1 = channels if keyed is None else keyed, heads, l1
         self.scale = (dim // heads) ** -0.5 / temperature
-        self.register_buffer("position", sinusoidal_code(keyed, height, width), persistent=False)
-        self.key = nn.Linear(keyed, dim, bias=False)
-        self.query = nn.Parameter(torch.zeros(n_units, dim))
-        self.weight = nn.Parameter(torch.zeros(n_units, heads, channels))
+        self.register_buffer("position", sinusoidal_code(self.keyed, height, width), persistent=False)
+        self.key = nn.Linear(self.keyed, dim, bias=False)
+        self.query = nn.Parameter(torch.randn(n_units, dim))
+        self.weight = nn.Parameter(torch.randn(n_units, heads, channels) * channels**-0.5)
         self.bias = nn.Parameter(torch.zeros(n_units))
 
     def picked(self, features: Tensor, units: Tensor | None = None) -> Tensor:
@@ -142,8 +143,8 @@ class RefittedAttention(nn.Module):
         return (attention * drive).sum((-1, -2)) + self.bias[units]
 
     def penalty(self, units: Tensor) -> Tensor:
-        """Nothing: the weights are fitted in closed form."""
-        return self.bias.new_zeros(())
+        """Size of the weights and queries, for training; :func:`~v4egg.encoders.refit.refitted` has its own."""
+        return self.l1 * (self.query[units].abs().mean() + self.weight[units].abs().mean())
 
     def _tokens(self, features: Tensor) -> Tensor:
         """Features (B, C, h, w) -> (B, h * w, C), with the position code."""

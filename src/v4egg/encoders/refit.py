@@ -66,6 +66,7 @@ def _with_free_weights(encoder: Encoder) -> Encoder:
     made.readout.key.load_state_dict(encoder.readout.key.state_dict())
     with torch.no_grad():
         made.readout.query.copy_(encoder.readout.query)
+        made.readout.weight.zero_()
         made.readout.weight[..., : encoder.core.channels] = _trained_weights(encoder.readout)
         made.readout.bias.copy_(encoder.readout.bias)
     return made
