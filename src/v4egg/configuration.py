@@ -163,7 +163,8 @@ def _check_parts(where: str, architecture: Mapping[str, Any], trained: Mapping[s
     named = architecture["mixture"] if kind == "mixture" else [architecture["refit"]]
     for name in named:
         if name not in trained[kind]:
-            raise V4eggError(f"configuration key '{where}.{kind}' names '{name}'; known: {', '.join(trained[kind])}")
+            known = ", ".join(trained[kind]) or "none, since architectures that are named replace the default ones"
+            raise V4eggError(f"configuration key '{where}.{kind}' names '{name}'; known: {known}")
 
 
 def _check_sessions(config: Mapping[str, Any]) -> None:

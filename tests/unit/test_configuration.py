@@ -115,7 +115,7 @@ def grouped(**groups):
             changed("encoders.architectures.a", {"mixture": ["b", "c"], "size": 32}),
             "'encoders.architectures.a.size' is set for a mixture",
         ),
-        (changed("encoders.architectures.a", {"refit": "b"}), "'encoders.architectures.a.refit' names 'b'"),
+        (changed("encoders.architectures.a", {"refit": "b"}), "a.refit' names 'b'; known: none, since .* replace"),
         (changed("encoders.architectures.a", {"refit": "attention", "size": 32}), "'.*a.size' is set for a refit"),
         (
             {
