@@ -52,7 +52,7 @@ QUICK = ["--slurm-init-seconds-before-status-checks", "3"]
 
 def chain(kind: str, jobs: int, options: list[str]) -> float:
     """Seconds that Snakemake takes for a chain."""
-    with tempfile.TemporaryDirectory(dir=ROOT.parent) as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "Snakefile").write_text(SNAKEFILE)
         (folder / "nothing.py").write_text(SCRIPT)
