@@ -93,8 +93,9 @@ def _fit_session(encoder: Encoder, session: TrainingSession) -> None:
             found.append(_ridges(seen, target[:, session.units.index(encoder.units[unit])], before, train, trials))
     predictions = torch.stack([prediction for *_, prediction in found], -1)[:, len(train) :]  # penalty, image, unit
     best = _best(predictions, session.target[session.validation])
-    readout.weight[units] = torch.stack([weights[best] for weights, *_ in found]).view_as(readout.weight[units]).float()
-    readout.bias[units] = torch.stack([biases[best] for _, biases, _ in found]).float()
+    weights = torch.stack([weights[best] for weights, *_ in found])
+    readout.weight[units] = weights.view_as(readout.weight[units]).to(readout.weight)
+    readout.bias[units] = torch.stack([biases[best] for _, biases, _ in found]).to(readout.bias)
 
 
 def _picked(encoder: Encoder, session: TrainingSession, rows: np.ndarray, units: Tensor) -> Tensor:
