@@ -88,7 +88,11 @@ class Encoder(nn.Module):
         Raises:
             V4eggError: the encoder has no such unit.
         """
-        return _index(self.units, units)
+        place = {unit: i for i, unit in enumerate(self.units)}
+        missing = [unit for unit in units if unit not in place]
+        if missing:
+            raise V4eggError(f"the encoder has no unit {missing[0]}; it has {self.units[0]} to {self.units[-1]}")
+        return torch.tensor([place[unit] for unit in units])
 
     def weights(self) -> dict[str, Tensor]:
         """The state to keep."""
@@ -207,14 +211,6 @@ class GroupedEncoder(nn.Module):
 def make_encoder(units: Sequence[str], spec: Mapping[str, Any]) -> Encoder | GroupedEncoder:
     """The untrained encoder of a specification."""
     return (GroupedEncoder if "groups" in spec else Encoder)(units, spec)
-
-
-def _index(known: Sequence[str], units: Sequence[str]) -> Tensor:
-    place = {unit: i for i, unit in enumerate(known)}
-    missing = [unit for unit in units if unit not in place]
-    if missing:
-        raise V4eggError(f"the encoder has no unit {missing[0]}; it has {known[0]} to {known[-1]}")
-    return torch.tensor([place[unit] for unit in units])
 
 
 def load_member(path: str | Path) -> Encoder | GroupedEncoder:

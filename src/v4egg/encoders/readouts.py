@@ -30,7 +30,29 @@ def sinusoidal_code(channels: int, height: int, width: int) -> Tensor:
     return torch.cat([rows, columns], -1).reshape(height * width, channels).float()
 
 
-class AttentionReadout(nn.Module):
+class _Attention(nn.Module):
+    """What readouts with attention share: heads, and where queries look; the subclasses draw their own weights."""
+
+    def __init__(self, dim: int, heads: int, temperature: float):
+        super().__init__()
+        if dim % heads:
+            raise V4eggError(f"encoders: attention readout: dim {dim} is not divisible by heads {heads}")
+        self.heads = heads
+        self.scale = (dim // heads) ** -0.5 / temperature
+
+    def _grouped(self, vectors: Tensor) -> Tensor:
+        return vectors.unflatten(-1, (self.heads, -1))
+
+    def _look(self, keys: Tensor, query: Tensor) -> Tensor:
+        """Keys (B, S, heads, d) and queries (N, heads, d) -> a distribution over places (B, N, heads, S)."""
+        return torch.einsum("bshd,nhd->bnhs", keys, query * self.scale).float().softmax(-1)
+
+    def _look_paired(self, keys: Tensor, query: Tensor) -> Tensor:
+        """The same for one query an image (B, heads, d) -> (B, heads, S)."""
+        return torch.einsum("bshd,bhd->bhs", keys, query * self.scale).float().softmax(-1)
+
+
+class AttentionReadout(_Attention):
     """Attention over positions with keys and values shared by all units (Pierzchlewicz et al. 2023).
 
     With X the features plus a fixed position code, k_s and v_s linear in X, and a query q_n, features f_n and bias b_n
@@ -48,12 +70,9 @@ class AttentionReadout(nn.Module):
         dropout: float = 0.1,
         l1: float = 0.0,
     ):
-        super().__init__()
+        super().__init__(dim, heads, temperature)
         channels, height, width = shape
-        if dim % heads:
-            raise V4eggError(f"encoders: attention readout: dim {dim} is not divisible by heads {heads}")
-        self.heads, self.l1 = heads, l1
-        self.scale = (dim // heads) ** -0.5 / temperature
+        self.l1 = l1
         self.register_buffer("position", sinusoidal_code(channels, height, width), persistent=False)
         self.dropout = nn.Dropout(dropout)
         self.key = nn.Linear(channels, dim, bias=False)
@@ -66,22 +85,17 @@ class AttentionReadout(nn.Module):
         tokens = self.dropout(features.flatten(2).transpose(1, 2) + self.position)
         return self._grouped(self.key(tokens)), self._grouped(self.value(tokens))
 
-    def _grouped(self, vectors: Tensor) -> Tensor:
-        return vectors.unflatten(-1, (self.heads, -1))
-
     def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
         query, feature, bias = self._of(units)
         keys, values = self._keys_values(features)
-        attention = torch.einsum("bshd,nhd->bnhs", keys, query * self.scale).float().softmax(-1)
         drive = torch.einsum("bshd,nhd->bnhs", values, feature)
-        return (attention * drive).sum((-1, -2)) + bias
+        return (self._look(keys, query) * drive).sum((-1, -2)) + bias
 
     def paired(self, features: Tensor, units: Tensor) -> Tensor:
         query, feature, bias = self._of(units)
         keys, values = self._keys_values(features)
-        attention = torch.einsum("bshd,bhd->bhs", keys, query * self.scale).float().softmax(-1)
         drive = torch.einsum("bshd,bhd->bhs", values, feature)
-        return (attention * drive).sum((-1, -2)) + bias
+        return (self._look_paired(keys, query) * drive).sum((-1, -2)) + bias
 
     def penalty(self, units: Tensor) -> Tensor:
         return self.l1 * (self.query[units].abs().mean() + self.feature[units].abs().mean())
@@ -92,7 +106,7 @@ class AttentionReadout(nn.Module):
         return self._grouped(self.query[units]), self._grouped(self.feature[units]), self.bias[units]
 
 
-class RefittedAttention(nn.Module):
+class RefittedAttention(_Attention):
     """The attention of a trained :class:`AttentionReadout`, and weights on all channels that it picks from.
 
     With keys k_s and query q_n of the trained readout and X the features, the position code added to those that keys
@@ -114,10 +128,9 @@ class RefittedAttention(nn.Module):
         temperature: float = 1.0,
         l1: float = 0.0,
     ):
-        super().__init__()
+        super().__init__(dim, heads, temperature)
         channels, height, width = shape
-        self.keyed, self.heads, self.l1 = channels if keyed is None else keyed, heads, l1
-        self.scale = (dim // heads) ** -0.5 / temperature
+        self.keyed, self.l1 = channels if keyed is None else keyed, l1
         self.register_buffer("position", sinusoidal_code(self.keyed, height, width), persistent=False)
         self.key = nn.Linear(self.keyed, dim, bias=False)
         self.query = nn.Parameter(torch.randn(n_units, dim))
@@ -137,8 +150,7 @@ class RefittedAttention(nn.Module):
 
     def paired(self, features: Tensor, units: Tensor) -> Tensor:
         tokens = self._tokens(features)
-        query = self._grouped(self.query[units]) * self.scale
-        attention = torch.einsum("bshd,bhd->bhs", self._keys(tokens), query).softmax(-1)
+        attention = self._look_paired(self._keys(tokens), self._grouped(self.query[units]))
         drive = torch.einsum("bsc,bhc->bhs", tokens, self.weight[units])
         return (attention * drive).sum((-1, -2)) + self.bias[units]
 
@@ -157,10 +169,7 @@ class RefittedAttention(nn.Module):
     def _attention(self, tokens: Tensor, units: Tensor | None) -> Tensor:
         """Where each unit looks (B, U, heads, h * w), a distribution over places."""
         query = self.query if units is None else self.query[units]
-        return torch.einsum("bshd,nhd->bnhs", self._keys(tokens), self._grouped(query) * self.scale).softmax(-1)
-
-    def _grouped(self, vectors: Tensor) -> Tensor:
-        return vectors.unflatten(-1, (self.heads, -1))
+        return self._look(self._keys(tokens), self._grouped(query))
 
 
 class GaussianReadout(nn.Module):

@@ -58,7 +58,8 @@ def _with_free_weights(encoder: Encoder) -> Encoder:
             f"{encoder.spec['output']}; refit another architecture"
         )
     kept = {key: readout[key] for key in ("dim", "heads", "temperature") if key in readout}
-    spec = {**encoder.spec, "readout": {"name": "refitted_attention", "keyed": encoder.core.channels, **kept}}
+    keyed = encoder.readout.key.in_features
+    spec = {**encoder.spec, "readout": {"name": "refitted_attention", "keyed": keyed, **kept}}
     if hasattr(encoder.core, "backbone"):
         spec["core"] = {**spec["core"], "beside": True}
     made = Encoder(encoder.units, spec).to(encoder.readout.bias.device).eval()
@@ -67,7 +68,7 @@ def _with_free_weights(encoder: Encoder) -> Encoder:
     with torch.no_grad():
         made.readout.query.copy_(encoder.readout.query)
         made.readout.weight.zero_()
-        made.readout.weight[..., : encoder.core.channels] = _trained_weights(encoder.readout)
+        made.readout.weight[..., :keyed] = _trained_weights(encoder.readout)
         made.readout.bias.copy_(encoder.readout.bias)
     return made
 
