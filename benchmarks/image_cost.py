@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 WAYS = {  # how a row is called -> method and options laid over its own
     "gradient ascent": ("gradient_ascent", {}),
     "energy guided": ("energy_guided", {}),
+    "energy guided, checkpointed": ("energy_guided", {}),
     "energy guided, straight-through": ("energy_guided", {"guidance": "straight_through"}),
 }
 
@@ -57,6 +58,8 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     generators = Ensemble([member.eval().requires_grad_(False) for member in made])
     given = config["prior"]["pretrained"]
     prior = pretrained_prior(**given) if given["weights"] else new_prior({**config["prior"], **images})
+    if way.endswith("checkpointed"):
+        prior.enable_gradient_checkpointing()
     prior = frozen(prior, "cpu", torch.float32)
     method, changed = WAYS[way]
     options = {**config["synthesis"]["methods"][method], **changed}

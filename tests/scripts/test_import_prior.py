@@ -44,6 +44,23 @@ def test_through_its_rule_s_script_it_is_a_prior_like_any_other(kind, request, r
     assert torch.isfinite(made.images).all()
 
 
+@pytest.mark.parametrize("kind", ["adm", "pipeline"])
+def test_a_checkpointed_prior_keeps_less_for_the_way_back_and_makes_the_same_images(
+    kind, request, run_script, tmp_path
+):
+    kept, images = {}, {}
+    for checkpointing in (False, True):
+        options, path = {**request.getfixturevalue(kind), "checkpointing": checkpointing}, tmp_path / f"{checkpointing}"
+        run_script("import_prior", output=[str(path)], params={"options": options})
+        prior, sizes = load_prior(path), []
+        draws, shown = [torch.Generator().manual_seed(0)], {"steps": 2, "constraint": PixelRange()}
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: s.append(t.numel()) or t, lambda t: t):
+            made = energy_guided(lambda images: images.mean((1, 2, 3)), draws, prior, energy_scale=5.0, **shown)
+        kept[checkpointing], images[checkpointing] = sum(sizes), made.images
+    assert torch.allclose(images[False], images[True], atol=1e-5)
+    assert kept[True] < kept[False] / 2
+
+
 def test_what_is_neither_is_one_line(tmp_path, pipeline):
     (tmp_path / "empty").mkdir()
     with pytest.raises(V4eggError, match=r"empty: no diffusers pipeline") as error:

@@ -12,6 +12,7 @@ from v4egg import load_prior
 from v4egg.energies import Energy
 from v4egg.errors import V4eggError
 from v4egg.priors.adm import ADMUNet, load_adm
+from v4egg.priors.pretrained import pretrained_prior
 from v4egg.seeding import torch_generator
 from v4egg.synthesis.energy_guided import energy_guided
 
@@ -59,8 +60,9 @@ def golden():
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_outputs_and_gradients_are_the_reference_s(golden, checkpointing):
     values = np.load(golden / "io.npz", allow_pickle=False)
-    options = {"image_size": 64, "num_head_channels": 16, "checkpointing": checkpointing}
-    prior = load_adm(golden / "model.pt", **options)
+    prior = load_adm(golden / "model.pt", image_size=64, num_head_channels=16)
+    if checkpointing:
+        prior.enable_gradient_checkpointing()
     noisy = torch.tensor(values["x"], requires_grad=True)
     output = prior.predict(noisy, torch.tensor(values["t"]))
     (gradient,) = torch.autograd.grad(output[:, :3].square().sum(), noisy)
@@ -113,7 +115,7 @@ def test_one_time_step_is_that_of_every_image(prior):
 
 def test_checkpointing_computes_stages_again_and_gives_the_same_gradient(weights):
     def gradient_and_runs(checkpointing):
-        prior, runs = load_adm(weights, **GIVEN, checkpointing=checkpointing), []
+        prior, runs = pretrained_prior(str(weights), **GIVEN, checkpointing=checkpointing), []
         prior.unet.middle_block.register_forward_pre_hook(lambda *_: runs.append(1))
         noisy = torch.randn(1, 3, 16, 16, generator=torch_generator(0)).requires_grad_()
         return torch.autograd.grad(prior.denoise(noisy, 300).square().sum(), noisy)[0], len(runs)

@@ -196,7 +196,6 @@ def load_adm(
     *,
     image_size: int = 256,
     num_head_channels: int = 64,
-    checkpointing: bool = False,
     device: str = "cpu",
     precision: torch.dtype = torch.float32,
 ) -> Prior:
@@ -209,7 +208,6 @@ def load_adm(
         path: a torch file or a ``.safetensors`` file.
         image_size: side of the images in pixels.
         num_head_channels: channels of one attention head.
-        checkpointing: compute activations again in the backward pass rather than keep them: less memory, more time.
         precision: of the weights. Clean images amplify the noise's rounding by up to 157 (1 / sqrt(abar_999)).
 
     Raises:
@@ -225,8 +223,6 @@ def load_adm(
         raise V4eggError(f"{path}: {error}") from error
     _compare(unet, state, path)
     unet.load_state_dict(state, assign=True)
-    if checkpointing:
-        unet.enable_gradient_checkpointing()
     learned = unet.config.out_channels == 2 * unet.config.in_channels
     schedule = SCHEDULE | {"variance_type": "learned_range" if learned else "fixed_large"}
     return frozen(Prior(unet, schedule, fold=1), device, precision)

@@ -17,7 +17,9 @@ DECODERS = ("vqvae", "vae")  # names of a pipeline's autoencoder
 PARTS = ("unet", "scheduler", *DECODERS)
 
 
-def pretrained_prior(weights: str, *, image_size: int = 256, num_head_channels: int = 64) -> Prior:
+def pretrained_prior(
+    weights: str, *, image_size: int = 256, num_head_channels: int = 64, checkpointing: bool = False
+) -> Prior:
     """The prior of that name.
 
     Args:
@@ -25,13 +27,22 @@ def pretrained_prior(weights: str, *, image_size: int = 256, num_head_channels: 
             pipeline: a :class:`diffusers.UNet2DModel` and a schedule of betas over pixels (as DDPMPipeline), or over
             the latents of a :class:`diffusers.VQModel` or :class:`diffusers.AutoencoderKL` (as LDMPipeline).
         image_size, num_head_channels: of an ADM network; its weights do not show them.
+        checkpointing: whether guidance computes activations again on the way back rather than keep them.
 
     Raises:
         V4eggError: the weights are missing, damaged, of another kind of network, or want more than noise and a time
             (a text, a class, an image).
     """
     if Path(weights).suffix in ADM_FILES:
-        return load_adm(weights, image_size=image_size, num_head_channels=num_head_channels)
+        prior = load_adm(weights, image_size=image_size, num_head_channels=num_head_channels)
+    else:
+        prior = _from_pipeline(weights)
+    if checkpointing:
+        prior.enable_gradient_checkpointing()
+    return prior
+
+
+def _from_pipeline(weights: str) -> Prior:
     index = _index(weights)
     unet = _network(weights, "unet", DENOISERS)
     _check_unconditional(unet, weights)

@@ -118,10 +118,16 @@ class Prior(nn.Module):
         attrs = {"prior": json.dumps(self.spec())}
         stores.save_weights(self.weights(), path, curves=curves, attrs=attrs, **provenance)
 
+    def enable_gradient_checkpointing(self) -> None:
+        """Compute activations again on the way back rather than keep them: less memory, more time, equal gradients."""
+        for network in self.children():
+            network.enable_gradient_checkpointing()
+
     def spec(self) -> dict[str, Any]:
         """What rebuilds the prior without its weights, see :func:`prior_from_spec`."""
-        network = network_options(self.unet)
-        return {"class": type(self.unet).__name__, "unet": network, "schedule": self.schedule, "fold": self.fold}
+        network = {"class": type(self.unet).__name__, "unet": network_options(self.unet)}
+        use = {"checkpointing": self.unet.is_gradient_checkpointing}
+        return {**network, "schedule": self.schedule, "fold": self.fold, **use}
 
 
 def network_options(network: ModelMixin) -> dict[str, Any]:
@@ -131,6 +137,13 @@ def network_options(network: ModelMixin) -> dict[str, Any]:
 
 def prior_from_spec(spec: Mapping[str, Any]) -> Prior:
     """An untrained prior of that specification."""
+    prior = _networks_from_spec(spec)
+    if spec.get("checkpointing"):
+        prior.enable_gradient_checkpointing()
+    return prior
+
+
+def _networks_from_spec(spec: Mapping[str, Any]) -> Prior:
     network = UNet2DModel
     if spec.get("class") == "ADMUNet":
         from v4egg.priors.adm import ADMUNet as network  # at the top it would be a circle
