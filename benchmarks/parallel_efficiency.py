@@ -1,0 +1,107 @@
+"""What more cores buy, and what starting jobs costs: a whole run on each number of cores.
+
+Usage: python benchmarks/parallel_efficiency.py OUT [--config CONFIG ...] [--cores 1 2]
+
+Runs the workflow (default: the demo) once for each number of cores, each in a new folder under OUT; an idle machine is
+needed. Speed-up is the time of the first over that of each, efficiency the speed-up over the ratio of cores, busy the
+processor time of all jobs over wall time times cores. Then, of the first run, by rule: the number of jobs, their
+seconds, and how much of these went into starting Python and its imports (measured apart, once a script); the rest of
+the wall time is Snakemake's own and that of jobs without a benchmark (figures, the summary), if that run was on one
+core.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+from job_overhead import ROOT, import_seconds
+
+
+def run(folder: Path, configs: list[str], cores: int) -> float:
+    """Seconds of a whole run."""
+    if folder.exists():
+        raise SystemExit(f"{folder}: exists; a run on results that are there measures nothing: remove it")
+    folder.mkdir(parents=True)
+    chosen = ["--configfile", *(str(Path(path).resolve()) for path in configs)] if configs else []
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", str(cores), *chosen]
+    start = time.perf_counter()
+    with (folder / "run.log").open("w") as log:
+        if subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT).returncode:
+            raise SystemExit(f"the run on {cores} cores failed; see {folder / 'run.log'}")
+    return time.perf_counter() - start
+
+
+def rules() -> dict[str, tuple[str, str]]:
+    """Of every rule with a script and a benchmark: a glob of its benchmark files, and the script."""
+    found = {}
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for block in re.split(r"^\s*rule ", path.read_text(), flags=re.M)[1:]:
+            name = block[: block.index(":")]
+            written = re.search(r'benchmark:\s+f"\{RESULTS\}/(benchmarks/.+?)"', block)
+            script = re.search(r'script:\s+"\.\./scripts/(\w+)\.py"', block)
+            if written and script:
+                found[name] = re.sub(r"\{+\w+\}+", "*", written[1]), script[1]
+    return found
+
+
+def jobs(folder: Path) -> pd.DataFrame:
+    """A row for each job that ran: rule, script, wall and processor seconds."""
+    rows = []
+    for rule, (pattern, script) in rules().items():
+        for path in folder.glob(f"results/*/{pattern}"):
+            measured = pd.read_csv(path, sep="\t").iloc[0]
+            rows.append({"rule": rule, "script": script, "wall": measured["s"], "processor": measured["cpu_time"]})
+    return pd.DataFrame(rows)
+
+
+def print_efficiency(seconds: dict[int, float], found: dict[int, pd.DataFrame]) -> None:
+    print("cores | jobs | wall (s) | processor time of jobs (s) | speed-up | efficiency | busy\n" + "---|" * 6 + "---")
+    fewest = min(seconds)
+    for cores, wall in seconds.items():
+        speed_up, used = seconds[fewest] / wall, found[cores]["processor"].sum()
+        efficiency, busy = speed_up * fewest / cores, used / (wall * cores)
+        print(
+            f"{cores} | {len(found[cores])} | {wall:.0f} | {used:.0f} | {speed_up:.2f} | {efficiency:.2f} | {busy:.2f}"
+        )
+
+
+def print_starts(wall: float, found: pd.DataFrame) -> None:
+    print("\nrule | jobs | seconds | of these starting | share\n---|---|---|---|---")
+    starts = found["script"].map({script: import_seconds(script) for script in found["script"].unique()})
+    table = (
+        found.assign(starting=starts)
+        .groupby("rule")
+        .agg(jobs=("wall", "size"), seconds=("wall", "sum"), starting=("starting", "sum"))
+    )
+    for rule, row in table.sort_values("seconds", ascending=False).iterrows():
+        share = row["starting"] / row["seconds"]
+        print(f"{rule} | {row['jobs']:.0f} | {row['seconds']:.1f} | {row['starting']:.1f} | {share:.0%}")
+    total = table.sum()
+    print(
+        f"all | {total['jobs']:.0f} | {total['seconds']:.1f} | {total['starting']:.1f} | "
+        f"{total['starting'] / total['seconds']:.0%}"
+    )
+    rest = wall - total["seconds"]
+    print(f"\nSnakemake, figures and summary: {rest:.1f} s, {rest / wall:.1%} of the run")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--config", nargs="+", default=[])
+    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
+    given = parser.parse_args()
+    folders = {cores: given.out.resolve() / f"cores-{cores}" for cores in given.cores}
+    seconds = {cores: run(folder, given.config, cores) for cores, folder in folders.items()}
+    found = {cores: jobs(folder) for cores, folder in folders.items()}
+    print_efficiency(seconds, found)
+    print_starts(seconds[given.cores[0]], found[given.cores[0]])
+
+
+if __name__ == "__main__":
+    main()
