@@ -13,7 +13,7 @@ import torch
 import training_speed
 
 from v4egg.encoders import training
-from v4egg.encoders.training import TrainingSession
+from v4egg.encoders.training_data import TrainingSession
 
 OPTIONS = {**training_speed.OPTIONS, "epochs": 3}
 IMAGES = 640

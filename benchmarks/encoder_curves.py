@@ -23,7 +23,8 @@ from matplotlib.figure import Figure
 from v4egg import metrics
 from v4egg.configuration import check
 from v4egg.encoders.frozen_features import frozen_features
-from v4egg.encoders.training import TrainingSession, train_member, training_session
+from v4egg.encoders.training import train_member
+from v4egg.encoders.training_data import TrainingSession, training_session
 from v4egg.figures import style
 from v4egg.recordings.recording import load_recording
 from v4egg.responses import load_responses

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from v4egg.encoders import training as encoder_training
+from v4egg.encoders.training_data import TrainingSession
 from v4egg.priors import training as prior_training
 
 PRIOR = {"size": 56, "channels": 3, "fold": 2, "widths": [64, 128, 128], "layers": 1}
@@ -44,7 +45,7 @@ def prior_step() -> Callable[[], None]:
 
 def encoder_epoch() -> Callable[[], None]:
     n, units = 320, 32
-    session = encoder_training.TrainingSession(
+    session = TrainingSession(
         session="s1",
         units=[f"s1-u{i:03d}" for i in range(units)],
         images=images(n),

@@ -17,7 +17,8 @@ import xarray as xr
 
 from v4egg.encoders.encoder import Encoder
 from v4egg.encoders.ensemble import Ensemble
-from v4egg.encoders.training import TrainingSession, train_member
+from v4egg.encoders.training import train_member
+from v4egg.encoders.training_data import TrainingSession
 from v4egg.errors import V4eggError
 from v4egg.metrics import relative_activation
 from v4egg.recordings.brain import SimulatedBrain

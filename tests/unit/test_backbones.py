@@ -16,7 +16,8 @@ from v4egg.encoders.backbones import completed, make_backbone
 from v4egg.encoders.encoder import load_member
 from v4egg.encoders.ensemble import Ensemble, load_encoder
 from v4egg.encoders.frozen_features import frozen_features
-from v4egg.encoders.training import TrainingSession, train_member
+from v4egg.encoders.training import train_member
+from v4egg.encoders.training_data import TrainingSession
 from v4egg.errors import V4eggError
 from v4egg.priors.training import new_prior
 from v4egg.stimuli import Preprocess

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from v4egg.closed_loop import closed_loop, present, with_new
-from v4egg.encoders.training import TrainingSession, train_member
+from v4egg.encoders.training import train_member
+from v4egg.encoders.training_data import TrainingSession
 from v4egg.errors import V4eggError
 from v4egg.stimuli import to_float
 

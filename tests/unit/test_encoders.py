@@ -11,7 +11,8 @@ from v4egg.encoders.cores import make_core
 from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.encoders.readouts import AttentionReadout, GaussianReadout, make_readout, sinusoidal_code
-from v4egg.encoders.training import TrainingSession, train_member
+from v4egg.encoders.training import train_member
+from v4egg.encoders.training_data import TrainingSession
 from v4egg.errors import V4eggError
 from v4egg.seeding import torch_generator
 

@@ -129,11 +129,11 @@ class GroupedEncoder(nn.Module):
         spec: that of each part, which they share, and ``groups``: the units of each.
     """
 
-    def __init__(self, units: Sequence[str], spec: Mapping[str, Any]):
+    def __init__(self, units: Sequence[str], spec: Mapping[str, Any], parts: Sequence[Encoder] | None = None):
         super().__init__()
         self.units, self.spec = list(units), dict(spec)
         own = {key: value for key, value in spec.items() if key != "groups"}
-        self.parts = nn.ModuleList(Encoder(members, own) for members in spec["groups"].values())
+        self.parts = nn.ModuleList(parts or [Encoder(members, own) for members in spec["groups"].values()])
         places = {unit: (g, i) for g, part in enumerate(self.parts) for i, unit in enumerate(part.units)}
         if sorted(places) != sorted(self.units):
             raise V4eggError("the groups of a grouped encoder do not hold its units; train it again")
@@ -144,10 +144,8 @@ class GroupedEncoder(nn.Module):
     @classmethod
     def of(cls, units: Sequence[str], encoders: Mapping[str, Encoder]) -> "GroupedEncoder":
         """Trained encoders, by name of their group, as one, its units in this order."""
-        made = cls(units, {**next(iter(encoders.values())).spec, "groups": {n: e.units for n, e in encoders.items()}})
-        made.parts = nn.ModuleList(encoders.values())
-        made._share_backbone()
-        return made
+        parts = list(encoders.values())
+        return cls(units, {**parts[0].spec, "groups": {name: part.units for name, part in encoders.items()}}, parts)
 
     @property
     def canvas(self) -> Preprocess:

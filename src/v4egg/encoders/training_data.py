@@ -1,0 +1,132 @@
+"""What training sees: the fit images and targets of each session, their batches, and augmented feature maps."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from v4egg.encoders.encoder import Encoder
+from v4egg.encoders.frozen_features import load_features
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import Responses, load_responses
+from v4egg.seeding import seed_of
+from v4egg.stimuli import conform, to_float
+
+
+@dataclass
+class TrainingSession:
+    """What training sees of one session: images uint8 (n, c, y, x), targets (n, U), trials an image (n,).
+
+    ``features`` (n, view, channels, h, w) are what a frozen network gives for them; view 0 is the image as it is.
+    """
+
+    session: str
+    units: list[str]
+    images: np.ndarray
+    target: np.ndarray
+    trials: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+    features: np.ndarray | None = None
+
+
+def training_session(
+    images: np.ndarray,
+    responses: Responses,
+    options: Mapping[str, Any],
+    *,
+    size: int | None = None,
+    features: np.ndarray | None = None,
+) -> TrainingSession:
+    """The selected units of one session, with fit images only at ``size`` pixels (None: the workflow's own).
+
+    Targets are repeat means: z-scored by the fit images for the loss ``mse``, counts for ``poisson``; ``options`` are
+    those of :func:`train_member`; ``features`` (image, view, channel, y, x) are those of all the session's images.
+    """
+    fit = np.flatnonzero(np.isin(responses.split, ("train", "validation")))
+    mean = responses.mean()[np.ix_(fit, responses.selected)]
+    if options["loss"] == "mse":
+        mean = (mean - responses.mean_count[responses.selected]) / responses.sd_count[responses.selected]
+    return TrainingSession(
+        session=responses.session,
+        units=responses.selected_units,
+        images=conform(images[fit], size or options["size"], options["channels"]),
+        target=mean.astype(np.float32),
+        trials=np.isfinite(responses.counts[fit]).any(2).sum(1).astype(np.float32),
+        train=np.flatnonzero(responses.split[fit] == "train"),
+        validation=np.flatnonzero(responses.split[fit] == "validation"),
+        features=None if features is None else features[fit],
+    )
+
+
+def training_sessions(
+    recordings: Sequence[str | Path],
+    responses: Sequence[str | Path],
+    features: Sequence[str | Path],
+    architecture: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> list[TrainingSession]:
+    """The sessions in these stores as an architecture sees them; no features where it has no frozen network."""
+    size = None if features else architecture.get("size")
+    return [
+        training_session(
+            load_recording(recording).images,
+            load_responses(response),
+            options,
+            size=size,
+            features=f and load_features(f),
+        )
+        for recording, response, f in itertools.zip_longest(recordings, responses, features)
+    ]
+
+
+def count_batches(session: TrainingSession, batch_size: int) -> int:
+    """Batches of one session in an epoch; one that is smaller than a batch is a batch."""
+    return max(1, len(session.train) // batch_size)
+
+
+def shuffled_batches(
+    sessions: Sequence[TrainingSession], batch_size: int, seed: int, epoch: int
+) -> list[tuple[TrainingSession, np.ndarray]]:
+    """The batches of an epoch, each the rows of one session's images; their order depends on seed and epoch alone."""
+    generator = np.random.default_rng(seed_of(seed, "order", epoch))
+    batches = []
+    for session in sessions:
+        order = generator.permutation(session.train)
+        parts = np.array_split(order, count_batches(session, batch_size))
+        batches += [(session, part) for part in parts]
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def feature_maps(
+    encoder: Encoder, session: TrainingSession, rows: np.ndarray, options: Mapping | None = None
+) -> Tensor:
+    """The core's feature map for some images, which are augmented where training ``options`` are given."""
+    device = encoder.preprocess.mean.device
+    if session.features is None:
+        images = to_float(session.images[rows]).to(device)
+        return encoder.features(_augmented(images, encoder, options) if options else images)
+    views = torch.randint(session.features.shape[1], (len(rows),)).numpy() if options else 0
+    frozen = torch.from_numpy(session.features[rows, views]).to(device, torch.float32)
+    return encoder.maps(frozen.contiguous(memory_format=torch.channels_last))
+
+
+def _augmented(images: Tensor, encoder: Encoder, options: Mapping) -> Tensor:
+    """A random shift of each image by up to ``shift`` canvas pixels (edges repeat) and Gaussian pixel noise."""
+    size = images.shape[-1]
+    shift = round(options["shift"] * size / options["size"])
+    if shift:
+        padded = F.pad(images, (shift,) * 4, mode="replicate")
+        rows, columns = torch.randint(0, 2 * shift + 1, (2, len(images)))
+        images = torch.stack(
+            [image[:, r : r + size, c : c + size] for image, r, c in zip(padded, rows, columns, strict=True)]
+        )
+    if options["noise"]:
+        images = images + options["noise"] * encoder.canvas.std * torch.randn(images.shape).to(images)
+    return images
