@@ -93,6 +93,17 @@ def load(path: str | Path, kind: str | None = None) -> xr.Dataset:
     return dataset.assign({name: (v.dims, np.array(v.values.tolist(), "U"), v.attrs) for name, v in texts.items()})
 
 
+def require(dataset: xr.Dataset, dim: str, name: str, path: str | Path) -> None:
+    """Refuse a store without that entry of a dimension.
+
+    Raises:
+        V4eggError: names the store and the entries that there are.
+    """
+    names = [str(value) for value in dataset[dim].values]
+    if name not in names:
+        raise V4eggError(f"{path}: {dim} '{name}' is missing, there are {names}; run the rule that makes it again")
+
+
 def save_weights(
     state: Mapping[str, Any],
     path: str | Path,

@@ -1,6 +1,6 @@
 """Transfer in numbers: each method against the best natural image, and methods against each other, judge by judge.
 
-One image stands for a unit by one rule for all methods, :func:`v4egg.summary.best_images`. Units pair up across
+One image stands for a unit by one rule for all methods, :func:`v4egg.judged_images.best_images`. Units pair up across
 methods. Statistics are given for each session and for all sessions pooled (session ``all``).
 """
 
@@ -23,7 +23,7 @@ def against_natural(best: xr.Dataset, took_part: xr.DataArray) -> pd.DataFrame:
     """How far each method's images exceed natural ones, for each of :data:`RELATIVE` that ``best`` has.
 
     Args:
-        best: what :func:`v4egg.summary.best_images` gives: dims (method, arch, unit, judge).
+        best: what :func:`v4egg.judged_images.best_images` gives: dims (method, arch, unit, judge).
         took_part: bool (arch, judge).
 
     Returns:

@@ -8,7 +8,10 @@ import xarray as xr
 
 from v4egg import stores, summary
 from v4egg.errors import V4eggError
+from v4egg.judged_images import best_images, load_transfer
+from v4egg.score_statistics import compare, scores_on_test
 from v4egg.store_kinds import KINDS, Variable
+from v4egg.summary_table import table
 
 UNITS = ["one-u000", "one-u001", "two-u000", "off-u000"]
 SCORE = ("arch", "member", "split", "unit")
@@ -156,7 +159,7 @@ def test_truth_and_yardsticks_where_present(run, tmp_path, monkeypatch):
     ends = {"ci_low": pytest.approx(0.1), "ci_high": pytest.approx(0.3)}
     expected = {"one": {"n_units": 2, "correlation_to_average": pytest.approx(0.2), **ends}}
     assert found["yardsticks"] == {"published_compact": expected}
-    assert "published_compact" in summary.table(found)
+    assert "published_compact" in table(found)
 
 
 def test_comparisons_are_paired_over_the_units_that_both_have(run, tmp_path):
@@ -172,13 +175,13 @@ def test_comparisons_are_paired_over_the_units_that_both_have(run, tmp_path):
         "ceiling": ("unit", np.array([0.8, 0.9, np.nan, np.nan])),
     }
     run["scores"] = save_scores(tmp_path / "more.zarr", **extra)
-    table = summary.compare(summary.scores_on_test(run["scores"])).set_index(["session", "a", "b"])
-    row = table.loc[("one", "mixed", "attention")]
+    rows = compare(scores_on_test(run["scores"])).set_index(["session", "a", "b"])
+    row = rows.loc[("one", "mixed", "attention")]
     assert row[["mean_a", "mean_b", "difference", "low", "high"]].tolist() == pytest.approx([0.4, 0.3, 0.1, 0.1, 0.1])
     assert (row["n"], row["effect"]) == (2, 1.0)
-    row = table.loc[("one", "attention", "ridge")]
+    row = rows.loc[("one", "attention", "ridge")]
     assert (row["n"], row["mean_a"]) == (1, pytest.approx(0.2))
-    assert ("off", "mixed", "attention") not in table.index
+    assert ("off", "mixed", "attention") not in rows.index
     found = summary.summarise(**run)
     assert found["baselines"]["ridge"]["one"]["correlation_to_average"] == pytest.approx(0.1)
     assert found["mixtures"]["mixed"]["two"] == {"n_units": 1, "correlation_to_average": pytest.approx(0.6)}
@@ -186,7 +189,7 @@ def test_comparisons_are_paired_over_the_units_that_both_have(run, tmp_path):
     assert found["comparisons"][0]["session"] == "one"
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     for part in ("mixed", "ridge", "95% interval"):
-        assert part in summary.table(found)
+        assert part in table(found)
 
 
 def test_batches_of_one_method_count_together(run, tmp_path):
@@ -197,7 +200,7 @@ def test_batches_of_one_method_count_together(run, tmp_path):
 
 
 def test_best_images_follow_the_generators_alone(run):
-    best = summary.best_images(summary.load_transfer(run["transfer"]))
+    best = best_images(load_transfer(run["transfer"]))
     guided = best.sel({"method": "energy_guided", "arch": "attention"})
     assert guided["seed"].values.tolist() == [1, 0]
     assert guided["activation"].sel(judge="across").values.tolist() == [20.0, 30.0]
@@ -207,7 +210,7 @@ def test_best_images_follow_the_generators_alone(run):
 
 
 def test_the_table_is_aligned_and_holds_the_numbers(run):
-    text = summary.table(summary.summarise(**run))
+    text = table(summary.summarise(**run))
     for part in ("attention", "0.300", "generators", "0.40*", "across", "synthesise", "3.0"):
         assert part in text
     assert "across*" not in text
@@ -234,7 +237,7 @@ def test_scores_without_a_test_split_or_sessions_are_refused(tmp_path):
     dataset = stores.load(save_scores(tmp_path / "scores.zarr"), "scores").load()
     stores.save(dataset.sel(split=["validation"]), tmp_path / "validation.zarr", "scores")
     with pytest.raises(V4eggError, match="split 'test' is missing"):
-        summary.scores_on_test(tmp_path / "validation.zarr")
+        scores_on_test(tmp_path / "validation.zarr")
     stores.save(dataset.drop_vars("session"), tmp_path / "sessionless.zarr", "scores")
     with pytest.raises(V4eggError, match="session"):
-        summary.scores_on_test(tmp_path / "sessionless.zarr")
+        scores_on_test(tmp_path / "sessionless.zarr")

@@ -303,7 +303,7 @@ def figure_inputs(figure):
 
 def show_summary():
     """The closing table in the terminal."""
-    from v4egg.summary import table
+    from v4egg.summary_table import table
 
     path = Path(f"{RESULTS}/summary.json")
     if path.exists():

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from v4egg.errors import V4eggError
 from v4egg.figures import style
-from v4egg.summary import gather, load_transfer, mei_stores
+from v4egg.judged_images import gather, load_transfer, mei_stores
 
 REFERENCE = "gradient_ascent"
 _COSTS = {"seconds": "seconds per image", "evaluations": "encoder evaluations per image"}

@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from v4egg import stores
 from v4egg.errors import V4eggError
 from v4egg.figures import style
+from v4egg.score_statistics import GROUPS, compare, mean_interval, scores_on_test, sessions_with_test, units_of
 from v4egg.seeding import numpy_generator
 from v4egg.statistics import paired_wilcoxon
-from v4egg.summary import GROUPS, compare, mean_interval, scores_on_test, sessions_with_test, units_of
 
 _SIDE = 2.35  # inches: the least height of a session's panels, so that the scatter is not small
 _ROW_HEIGHT, _FRAME = 0.21, 0.75  # inches: a row of the first panel, and what surrounds the rows
@@ -48,8 +48,9 @@ def table(scores: str | Path) -> pd.DataFrame:
     """Per-unit test correlations, means and intervals over units, and paired comparisons, one number a row.
 
     Columns: session, model, metric, member, statistic, unit, against, value. Statistics are ``unit``, ``mean``,
-    ``ci_low``, ``ci_high``, ``n_units``, and against another model those of :func:`v4egg.summary.compare`. Only finite
-    values; ``correlation_to_average`` of every member, the rest of the ensemble.
+    ``ci_low``, ``ci_high``, ``n_units``, and against another model those of
+    :func:`v4egg.score_statistics.compare`. Only finite values; ``correlation_to_average`` of every member, the rest of
+    the ensemble.
 
     Raises:
         V4eggError: no session of the store has a test split.

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from v4egg import stores
 from v4egg.errors import V4eggError
 from v4egg.figures import style, tiles
+from v4egg.judged_images import load_transfer
 from v4egg.statistics import paired_wilcoxon
-from v4egg.summary import load_transfer
 
 NATURAL, ASCENT, GUIDED = "best_natural", "gradient_ascent", "energy_guided"
 PREFERRED = ("across", "validators")  # judges of the comparison with the natural image, by preference

@@ -17,8 +17,8 @@ from matplotlib.ticker import MaxNLocator
 
 from v4egg.errors import V4eggError
 from v4egg.figures import style
+from v4egg.judged_images import best_images, load_transfer
 from v4egg.statistics import huber_slope, paired_wilcoxon
-from v4egg.summary import best_images, load_transfer
 from v4egg.transfer import BEST_NATURAL as NATURAL
 from v4egg.transfer import NOISE
 from v4egg.transfer_statistics import HEAD, RELATIVE, against_natural, between_methods

@@ -8,6 +8,7 @@ from figure_stores import save_compact, save_mei, save_scores, save_transfer
 
 from v4egg import summary
 from v4egg.compact.summary import adversarial_numbers, compact_numbers
+from v4egg.summary_table import table
 
 
 @pytest.fixture
@@ -47,6 +48,6 @@ def test_both_stand_in_the_summary_and_compact_models_in_the_closing_table(tmp_p
     found = summary.summarise(**read, mei=mei, benchmarks={}, compact=[compact])
     assert json.loads(json.dumps(found)) == found
     assert list(found["compact"]) == ["one"] and found["adversarial"] == {}
-    rows = [line.split() for line in summary.table(found).splitlines()]
+    rows = [line.split() for line in table(found).splitlines()]
     assert ["one", "pruned", "0.700", "0.600", "625", "1050"] in rows
-    assert "compact models" not in summary.table(summary.summarise(**read, mei=mei, benchmarks={}))
+    assert "compact models" not in table(summary.summarise(**read, mei=mei, benchmarks={}))

@@ -1,0 +1,74 @@
+"""The closing table in the terminal: a run's summary as plain text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tabulate import tabulate
+
+_COMPACT = ("r2_to_teacher", "correlation_to_average", "parameters", "compression")  # medians over units
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """The summary as plain text in aligned columns: encoders, images by judge, and time by stage."""
+    parts = [_encoder_table(summary), _image_table(summary["mei"])]
+    parts += [_compact_table(summary.get("compact", {})), _seconds_table(summary["seconds"])]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _encoder_table(summary: Mapping[str, Any]) -> str:
+    extras = ("ensemble_gain", "correlation_to_truth")
+    models = {
+        **summary["encoders"],
+        **summary.get("mixtures", {}),
+        **summary["yardsticks"],
+        **summary.get("baselines", {}),
+    }
+    rows = [
+        [model, session, entry["n_units"], entry["correlation_to_average"], _interval(entry), *map(entry.get, extras)]
+        for model, sessions in models.items()
+        for session, entry in sessions.items()
+    ]
+    headers = ["model", "session", "units", "test correlation", "95% interval", "ensemble gain", "to truth"]
+    if all(row[-1] is None for row in rows):
+        rows, headers = [row[:-1] for row in rows], headers[:-1]
+    return tabulate(rows, headers, floatfmt=".3f", missingval="-") if rows else ""
+
+
+def _interval(entry: Mapping[str, Any]) -> str | None:
+    return f"{entry['ci_low']:.3f} to {entry['ci_high']:.3f}" if "ci_low" in entry else None
+
+
+def _image_table(images: Mapping[str, Any]) -> str:
+    entries = [(method, arch, entry) for method, archs in images.items() for arch, entry in archs.items()]
+    judges = list(dict.fromkeys(judge for *_, entry in entries for judge in entry.get("judges", {})))
+    rows = [
+        [method, arch, entry["n_images"], entry["seconds_per_image"]]
+        + [_marked(entry.get("judges", {}).get(judge)) for judge in judges]
+        for method, arch, entry in entries
+    ]
+    headers = ["images", "encoder", "n", "s / image", *judges]
+    text = tabulate(rows, headers, floatfmt=".2f", missingval="-")
+    note = "median activation over units: 0 mean natural image, 1 best natural image; * took part in making the images"
+    return f"{text}\n{note}" if rows else ""
+
+
+def _marked(judged: Mapping[str, Any] | None) -> str | None:
+    if judged is None or judged["median_relative_activation"] is None:
+        return None
+    return f"{judged['median_relative_activation']:.2f}{'*' if judged['took_part'] else ' '}"
+
+
+def _compact_table(sessions: Mapping[str, Any]) -> str:
+    rows = [
+        [session, stage, *(numbers.get(name) for name in _COMPACT)]
+        for session, entry in sessions.items()
+        for stage, numbers in entry.items()
+        if isinstance(numbers, dict)
+    ]
+    headers = ["compact models", "stage", *(name.replace("_", " ") for name in _COMPACT)]
+    return tabulate(rows, headers, floatfmt=("", "", ".3f", ".3f", ".0f", ".0f"), missingval="-") if rows else ""
+
+
+def _seconds_table(seconds: Mapping[str, float]) -> str:
+    rows = [[stage, value] for stage, value in seconds.items()]
+    return tabulate(rows, ["stage", "seconds"], floatfmt=".1f") if rows else ""
