@@ -33,11 +33,13 @@ def summarise(
     benchmarks: Mapping[str, Sequence[str | Path]],
     compact: Sequence[str | Path] = (),
     adversarial: Sequence[str | Path] = (),
+    figures: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """The key numbers of a run as nested dicts that JSON can hold (NaN becomes None).
 
     ``scores`` and ``transfer`` are stores of those kinds, ``mei`` the ``mei`` stores (attrs ``method`` and ``arch``),
-    ``benchmarks`` the Snakemake benchmark files of each stage. The scores store holds the selected units only.
+    ``benchmarks`` the Snakemake benchmark files of each stage, ``figures`` tables of stages that a configuration
+    switches on. The scores store holds the selected units only.
 
     - ``encoders.<arch>.<session>``: ``n_units``, ``correlation_to_average`` and, where known, ``correlation_to_truth``
       of the whole ensemble, means over the units with a finite correlation on the test split; a session without a
@@ -53,6 +55,7 @@ def summarise(
     - ``transfer.against_natural`` and ``transfer.between_methods``: the rows of the two tables of
       :mod:`v4egg.transfer_statistics`.
     - ``compact`` and ``adversarial``, where there are such stores: see :mod:`v4egg.compact.summary`.
+    - ``stages.<figure>``: the rows of a figure's table that are statistics over units, images or neurons.
     - ``seconds.<stage>``: wall seconds summed over the stage's jobs.
 
     Raises:
@@ -71,6 +74,7 @@ def summarise(
         "transfer": _transfer(judged),
         "compact": compact_numbers(compact),
         "adversarial": adversarial_numbers(adversarial),
+        "stages": {Path(path).stem: _statistics(path) for path in figures},
         "seconds": {stage: _seconds(paths) for stage, paths in benchmarks.items()},
     }
 
@@ -81,6 +85,17 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
         {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in table.to_dict("records")
     ]
+
+
+def _statistics(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a figure's table that are of no single unit, image or neuron, and of no curve over presentations."""
+    table = pd.read_csv(path)
+    one = table["statistic"].isin(("unit", "image", "neuron"))
+    for column in ("unit", "neuron", "index"):
+        one |= table[column].notna() if column in table else False
+    curve = table["measure"] == "mean_activation" if "measure" in table else False
+    kept = table[~(one | curve)]
+    return [{name: value for name, value in row.items() if not pd.isna(value)} for row in kept.to_dict("records")]
 
 
 def _encoders(scores: xr.Dataset) -> dict[str, Any]:

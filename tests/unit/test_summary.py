@@ -241,3 +241,30 @@ def test_scores_without_a_test_split_or_sessions_are_refused(tmp_path):
     stores.save(dataset.drop_vars("session"), tmp_path / "sessionless.zarr", "scores")
     with pytest.raises(V4eggError, match="session"):
         scores_on_test(tmp_path / "sessionless.zarr")
+
+
+def test_tables_of_other_stages_give_their_statistics_and_no_single_unit(run, tmp_path):
+    (tmp_path / "meni.csv").write_text(
+        "arch,image,statistic,unit,value\na,meni,activation,u1,3\na,meni,median,,0.5\na,best_natural,n_won,,4\n"
+    )
+    (tmp_path / "evolution.csv").write_text(
+        "condition,measure,statistic,group,neuron,presentations,value\n"
+        "ga,relative_activation,neuron,all,n1,,1.2\nga,relative_activation,median,all,,,1.1\n"
+        "ga,mean_activation,median,,,20,0.3\n"
+    )
+    found = summary.summarise(**run, figures=[tmp_path / "meni.csv", tmp_path / "evolution.csv"])
+    assert json.loads(json.dumps(found, allow_nan=False))["stages"] == {
+        "meni": [
+            {"arch": "a", "image": "meni", "statistic": "median", "value": 0.5},
+            {"arch": "a", "image": "best_natural", "statistic": "n_won", "value": 4.0},
+        ],
+        "evolution": [
+            {
+                "condition": "ga",
+                "measure": "relative_activation",
+                "statistic": "median",
+                "group": "all",
+                "value": 1.1,
+            }
+        ],
+    }

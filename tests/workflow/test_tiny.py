@@ -65,6 +65,7 @@ def test_it_makes_figures_numbers_and_summary(finished):
     assert judges["generators"]["took_part"]
     assert not judges["simulated_brain"]["took_part"]
     assert summary["seconds"]["encoders"] > 0
+    assert {row["statistic"] for row in summary["stages"]["evolution"]} >= {"median", "share_above_1"}
     assert "min_correlation: -1" in (results / "config.yaml").read_text()
 
 

@@ -42,6 +42,7 @@ rule summarise:
         meis=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES],
         compact=[f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS if "compact" in STAGES],
         adversarial=analysed("adversarial", "adversarial"),
+        tables=[f"{RESULTS}/figures/{figure}.csv" for figure in FIGURES if figure in SUMMARISED],
     output:
         f"{RESULTS}/summary.json",
     log:
