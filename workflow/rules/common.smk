@@ -38,7 +38,7 @@ FIGURES += ["tuning", "dot_detector"] if "circuits" in STAGES else []
 FIGURES += ["closed_loop"] if LOOP_SESSIONS else []
 FIGURES += ["evolution"] if CONDITIONS else []
 FIGURES += ["sensitivity"] if VARIED else []
-SUMMARISED = ("meni", "reconstruction", "diverse", "samples", "closed_loop", "evolution")  # the summary has their tables
+SUMMARISED = ("meni", "reconstruction", "diverse", "samples", "closed_loop", "evolution")  # by their tables
 
 
 wildcard_constraints:
