@@ -60,7 +60,8 @@ def draw(compact: Sequence[str | Path], scores: str | Path, shared: Sequence[str
     numbers = table(compact, scores, shared)
     sessions = list(dict.fromkeys(numbers.loc[numbers["measure"] == "filters", "session"]))
     figure = style.new_figure(2.5 * len(sessions))
-    grid = figure.subplots(len(sessions), 4, squeeze=False, width_ratios=[0.8, 1.1, 0.8, 1.7])
+    columns = numbers.loc[numbers["measure"] == "r2_to_teacher", "model"].nunique()
+    grid = figure.subplots(len(sessions), 4, squeeze=False, width_ratios=[0.26 * columns, 1.1, 0.8, 1.7])
     letters = iter(string.ascii_lowercase)
     for panels, session in zip(grid, sessions, strict=True):
         here = numbers[numbers["session"] == session]
