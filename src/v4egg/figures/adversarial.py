@@ -4,6 +4,7 @@ A block for each set of models: above, one unit's natural image, its adversarial
 they move each judge, the same over epsilon, the share that carries over, and what judges say of maximizing images.
 """
 
+import string
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,17 +50,18 @@ def draw(adversarial: Sequence[str | Path], transfer: Sequence[str | Path]) -> F
     """The figure."""
     found = list(zip(_read(adversarial, "adversarial"), _read(transfer, "transfer"), strict=True))
     figure = style.new_figure(_HEIGHT * len(found))
+    letters = iter(string.ascii_lowercase)
     for block, (data, maximizing) in zip(figure.subfigures(len(found), 1, squeeze=False)[:, 0], found, strict=True):
         above, below = block.subfigures(2, 1, height_ratios=(1.0, 1.6))
-        _draw_examples(above, data, maximizing)
+        _draw_examples(above, data, next(letters))
         panels = below.subplots(1, 4, width_ratios=(1.35, 0.8, 1.0, 1.15))
         moved = movements(data)
         _draw_movements(panels[0], moved, data)
         _draw_epsilons(panels[1], moved, data)
         _draw_carried(panels[2], moved, data)
         _draw_maximizing(panels[3], maximizing)
-        for axes, letter in zip(panels, "bcde", strict=True):
-            style.panel_letter(axes, letter, -26, 14)
+        for axes in panels:
+            style.panel_letter(axes, next(letters), -26, 14)
     return figure
 
 
@@ -69,7 +71,7 @@ def _read(paths: Sequence[str | Path], kind: str) -> list[xr.Dataset]:
     return [stores.load(path, kind).load() for path in paths]
 
 
-def _draw_examples(block: SubFigure, data: xr.Dataset, maximizing: xr.Dataset) -> None:
+def _draw_examples(block: SubFigure, data: xr.Dataset, letter: str) -> None:
     """For the units that are moved most: natural image, raised, lowered, the raising change made visible."""
     moved = movements(data)["adversarial"].isel(judge=0, epsilon=-1).sum("direction").values
     units = np.argsort(-np.nan_to_num(moved, nan=-np.inf))[:_UNITS]
@@ -95,7 +97,7 @@ def _draw_examples(block: SubFigure, data: xr.Dataset, maximizing: xr.Dataset) -
     names = " and ".join(str(data["unit"].values[unit]) for unit in units)
     head = f"{data.attrs['session']}, {style.label(data.attrs['models'])}"
     block.suptitle(f"{head}: {names}, epsilon {data['epsilon'].values[-1]:g}", x=0.03, ha="left")
-    block.text(0.005, 0.98, "a", fontsize=style.BASE + 2, fontweight="bold", va="top")
+    block.text(0.005, 0.98, letter, fontsize=style.BASE + 2, fontweight="bold", va="top")
 
 
 def _draw_movements(axes: Axes, moved: xr.Dataset, data: xr.Dataset) -> None:
@@ -147,12 +149,11 @@ def _draw_carried(axes: Axes, moved: xr.Dataset, data: xr.Dataset) -> None:
             style.strip(axes, place, values, colour, ("carried", data.attrs["session"], str(judge), direction), 0.25)
             middle = _interval(values, data, "carried", str(judge), direction)[0]
             axes.plot([place - 0.18, place + 0.18], [middle, middle], color=style.BLACK, linewidth=1.2)
-            style.number_above(axes, place, middle)
+            style.number_above(axes, place, middle, colour, rotation=60)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     axes.set_ylim(*_usual(share.values[..., 1:]))
     axes.set(ylabel="share carried over", xlim=(-0.6, max(len(judges), 1) - 0.4))
-    axes.set_xticks(range(len(judges)), [style.label(str(judge)).replace(" ", "\n") for judge in judges])
-    axes.tick_params(axis="x", length=0)
+    _name_judges(axes, [style.label(str(judge)) for judge in judges])
 
 
 def _draw_maximizing(axes: Axes, transfer: xr.Dataset) -> None:
@@ -188,12 +189,13 @@ def _usual(values: np.ndarray) -> tuple[float, float]:
 
 def _judge_ticks(axes: Axes, data: xr.Dataset) -> None:
     stars = ["*" if took_part else "" for took_part in data["took_part"].values]
-    names = [
-        style.label(str(judge)).replace(" ", "\n") + star
-        for judge, star in zip(data["judge"].values, stars, strict=True)
-    ]
-    axes.set_xticks(range(len(names)), names)
+    names = [style.label(str(judge)) + star for judge, star in zip(data["judge"].values, stars, strict=True)]
+    _name_judges(axes, names)
     axes.set_xlim(-0.6, len(names) - 0.4)
+
+
+def _name_judges(axes: Axes, names: list[str]) -> None:
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
     axes.tick_params(axis="x", length=0)
 
 
