@@ -20,6 +20,8 @@ from pathlib import Path
 import pandas as pd
 from job_overhead import ROOT, import_seconds
 
+WILDCARD = re.compile(r"\{\w+\}")
+
 
 def run(folder: Path, configs: list[str], cores: int) -> float:
     """Seconds of a whole run."""
@@ -37,25 +39,29 @@ def run(folder: Path, configs: list[str], cores: int) -> float:
 
 
 def rules() -> dict[str, tuple[str, str]]:
-    """Of every rule with a script and a benchmark: a glob of its benchmark files, and the script."""
+    """Of every rule with a script and a benchmark: where the latter is, with {wildcards}, and the script."""
     found = {}
     for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
         for block in re.split(r"^\s*rule ", path.read_text(), flags=re.M)[1:]:
             name = block[: block.index(":")]
-            written = re.search(r'benchmark:\s+f"\{RESULTS\}/(benchmarks/.+?)"', block)
+            written = re.search(r'benchmark:\s+f"\{RESULTS\}/benchmarks/(.+?)"', block)
             script = re.search(r'script:\s+"\.\./scripts/(\w+)\.py"', block)
             if written and script:
-                found[name] = re.sub(r"\{+\w+\}+", "*", written[1]), script[1]
+                found[name] = re.sub(r"\{+(\w+)\}+", r"{\1}", written[1]), script[1]
     return found
 
 
 def jobs(folder: Path) -> pd.DataFrame:
     """A row for each job that ran: rule, script, wall and processor seconds."""
-    rows = []
-    for rule, (pattern, script) in rules().items():
-        for path in folder.glob(f"results/*/{pattern}"):
+    known, rows = rules(), []
+    for path in sorted(folder.glob("results/*/benchmarks/**/*.tsv")):
+        name = str(path.relative_to(next(p for p in path.parents if p.name == "benchmarks")))
+        fitting = [rule for rule, (pattern, _) in known.items() if re.fullmatch(WILDCARD.sub("[^/]+", pattern), name)]
+        if fitting:  # the most literal pattern is the rule's own
+            rule = max(fitting, key=lambda rule: len(WILDCARD.sub("", known[rule][0])))
             measured = pd.read_csv(path, sep="\t").iloc[0]
-            rows.append({"rule": rule, "script": script, "wall": measured["s"], "processor": measured["cpu_time"]})
+            times = {"wall": measured["s"], "processor": measured["cpu_time"]}
+            rows.append({"rule": rule, "script": known[rule][1], **times})
     return pd.DataFrame(rows)
 
 
