@@ -32,7 +32,7 @@ from v4egg.stimuli import to_float
 
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 MONKEYS = [["s201025", "s210224", "s210322", "s210325"], ["s190923", "s190925", "s190927", "s190928", "s190929"]]
-EPOCHS = (2, 4, 8, 16, 32)
+EPOCHS = (2, 4, 8, 16, 32, 64)
 SIZES = {"attention": (28, 56, 112), "task_driven": (112, 160, 224, 320)}
 MEMBERS = 5
 CURVES = {"sessions": "sessions", "epochs": "epochs", "size": "image side (px)", "members": "members"}
