@@ -47,7 +47,8 @@ def training_session(
     """The selected units of one session, with fit images only at ``size`` pixels (None: the workflow's own).
 
     Targets are repeat means: z-scored by the fit images for the loss ``mse``, counts for ``poisson``; ``options`` are
-    those of :func:`train_member`; ``features`` (image, view, channel, y, x) are those of all the session's images.
+    those of :func:`v4egg.encoders.training.train_member`; ``features`` (image, view, channel, y, x) are those of all
+    the session's images.
     """
     fit = np.flatnonzero(np.isin(responses.split, ("train", "validation")))
     mean = responses.mean()[np.ix_(fit, responses.selected)]
