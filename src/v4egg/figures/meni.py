@@ -145,8 +145,8 @@ def _against(at: xr.Dataset) -> dict[str, float]:
 
 
 def _ratios(at: xr.Dataset) -> np.ndarray:
-    natural = at["natural"].values
-    ratios = np.divide(at["activation"].values, natural, out=np.full(natural.shape, np.nan), where=natural > 0)
+    natural = at["natural"].where(at["natural"] > 0)
+    ratios = (at["activation"] / natural).values
     return ratios[np.isfinite(ratios)]
 
 
@@ -217,13 +217,18 @@ def _draw_strip(axes: Axes, read: xr.Dataset, arch: str) -> None:
         return
     here = here.sel(judge=judge)
     colours = style.colours([GUIDED, NATURAL])
+    low, high = style.usual_limits(_ratios(here), (0.1, 0.9))  # a ratio has long tails, and a unit is in every column
     for x, setting in enumerate(here["setting"].values):
         at = here.sel(setting=setting)
-        numbers = _against(at)
-        style.strip(axes, x, _ratios(at), colours[GUIDED], (arch, judge, float(setting)), 0.4)
+        numbers, ratios = _against(at), _ratios(at)
+        within = ratios[(ratios >= low) & (ratios <= high)]
+        style.strip(axes, x, within, colours[GUIDED], (arch, judge, float(setting)), 0.4)
+        style.mark_beyond(axes, x, ratios, (low, high), colours[GUIDED])
         axes.plot([x - 0.3, x + 0.3], [numbers["median_ratio"]] * 2, color=style.BLACK, linewidth=1.4)
         text = f"{numbers['n_won']:.0f}/{numbers['n_units']:.0f}"
         axes.text(x, 1.01, text, transform=axes.get_xaxis_transform(), ha="center", fontsize=style.SMALL)
+    margin = 0.11 * (high - low)
+    axes.set_ylim(low - margin, high + margin)
     axes.axhline(1, color=colours[NATURAL], linewidth=0.7, linestyle=(0, (4, 2)), zorder=0)
     axes.set_xticks(range(here.sizes["setting"]), [f"{s:g}" for s in here["setting"].values])
     axes.set_xlim(-0.6, here.sizes["setting"] - 0.4)

@@ -191,6 +191,30 @@ def number_above(axes: Axes, x: float, value: float, colour: str = BLACK, rotati
         axes.text(x, 1.01, number(value), color=colour, fontsize=SMALL, **place)
 
 
+def usual_limits(values: np.ndarray, quantiles: tuple[float, float] = (0.02, 0.98)) -> tuple[float, float]:
+    """The range of all values but outliers: half the span of ``quantiles`` beyond them; never less than 0 to 1."""
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.quantile(values, quantiles)
+    margin = (high - low) / 2
+    usual = values[(values >= low - margin) & (values <= high + margin)]
+    return min(float(usual.min()), 0.0), max(float(usual.max()), 1.0)
+
+
+def mark_beyond(axes: Axes, x: float, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
+    """A triangle with the number of units that lie beyond the limit, in the margin outside it."""
+    margin = 0.06 * (limits[1] - limits[0])
+    sides = (
+        (limits[0] - margin, "v", np.sum(values < limits[0])),
+        (limits[1] + margin, "^", np.sum(values > limits[1])),
+    )
+    for y, marker, count in sides:
+        if count:
+            axes.plot([x - 0.03], [y], marker, color=colour, markersize=3.5, markeredgewidth=0)
+            axes.text(x + 0.03, y, f"{count}", fontsize=5, va="center", color=colour)
+
+
 def plain_log(axis: Axis) -> None:
     """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})

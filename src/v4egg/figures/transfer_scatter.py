@@ -24,7 +24,6 @@ from v4egg.transfer import NOISE
 from v4egg.transfer_statistics import HEAD, RELATIVE, against_natural, between_methods
 
 REFERENCE, CHALLENGER = "gradient_ascent", "energy_guided"
-_QUANTILES = (0.02, 0.98)  # of relative activation, a ratio with long tails: see _strip_limits
 _CLOSE = 0.3  # columns nearer than this, as of three methods, have slanted numbers
 _NATURAL_LINE = {"color": style.colours([NATURAL])[NATURAL], "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
 _PANEL, _STRIP = 1.75, 2.1  # heights of a row of scatters and of the strips, inches
@@ -59,7 +58,7 @@ def draw(transfer: str | Path) -> Figure:
     if paired:
         _draw_scatters(blocks[0], best, took_part)
     strips = blocks[-1].subplots(1, len(archs), squeeze=False, sharey=True)[0]
-    limits = _strip_limits(best["relative_activation"])
+    limits = style.usual_limits(best["relative_activation"].values)
     for axes, arch in zip(strips, archs, strict=True):
         _draw_strips(axes, best["relative_activation"].sel(arch=arch), took_part.sel(arch=arch), arch, limits)
     strips[0].set_ylabel("relative activation")
@@ -139,7 +138,7 @@ def _draw_strips(
             values = relative.sel({"method": method, "judge": judge}).values
             within = values[(values >= low) & (values <= high)]
             style.strip(axes, x, within, colours[method], (arch, str(judge), method), 0.6 * step)
-            _draw_beyond(axes, x, values, (low, high), colours[method])
+            style.mark_beyond(axes, x, values, (low, high), colours[method])
             _draw_median(axes, x, _median(values), step, colours[method])
     margin = 0.11 * (high - low)
     axes.set_ylim(low - margin, high + margin)
@@ -150,30 +149,6 @@ def _draw_strips(
     )
     axes.tick_params(axis="x", length=0)
     axes.set_title(style.label(arch), loc="left", pad=24 if step < _CLOSE else 13)
-
-
-def _strip_limits(relative: xr.DataArray) -> tuple[float, float]:
-    """The range of all values but outliers: half the span of _QUANTILES beyond them; never less than 0 to 1."""
-    values = relative.values[np.isfinite(relative.values)]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = np.quantile(values, _QUANTILES)
-    margin = (high - low) / 2
-    usual = values[(values >= low - margin) & (values <= high + margin)]
-    return min(float(usual.min()), 0.0), max(float(usual.max()), 1.0)
-
-
-def _draw_beyond(axes: Axes, x: float, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
-    """A triangle with the number of units that lie beyond the limit, in the margin outside it."""
-    margin = 0.06 * (limits[1] - limits[0])
-    sides = (
-        (limits[0] - margin, "v", np.sum(values < limits[0])),
-        (limits[1] + margin, "^", np.sum(values > limits[1])),
-    )
-    for y, marker, count in sides:
-        if count:
-            axes.plot([x - 0.03], [y], marker, color=colour, markersize=3.5, markeredgewidth=0)
-            axes.text(x + 0.03, y, f"{count}", fontsize=5, va="center", color=colour)
 
 
 def _draw_median(axes: Axes, x: float, median: float, step: float, colour: str) -> None:
