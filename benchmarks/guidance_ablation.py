@@ -225,6 +225,8 @@ def _map(axes: Axes, here: pd.DataFrame, limits: dict):
     axes.set_yticks(range(grid.shape[0]), [f"{value:g}" for value in grid.index])
     middle = (limits["vmin"] + limits["vmax"]) / 2
     for (row, column), value in np.ndenumerate(grid.values):
+        if np.isnan(value):  # a setting that was not run
+            continue
         ink = "white" if value < middle else "black"
         axes.text(column, row, style.number(value), ha="center", va="center", color=ink, fontsize=5)
     return image
