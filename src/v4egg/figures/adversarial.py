@@ -151,7 +151,7 @@ def _draw_carried(axes: Axes, moved: xr.Dataset, data: xr.Dataset) -> None:
             axes.plot([place - 0.18, place + 0.18], [middle, middle], color=style.BLACK, linewidth=1.2)
             style.number_above(axes, place, middle, colour, rotation=60)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
-    axes.set_ylim(*_usual(share.values[..., 1:]))
+    style.limit(axes, style.usual_limits(share.values[..., 1:]))
     axes.set(ylabel="share carried over", xlim=(-0.6, max(len(judges), 1) - 0.4))
     _name_judges(axes, [style.label(str(judge)) for judge in judges])
 
@@ -166,7 +166,7 @@ def _draw_maximizing(axes: Axes, transfer: xr.Dataset) -> None:
         style.number_above(axes, x, middle)
     axes.axhline(1, color=style.BLACK, linewidth=0.7, linestyle=(0, (4, 2)), zorder=0)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
-    axes.set_ylim(*_usual(relative.values))
+    style.limit(axes, style.usual_limits(relative.values))
     axes.set(ylabel="maximizing images\n(1: best natural image)")
     _judge_ticks(axes, transfer.isel(arch=0))
 
@@ -175,16 +175,6 @@ def _maximizing(transfer: xr.Dataset) -> xr.DataArray:
     """Relative activation (unit, judge) of a unit's maximizing images, mean over seeds."""
     relative = transfer["relative_activation"].isel(arch=0, drop=True).sel({"method": METHOD}, drop=True)
     return relative.mean("seed").transpose("unit", "judge")
-
-
-def _usual(values: np.ndarray) -> tuple[float, float]:
-    """Limits that leave out the outermost 2% of values at each end, and hold 0 and 1."""
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return -0.1, 1.1
-    low, high = np.quantile(values, (0.02, 0.98))
-    margin = 0.08 * max(high - low, 1)
-    return min(float(low), 0) - margin, max(float(high), 1) + margin
 
 
 def _judge_ticks(axes: Axes, data: xr.Dataset) -> None:

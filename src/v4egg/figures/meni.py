@@ -227,8 +227,7 @@ def _draw_strip(axes: Axes, read: xr.Dataset, arch: str) -> None:
         axes.plot([x - 0.3, x + 0.3], [numbers["median_ratio"]] * 2, color=style.BLACK, linewidth=1.4)
         text = f"{numbers['n_won']:.0f}/{numbers['n_units']:.0f}"
         axes.text(x, 1.01, text, transform=axes.get_xaxis_transform(), ha="center", fontsize=style.SMALL)
-    margin = 0.11 * (high - low)
-    axes.set_ylim(low - margin, high + margin)
+    style.limit(axes, (low, high))
     axes.axhline(1, color=colours[NATURAL], linewidth=0.7, linestyle=(0, (4, 2)), zorder=0)
     axes.set_xticks(range(here.sizes["setting"]), [f"{s:g}" for s in here["setting"].values])
     axes.set_xlim(-0.6, here.sizes["setting"] - 0.4)

@@ -202,6 +202,12 @@ def usual_limits(values: np.ndarray, quantiles: tuple[float, float] = (0.02, 0.9
     return min(float(usual.min()), 0.0), max(float(usual.max()), 1.0)
 
 
+def limit(axes: Axes, limits: tuple[float, float]) -> None:
+    """Heights of a panel: these limits, and a margin for :func:`mark_beyond`."""
+    margin = 0.11 * (limits[1] - limits[0])
+    axes.set_ylim(limits[0] - margin, limits[1] + margin)
+
+
 def mark_beyond(axes: Axes, x: float, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
     """A triangle with the number of units that lie beyond the limit, in the margin outside it."""
     margin = 0.06 * (limits[1] - limits[0])

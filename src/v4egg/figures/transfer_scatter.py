@@ -140,8 +140,7 @@ def _draw_strips(
             style.strip(axes, x, within, colours[method], (arch, str(judge), method), 0.6 * step)
             style.mark_beyond(axes, x, values, (low, high), colours[method])
             _draw_median(axes, x, _median(values), step, colours[method])
-    margin = 0.11 * (high - low)
-    axes.set_ylim(low - margin, high + margin)
+    style.limit(axes, limits)
     axes.axhline(1, **_NATURAL_LINE)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     axes.set_xticks(
