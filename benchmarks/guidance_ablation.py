@@ -1,13 +1,14 @@
 """Which guidance suits a prior: a grid of lambda x steps x guidance x sampler, under judges that took no part.
 
 Usage: OMP_NUM_THREADS=1 python benchmarks/guidance_ablation.py RESULTS OUT [--units 12] [--steps 10 25 50]
-       [--scales 1 2 4 8 16]
+       [--scales 1 2 4 8 16] [--sources ARCH ...]
 
 RESULTS is the folder of a finished run (config.yaml, prior.zarr, targets.zarr, encoders, recordings), OUT one for
 units.csv (a row for each unit and judge), guidance.csv (a row for each setting, all sources together), guidance.png and
-choice.txt. The first target units get one image for each setting and architecture; what the grid does not vary (norm,
-jitter, caution) is as the run has it. Judges are encoders only: validators, and the other architectures. Settings that
-units.csv has are not run again, and every run of the command draws and chooses anew from all that it has.
+choice.txt. The first target units get one image for each setting and source, which is an architecture (by default
+every one); what the grid does not vary (norm, jitter, caution) is as the run has it. Judges are encoders only:
+validators, and the other architectures. Settings that units.csv has are not run again, and every run of the command
+draws and chooses anew from all that it has.
 
 "scaled" is lambda times sqrt(1 - alpha_bar). The choice: among settings whose median is within 5% of the highest, and
 which a paired Wilcoxon test over units does not tell from that one (p >= .05), the one that takes the least processor
@@ -52,14 +53,14 @@ CLOSE = 0.95  # share of the highest median that is as good
 class Run:
     """The stores of a finished run."""
 
-    def __init__(self, results: Path, units: int):
+    def __init__(self, results: Path, units: int, sources: list[str] | None = None):
         config = yaml.safe_load((results / "config.yaml").read_text())
         self.results, self.options = results, config["synthesis"]["methods"]["energy_guided"]
         self.units = [str(unit) for unit in stores.load(results / "targets.zarr", "targets")["unit"].values[:units]]
         chosen = config["encoders"]["use_architectures"] or list(config["encoders"]["architectures"])
         parts = {name: config["encoders"]["architectures"][name].get("mixture", [name]) for name in chosen}
         self.ensembles = {name: self._ensemble(archs) for name, archs in parts.items()}
-        self.sources = {name: Source(self, name) for name in parts}
+        self.sources = {name: Source(self, name) for name in sources or parts}
 
     def _ensemble(self, archs: list[str]):
         return load_encoder([path for a in archs for path in sorted((self.results / "encoders" / a).glob("m*.zarr"))])
@@ -244,11 +245,12 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=12)
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 25, 50])
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 2.0, 4.0, 8.0, 16.0])
+    parser.add_argument("--sources", nargs="+", help="architectures whose generators make images; all judge")
     given = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
-    results = Run(given.results, given.units)
+    results = Run(given.results, given.units, given.sources)
     run(results, given.out / "units.csv", given.steps, given.scales)
     table = summary(verdicts(pd.read_csv(given.out / "units.csv")))
     table.to_csv(given.out / "guidance.csv", index=False, float_format="%.6g")

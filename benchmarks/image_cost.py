@@ -21,11 +21,11 @@ import torch
 import yaml
 
 ROOT = Path(__file__).parents[1]
-WAYS = {  # how a row is called -> method and options laid over its own
-    "gradient ascent": ("gradient_ascent", {}),
-    "energy guided": ("energy_guided", {}),
-    "energy guided, checkpointed": ("energy_guided", {}),
-    "energy guided, straight-through": ("energy_guided", {"guidance": "straight_through"}),
+WAYS = {  # how a row is called -> method, options laid over its own, and whether activations are kept or made again
+    "gradient ascent": ("gradient_ascent", {}, "kept"),
+    "energy guided": ("energy_guided", {}, "kept"),
+    "energy guided, checkpointed": ("energy_guided", {}, "made again"),
+    "energy guided, straight-through": ("energy_guided", {"guidance": "straight_through"}, "kept"),
 }
 
 
@@ -58,10 +58,10 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     generators = Ensemble([member.eval().requires_grad_(False) for member in made])
     given = config["prior"]["pretrained"]
     prior = pretrained_prior(**given) if given["weights"] else new_prior({**config["prior"], **images})
-    if way.endswith("checkpointed"):
+    method, changed, activations = WAYS[way]
+    if activations == "made again":
         prior.enable_gradient_checkpointing()
     prior = frozen(prior, "cpu", torch.float32)
-    method, changed = WAYS[way]
     options = {**config["synthesis"]["methods"][method], **changed}
     constraint, canvas = shown(options["norm"], generators.members[0].canvas), generators.members[0].canvas
     own = {name: value for name, value in options.items() if name not in (*SHARED, "steps")}
@@ -105,7 +105,7 @@ def table(path: str, batches: list[int], steps: int) -> None:
     ]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     first = None
-    for way, (method, _) in WAYS.items():
+    for way, (method, *_) in WAYS.items():
         for batch in batches:
             found = in_its_own_process(path, way, batch, steps)
             cost, above = found["seconds"] * methods[method]["steps"], found["memory"] - loaded
