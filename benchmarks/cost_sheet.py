@@ -84,7 +84,8 @@ def stages(units: int) -> dict[str, Stage]:
     climbing = generators * sum(climb.values())  # one step of one image in both architectures
     made = 4.0 * images * size**2
     parameters = sum(p.numel() for p in data_driven.parameters()) * 4.0
-    trials = (IMAGES + TEST_IMAGES) * TEST_REPEATS * UNITS * 4.0
+    answers = (IMAGES + TEST_IMAGES) * UNITS * 4.0  # of one member
+    trials = answers * TEST_REPEATS
     return {
         "recordings": Stage(("read_recording",), 0, shown * RECORDED_SIDE * 236.0),
         "splits, responses, pool": Stage(
@@ -98,10 +99,9 @@ def stages(units: int) -> dict[str, Stage]:
             2 * members * parameters,
             True,
         ),
+        "predictions": Stage(("predict_responses",), shown * (members * forward + RESNET), 2 * members * answers, True),
         "baselines, scores, targets": Stage(
-            ("fit_baselines", "score_encoders", "rank_units", "select_targets"),
-            members * shown * (forward + RESNET),
-            shown * 48.0,
+            ("fit_baselines", "score_encoders", "rank_units", "select_targets"), 0, shown * 48.0
         ),
         "images: gradient ascent": Stage(
             ("synthesize/2", "gather_images/2"), images * methods["gradient_ascent"]["steps"] * climbing, 4 * made, True
@@ -114,7 +114,7 @@ def stages(units: int) -> dict[str, Stage]:
         ),
         "transfer, figures, summary": Stage(
             ("transfer", "figure", "summarise", "write_configuration"),
-            members * (4 * images + shown) * (forward + RESNET),
+            4 * images * (members * forward + RESNET),
             24 * images * 4.0,
         ),
     }

@@ -3,12 +3,12 @@
 Usage: OMP_NUM_THREADS=1 python benchmarks/guidance_ablation.py RESULTS OUT [--units 12] [--steps 10 25 50]
        [--scales 1 2 4 8 16] [--sources ARCH ...]
 
-RESULTS is the folder of a finished run (config.yaml, prior.zarr, targets.zarr, encoders, recordings), OUT one for
-units.csv (a row for each unit and judge), guidance.csv (a row for each setting, all sources together), guidance.png and
-choice.txt. The first target units get one image for each setting and source, which is an architecture (by default
-every one); what the grid does not vary (norm, jitter, caution) is as the run has it. Judges are encoders only:
-validators, and the other architectures. Settings that units.csv has are not run again, and every run of the command
-draws and chooses anew from all that it has.
+RESULTS is the folder of a finished run (config.yaml, prior.zarr, targets.zarr, encoders, predictions, recordings), OUT
+one for units.csv (a row for each unit and judge), guidance.csv (a row for each setting, all sources together),
+guidance.png and choice.txt. The first target units get one image for each setting and source, which is an architecture
+(by default every one); what the grid does not vary (norm, jitter, caution) is as the run has it. Judges are encoders
+only: validators, and the other architectures. Settings that units.csv has are not run again, and every run of the
+command draws and chooses anew from all that it has.
 
 "scaled" is lambda times sqrt(1 - alpha_bar). The choice: among settings whose median is within 5% of the highest, and
 which a paired Wilcoxon test over units does not tell from that one (p >= .05), the one that takes the least processor
@@ -34,10 +34,9 @@ from v4egg.metrics import relative_activation
 from v4egg.priors.prior import SAMPLERS
 from v4egg.seeding import torch_generator
 from v4egg.statistics import bootstrap_interval, paired_wilcoxon
-from v4egg.stimuli import to_float
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.most_exciting import exciting, shown
-from v4egg.transfer import by_session
+from v4egg.transfer import NaturalImages, by_session, heard_by
 
 WAYS = {  # of guidance: its options and its colour
     "full": ({"guidance": "full", "noise_scaled": False}, "#0072B2"),
@@ -77,8 +76,11 @@ class Source:
         self.prior = load_guide(run.results / "prior.zarr", self.canvas)
         self.mean, self.best = (np.full((len(run.units), len(self.judges)), np.nan) for _ in range(2))
         for session, units in by_session(run.units).items():
-            images = to_float(load_recording(run.results / f"recordings/{session}.zarr").images)
-            responses = np.stack([judge.responses(images, units).numpy() for judge in self.judges])  # (judge, n, unit)
+            recording = load_recording(run.results / f"recordings/{session}.zarr")
+            natural = NaturalImages(recording.images, recording.image_ids, units)
+            predictions = stores.load(run.results / f"predictions/{session}.zarr", "predictions")
+            (heard,) = heard_by(self.judges, [natural], [predictions])
+            responses = np.stack([heard.known[judge.name] for judge in self.judges])  # (judge, image, unit)
             rows = [run.units.index(unit) for unit in units]
             self.mean[rows] = responses.mean(1).T
             picks = responses[0].argmax(0)  # the natural image that the generators like best

@@ -2,8 +2,9 @@
 
 Usage: python benchmarks/transfer_ablation.py CONFIG RESULTS OUT [UNITS [SOURCES [FACTORS]]]
 
-CONFIG is a configuration file, RESULTS the folder of its run (members, prior.zarr, targets.zarr, recordings), OUT a
-folder for ablation.csv and ablation.png. The first UNITS (default 24) target units get one image for each setting.
+CONFIG is a configuration file, RESULTS the folder of its run (members, predictions, prior.zarr, targets.zarr,
+recordings), OUT a folder for ablation.csv and ablation.png. The first UNITS (default 24) target units get one image for
+each setting.
 SOURCES (architectures and mixtures) and FACTORS are lists with commas; all when left out or "all".
 Judges are encoders only, so that settings are chosen without a look at judges from outside. Rows are added to
 ablation.csv as they come, and settings that it has are not run again. Every setting that both methods have is tried on
@@ -27,7 +28,7 @@ from v4egg.figures import style
 from v4egg.judges import Judge, encoder_judges
 from v4egg.statistics import bootstrap_interval
 from v4egg.synthesis import most_exciting_images
-from v4egg.transfer import NaturalImages, ask_members, by_session, heard_by, judge_images
+from v4egg.transfer import NaturalImages, by_session, heard_by, judge_images
 
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 METHODS = ("gradient_ascent", "energy_guided")
@@ -56,8 +57,9 @@ class Run:
         self.units = [str(unit) for unit in stores.load(results / "targets.zarr", "targets")["unit"].values[:units]]
         architectures = config["encoders"]["architectures"]
         self.ensembles = {name: self.ensemble(parts.get("mixture", [name])) for name, parts in architectures.items()}
-        self.natural = [self.session(session, units) for session, units in by_session(self.units).items()]
-        self.asked = ask_members(self.ensembles, self.natural)
+        groups = by_session(self.units)
+        self.natural = [self.session(session, units) for session, units in groups.items()]
+        self.predictions = [stores.load(results / f"predictions/{session}.zarr", "predictions") for session in groups]
 
     def ensemble(self, archs: list[str]) -> Ensemble:
         return load_encoder([path for a in archs for path in sorted((self.results / "encoders" / a).glob("m*.zarr"))])
@@ -94,7 +96,7 @@ class Run:
         )
         others = [judge for judge in encoder_judges(self.ensembles, source)[1:] if not judge.took_part]
         judges = [Judge("generators", [generators], took_part=True), *others]
-        natural = heard_by(judges, self.natural, self.asked)
+        natural = heard_by(judges, self.natural, self.predictions)
         judged = judge_images({method: made["image"]}, judges, natural).sel({"method": method})
         seconds = float(made["seconds"].mean())
         return [self._row(judged, judge.name, seconds) for judge in judges]

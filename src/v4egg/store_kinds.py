@@ -80,6 +80,15 @@ KINDS: dict[str, dict[str, Variable]] = {
             ("image", "unit"), "float32", "response of the judge", "to each natural image of the session"
         ),
     },
+    "predictions": {
+        "response": Variable(
+            ("arch", "member", "image", "unit"),
+            "float32",
+            "response of the member",
+            "to natural images: z-scored or spikes per window, as output[arch] says; NaN: not asked for",
+            True,
+        ),
+    },
     "baselines": {
         "prediction": Variable(
             ("baseline", "image", "unit"), "float32", "spikes per window", "of models fitted to the fit images"

@@ -1,6 +1,6 @@
 """Every image under every judge, normalised by the judge's own responses to the session's natural images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from v4egg.stimuli import conform, to_channels, to_float
 
 BEST_NATURAL = "best_natural"
 NOISE = "noise"
-BATCH = 16  # images that networks are asked for at once: large ones are then faster by several times
 MEASURES = ("activation", "zscore", "relative_activation", "relative_to_own_best", "matched_relative_activation")
 
 
@@ -45,37 +44,25 @@ def known_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndar
     return {natural.attrs["judge"]: natural["response"].reindex(unit=list(units)).values}
 
 
-@torch.no_grad()
-def ask_members(
-    ensembles: Mapping[str, Ensemble], natural: Sequence[NaturalImages], progress: Callable = iter
-) -> list[dict[tuple[str, str], np.ndarray]]:
-    """Responses (n, U) of each single network to each session's natural images, by (arch, member).
-
-    Judges have networks in common, and networks a frozen one: asked this way each sees an image once.
-    """
-    members = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
-    everyone = Ensemble(list(members.values()))
-    found = []
-    for session in progress(natural):
-        images, index = to_float(session.images), everyone.index(session.units)
-        parts = [everyone.each(images[i : i + BATCH], index) for i in range(0, len(images), BATCH)]
-        found.append(dict(zip(members, torch.cat(parts, 1).numpy(), strict=True)))
-    return found
-
-
 def heard_by(
-    judges: Sequence[Judge], natural: Sequence[NaturalImages], asked: Sequence[Mapping[tuple[str, str], np.ndarray]]
+    judges: Sequence[Judge], natural: Sequence[NaturalImages], predictions: Sequence[xr.Dataset]
 ) -> list[NaturalImages]:
-    """The sessions with what judges that are ensembles say of their images, from what :func:`ask_members` found."""
+    """The sessions with what judges that are ensembles say of their images: means of what their members have said.
+
+    Args:
+        predictions: of each session, of kind ``predictions``, for all of its images.
+    """
     ensembles = {judge.name: judge.models[0] for judge in judges if isinstance(judge.models[0], Ensemble)}
-    return [
-        replace(session, known={**session.known, **{name: _mean(e, said) for name, e in ensembles.items()}})
-        for session, said in zip(natural, asked, strict=True)
-    ]
+    heard = []
+    for session, said in zip(natural, predictions, strict=True):
+        own = said["response"].sel(unit=list(session.units))
+        known = {name: _mean(ensemble, own) for name, ensemble in ensembles.items()}
+        heard.append(replace(session, known={**session.known, **known}))
+    return heard
 
 
-def _mean(ensemble: Ensemble, said: Mapping[tuple[str, str], np.ndarray]) -> np.ndarray:
-    single = np.stack([said[member.arch, member.member] for member in ensemble.members])
+def _mean(ensemble: Ensemble, said: xr.DataArray) -> np.ndarray:
+    single = np.stack([said.sel(arch=member.arch, member=member.member).values for member in ensemble.members])
     return np.tensordot(ensemble.weights.cpu().numpy(), single, 1)
 
 

@@ -6,11 +6,12 @@ import torch
 import xarray as xr
 from torch import nn
 
+from v4egg.encoders.predictions import predict_session
 from v4egg.errors import V4eggError
 from v4egg.judges import Judge, encoder_judges
 from v4egg.stimuli import to_float
 from v4egg.targets import rank_units, select_targets
-from v4egg.transfer import NaturalImages, ask_members, by_session, gather_architectures, heard_by, judge_images
+from v4egg.transfer import NaturalImages, by_session, gather_architectures, heard_by, judge_images
 
 
 class Bright(nn.Module):
@@ -267,6 +268,10 @@ def test_targets_are_the_best_of_their_sessions_in_every_architecture():
 class Network(Bright):
     """Part of an ensemble; counts the images that it is asked about."""
 
+    def __init__(self, session, **names):
+        super().__init__(session, **names)
+        self.spec = {"output": "identity", "core": {"name": "none"}, "readout": {"name": "none"}}
+
     def features(self, images, frozen):
         self.seen += len(images)
         return images.mean((1, 2, 3))[:, None]
@@ -278,7 +283,7 @@ class Network(Bright):
         return torch.tensor([self.units.index(unit) for unit in units])
 
 
-def test_networks_are_asked_once_for_all_judges_that_they_are_part_of():
+def test_judges_hear_what_their_members_have_predicted():
     from v4egg.encoders.ensemble import Ensemble
 
     def ensemble(*archs):
@@ -297,18 +302,17 @@ def test_networks_are_asked_once_for_all_judges_that_they_are_part_of():
         "gaussian": ensemble(gaussian),
     }
     session = natural(known={"published_compact": np.ones((5, 2))})
-    asked = ask_members(ensembles, [session])
-    assert [sorted(said) for said in asked] == [
-        [(arch, role) for arch in ("attention", "gaussian") for role in ("generator", "validator")]
-    ]
-    seen = [member.seen for ensemble in ensembles.values() for member in ensemble.members]
-    assert sorted(seen) == [0, 0, 0, 0, 5, 5, 5, 5]  # mixed has copies of the others' networks
+    trained = {arch: ensembles[arch] for arch in ("attention", "gaussian")}
+    said = predict_session(trained, session.images, trained["attention"].units)
+    for member in [member for judge in ensembles.values() for member in judge.members]:
+        member.seen = 0
     outside = Judge("published_compact", [Bright("s1")], took_part=False)
     judges = [*encoder_judges(ensembles, "attention"), outside]
-    (heard,) = heard_by(judges, [session], asked)
+    (heard,) = heard_by(judges, [session], [said])
     assert set(heard.known) == {"generators", "validators", "across", "published_compact"}
     assert (heard.known["published_compact"] == 1).all()
     brightness = to_float(session.images).mean((1, 2, 3)).numpy()[:, None] * np.array([1.0, 3.0])
     assert np.allclose(heard.known["generators"], 2 * brightness) and np.allclose(heard.known["across"], 5 * brightness)
-    (mixed,) = heard_by(encoder_judges(ensembles, "mixed")[:1], [session], asked)
+    (mixed,) = heard_by(encoder_judges(ensembles, "mixed")[:1], [session], [said])
     assert np.allclose(mixed.known["generators"], 3.5 * brightness)
+    assert not any(member.seen for judge in ensembles.values() for member in judge.members)

@@ -8,7 +8,8 @@ from torch import nn
 
 from v4egg import stores
 from v4egg.encoders.ensemble import Ensemble
-from v4egg.encoders.scoring import ScoredSession, score
+from v4egg.encoders.predictions import predict_session
+from v4egg.encoders.scoring import SPLITS, ScoredSession, score
 from v4egg.responses import Responses
 
 
@@ -50,6 +51,22 @@ def responses(session, counts, split, selected=(True, True, True)):
     )
 
 
+class Shown:
+    """A session before its encoders have seen it, and what is known of it."""
+
+    def __init__(self, images, responses, **known):
+        self.images, self.responses, self.known = images, responses, known
+
+    def scored(self, ensembles):
+        rows = np.concatenate([self.responses.images_of(split) for split in SPLITS])
+        predictions = predict_session(ensembles, self.images, self.responses.selected_units, rows)
+        return ScoredSession(self.responses, predictions, **self.known)
+
+
+def scores_of(ensembles, sessions):
+    return score([session.scored(ensembles) for session in sessions])
+
+
 @pytest.fixture
 def sessions():
     """Session s1 with repeats, truth and a test split; s2 without any of them but with a yardstick."""
@@ -59,11 +76,11 @@ def sessions():
     noisy = (drive["s1"][:, None] + generator.normal(size=(30, 4, 3)) * 0.5).astype(np.float32)
     plain = drive["s2"][:, None].astype(np.float32)
     split = ["train"] * 10 + ["validation"] * 10 + ["test"] * 10
-    first = ScoredSession(images["s1"], responses("s1", noisy, split, (True, False, True)))
-    first.truth = drive["s1"][:, [0, 2]]
-    second = ScoredSession(images["s2"], responses("s2", plain, ["train"] * 20 + ["validation"] * 10))
-    second.yardsticks = {"published_compact": -drive["s2"]}
-    first.baselines = {"perfect": drive["s1"][:, [0, 2]], "backwards": -drive["s1"][:, [0, 2]]}
+    known = {"truth": drive["s1"][:, [0, 2]]}
+    known["baselines"] = {"perfect": drive["s1"][:, [0, 2]], "backwards": -drive["s1"][:, [0, 2]]}
+    first = Shown(images["s1"], responses("s1", noisy, split, (True, False, True)), **known)
+    second = Shown(images["s2"], responses("s2", plain, ["train"] * 20 + ["validation"] * 10))
+    second.known["yardsticks"] = {"published_compact": -drive["s2"]}
     return first, second
 
 
@@ -75,21 +92,20 @@ def ensemble(sessions, shift):
 
 @pytest.fixture
 def scored(sessions):
-    return score({"right": ensemble(sessions, 0), "wrong": ensemble(sessions, 1)}, sessions)
+    return scores_of({"right": ensemble(sessions, 0), "wrong": ensemble(sessions, 1)}, sessions)
 
 
 def test_yardsticks_may_be_missing_from_any_session(sessions, scored):
     first, second = sessions
-    third = ScoredSession(first.images, replace(first.responses, session="s3", units=["s3-u0", "s3-u1", "s3-u2"]))
-    third.yardsticks = {"published_compact": first.images.mean((2, 3))[:, [0, 2]]}
-    ensembles = {"right": ensemble([first, second, third], 0)}
-    found = score(ensembles, [second, first, third])
+    third = Shown(first.images, replace(first.responses, session="s3", units=["s3-u0", "s3-u1", "s3-u2"]))
+    third.known["yardsticks"] = {"published_compact": first.images.mean((2, 3))[:, [0, 2]]}
+    found = scores_of({"right": ensemble([first, second, third], 0)}, [second, first, third])
     yardstick = found["yardstick_correlation"].sel(yardstick="published_compact", split="validation")
-    assert np.allclose(yardstick.sel(unit=second.units), -1, atol=1e-5)
-    assert yardstick.sel(unit=first.units).isnull().all()
-    assert (yardstick.sel(unit=third.units) > 0.95).all()
-    before = scored["yardstick_correlation"].sel(unit=second.units)
-    assert np.allclose(found["yardstick_correlation"].sel(unit=second.units), before, equal_nan=True)
+    assert np.allclose(yardstick.sel(unit=second.responses.selected_units), -1, atol=1e-5)
+    assert yardstick.sel(unit=first.responses.selected_units).isnull().all()
+    assert (yardstick.sel(unit=third.responses.selected_units) > 0.95).all()
+    before = scored["yardstick_correlation"].sel(unit=second.responses.selected_units)
+    assert np.allclose(found["yardstick_correlation"].sel(unit=second.responses.selected_units), before, equal_nan=True)
 
 
 def test_ensembles_of_each_size(scored):
@@ -162,10 +178,11 @@ def test_it_is_a_store(scored, tmp_path):
     )
 
 
-def test_encoders_are_asked_for_scored_images_only(sessions, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        Member, "features", lambda self, images, frozen: asked.append(len(images)) or images.mean((2, 3))
-    )
-    score({"right": ensemble(sessions, 0)}, sessions)
-    assert sum(asked) == 3 * (20 + 10)  # members; validation and test images of s1, validation images of s2
+def test_z_scored_predictions_become_counts(sessions):
+    """FEVE compares predictions with counts; members that give counts are taken as they are."""
+    first = sessions[0].scored({"right": ensemble(sessions[:1], 0)})
+    z = first.predictions
+    counts = first.responses
+    scaled = z["response"] * counts.sd_count[counts.selected] + counts.mean_count[counts.selected]
+    told = z.assign(response=scaled.astype("float32")).assign_coords(output=("arch", ["elu+1"]))
+    assert np.allclose(score([first])["feve"], score([replace(first, predictions=told)])["feve"], equal_nan=True)

@@ -112,11 +112,36 @@ rule fit_baselines:
         "../scripts/fit_baselines.py"
 
 
-rule score_encoders:
+rule predict_responses:
     input:
         members=[path for arch in ARCHITECTURES for path in members(arch)],
-        recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
+        recording=f"{RESULTS}/recordings/{{session}}.zarr",
+        responses=f"{RESULTS}/responses/{{session}}.zarr",
+    output:
+        directory(f"{RESULTS}/predictions/{{session}}.zarr"),
+    log:
+        f"{RESULTS}/logs/predict_responses/{{session}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores/predict_responses-{{session}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=mem_mb(3000),
+        runtime=120,
+    params:
+        code=code("predict_responses"),
+        members={arch: members(arch) for arch in ARCHITECTURES},
+        every_image=lambda wildcards: wildcards.session in TARGET_SESSIONS,  # as judges of images need them
+    script:
+        "../scripts/predict_responses.py"
+
+
+rule score_encoders:
+    input:
         responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
+        predictions=expand(f"{RESULTS}/predictions/{{session}}.zarr", session=SESSIONS),
         natural_responses=list(natural_responses(TEST_SESSIONS).values()),
         baselines=list(baselines(TEST_SESSIONS).values()),
     output:
@@ -127,13 +152,12 @@ rule score_encoders:
         f"{RESULTS}/benchmarks/scores/score_encoders.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: 1
     resources:
-        mem_mb=mem_mb(4000),
-        runtime=120,
+        mem_mb=mem_mb(3000),
+        runtime=60,
     params:
         code=code("score_encoders"),
-        members={arch: members(arch) for arch in ARCHITECTURES},
         mixtures=mixtures(),
         natural_responses=[natural_responses(TEST_SESSIONS).get(s) for s in SESSIONS],
         baselines=[baselines(TEST_SESSIONS).get(s) for s in SESSIONS],

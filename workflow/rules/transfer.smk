@@ -32,6 +32,7 @@ rule transfer:
         members=[path for arch in ARCHITECTURES for path in members(arch)],
         targets=f"{RESULTS}/targets.zarr",
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
+        predictions=expand(f"{RESULTS}/predictions/{{session}}.zarr", session=TARGET_SESSIONS),
         outsiders=outsider_files(TARGET_SESSIONS),
         natural_responses=list(natural_responses(TARGET_SESSIONS).values()),
     output:

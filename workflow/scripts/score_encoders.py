@@ -1,15 +1,13 @@
 """Score members and ensembles on validation and test images, beside yardsticks, baselines and the known truth."""
 
 from v4egg import stores
-from v4egg.encoders.ensemble import load_encoder
 from v4egg.encoders.scoring import ScoredSession, score
 from v4egg.jobs import job
-from v4egg.recordings.recording import load_recording
 from v4egg.responses import load_responses
 
 
-def scored_session(recording_path, responses_path, natural_path, baselines_path):
-    session = ScoredSession(load_recording(recording_path).images, load_responses(responses_path))
+def scored_session(responses_path, predictions_path, natural_path, baselines_path):
+    session = ScoredSession(load_responses(responses_path), stores.load(predictions_path, "predictions"))
     if natural_path is not None:
         natural = stores.load(natural_path, "natural_responses")
         response = natural["response"].sel(unit=session.units).values
@@ -24,10 +22,8 @@ def scored_session(recording_path, responses_path, natural_path, baselines_path)
 
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
-    own = zip(snakemake.input.recordings, snakemake.input.responses, strict=True)
+    own = zip(snakemake.input.responses, snakemake.input.predictions, strict=True)
     others = zip(*map(run.local, (snakemake.params.natural_responses, snakemake.params.baselines)), strict=True)
     sessions = [scored_session(*stored, *known) for stored, known in zip(own, others, strict=True)]
-    scores = score(ensembles, sessions, run.progress, snakemake.params.mixtures)
-    inputs = [*snakemake.input.members, *snakemake.input.recordings, *snakemake.input.responses]
-    stores.save(scores, snakemake.output[0], "scores", inputs=inputs)
+    inputs = [*snakemake.input.responses, *snakemake.input.predictions]
+    stores.save(score(sessions, snakemake.params.mixtures), snakemake.output[0], "scores", inputs=inputs)

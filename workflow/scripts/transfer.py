@@ -7,7 +7,6 @@ from v4egg.judges import encoder_judges, outside_judges
 from v4egg.recordings.recording import load_recording
 from v4egg.transfer import (
     NaturalImages,
-    ask_members,
     by_session,
     gather_architectures,
     heard_by,
@@ -20,19 +19,19 @@ with job(snakemake) as run:
     outsiders = outside_judges(run.local(snakemake.params.outsiders))
     units = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
     groups = by_session(units)
-    natural, natural_responses = [], run.local(snakemake.params.natural_responses)
-    for path in snakemake.input.recordings:
-        recording = load_recording(path)
+    natural, predictions, natural_responses = [], [], run.local(snakemake.params.natural_responses)
+    for recording_path, predictions_path in zip(snakemake.input.recordings, snakemake.input.predictions, strict=True):
+        recording = load_recording(recording_path)
         if recording.session in groups:
-            own, asked_before = groups[recording.session], natural_responses.get(recording.session)
-            known = known_responses(asked_before, own) if asked_before else {}
+            own, outside = groups[recording.session], natural_responses.get(recording.session)
+            known = known_responses(outside, own) if outside else {}
             natural.append(NaturalImages(recording.images, recording.image_ids, own, known))
-    asked = ask_members(ensembles, natural, run.progress)
+            predictions.append(stores.load(predictions_path, "predictions"))
     parts = {}
     for arch in run.progress(snakemake.params.sources):
         paths = {method: run.local(by_arch[arch]) for method, by_arch in snakemake.params.images.items()}
         meis = {method: stores.load(path, "mei")["image"] for method, path in paths.items()}
         judges = [*encoder_judges(ensembles, arch), *outsiders]
-        parts[arch] = judge_images(meis, judges, heard_by(judges, natural, asked))
+        parts[arch] = judge_images(meis, judges, heard_by(judges, natural, predictions))
     result = gather_architectures(parts)
     stores.save(result, snakemake.output[0], "transfer", inputs=[p for p in snakemake.input if p.endswith(".zarr")])

@@ -5,34 +5,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 import xarray as xr
 
 from v4egg import metrics
-from v4egg.encoders.encoder import Encoder
-from v4egg.encoders.ensemble import Ensemble
 from v4egg.responses import Responses
 from v4egg.seeding import numpy_generator
-from v4egg.stimuli import to_float
 
 SPLITS = ("validation", "test")
-BATCH = 16  # small enough for the processor's cache where a frozen network sees 224 px
+ROLES = ("generator", "validator")
 DIMS = ("arch", "member", "split", "unit")
 SUBSETS = 10  # of the members, that ensembles of each size are scored on at most
 
 
 @dataclass
 class ScoredSession:
-    """One session to score on: its images uint8 (n, c, y, x), responses, and what else can predict them.
+    """One session to score on: its responses, what the members predict, and what else can predict them.
 
     Attributes:
+        predictions: of kind ``predictions``, of the selected units; validation and test images are read.
         truth: the noise-free response (n, U) of the selected units, where it is known (simulations).
         yardsticks: predictions (n, U) of other models for the selected units, by name.
         baselines: likewise of simpler models, whose validation images took part in their fit.
     """
 
-    images: np.ndarray
     responses: Responses
+    predictions: xr.Dataset
     truth: np.ndarray | None = None
     yardsticks: Mapping[str, np.ndarray] = field(default_factory=dict)
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -42,12 +39,7 @@ class ScoredSession:
         return self.responses.selected_units
 
 
-def score(
-    ensembles: Mapping[str, Ensemble],
-    sessions: Sequence[ScoredSession],
-    progress=iter,
-    mixtures: Mapping[str, Sequence[str]] | None = None,
-) -> xr.Dataset:
+def score(sessions: Sequence[ScoredSession], mixtures: Mapping[str, Sequence[str]] | None = None) -> xr.Dataset:
     """Scores by arch, member, split and unit; NaN where a session has no such split.
 
     Members are labelled m0, m1, ...; ``generators``, ``validators`` and ``ensemble`` are means of members. The mean of
@@ -56,33 +48,28 @@ def score(
     ``correlation_by_size`` is the mean correlation to average of ensembles of ``size`` members, over at most
     :data:`SUBSETS` random subsets of them. The coordinates ``core`` and ``readout`` name each architecture's parts.
     """
-    mixtures = mixtures or ({"mixed": list(ensembles)} if len(ensembles) > 1 else {})
-    parts = [_score_session(ensembles, session, mixtures) for session in progress(sessions)]
-    specs = [ensemble.members[0].spec for ensemble in ensembles.values()]
-    names = {part: ("arch", [spec[part]["name"] for spec in specs]) for part in ("core", "readout")}
+    archs = [str(arch) for arch in sessions[0].predictions["arch"].values]
+    mixtures = mixtures or ({"mixed": archs} if len(archs) > 1 else {})
+    parts = [_score_session(session, mixtures) for session in sessions]
+    names = {part: ("arch", sessions[0].predictions[part].values) for part in ("core", "readout")}
     # minimal: a session without yardsticks has no such coordinate, whichever session comes first
     return xr.concat(parts, "unit", join="outer", coords="minimal").assign_coords(names)
 
 
-def _score_session(
-    ensembles: Mapping[str, Ensemble], session: ScoredSession, mixtures: Mapping[str, Sequence[str]]
-) -> xr.Dataset:
+def _score_session(session: ScoredSession, mixtures: Mapping[str, Sequence[str]]) -> xr.Dataset:
     units = session.units
     columns = np.flatnonzero(session.responses.selected)
     tables: dict[str, list] = {}
     whole, by_size = {}, []
-    for arch, ensemble in ensembles.items():
-        predictions = {
-            name: _in_counts(prediction, ensemble.members[0], session.responses)
-            for name, prediction in _member_predictions(ensemble, session, units).items()
-        }
+    for arch in map(str, session.predictions["arch"].values):
+        single = _in_counts(session.predictions.sel(arch=arch), session.responses)
+        predictions = single | _means(single, session.predictions["role"].values)
         whole[arch] = predictions["ensemble"]
-        single = [predictions[member.member] for member in ensemble.members]
-        by_size.append(_by_size(session, single, columns))
+        by_size.append(_by_size(session, list(single.values()), columns))
         rows = [_split_scores(session, prediction, columns) for prediction in predictions.values()]
         for name in rows[0]:
             tables.setdefault(name, []).append([row[name] for row in rows])
-    coords = {"arch": list(ensembles), "member": list(predictions), "split": list(SPLITS), "unit": units}
+    coords = {"arch": list(whole), "member": list(predictions), "split": list(SPLITS), "unit": units}
     variables = {name: (DIMS, np.asarray(table, np.float32)) for name, table in tables.items()}
     variables["correlation_by_size"] = (("arch", "size", "split", "unit"), np.asarray(by_size, np.float32))
     coords["size"] = np.arange(len(by_size[0])) + 1
@@ -105,19 +92,19 @@ def _score_session(
     return xr.Dataset(variables, coords)
 
 
-@torch.no_grad()
-def _member_predictions(ensemble: Ensemble, session: ScoredSession, units: Sequence[str]) -> dict[str, np.ndarray]:
-    """Predictions (n, U) of single members and of means; NaN for images of no scored split, which are not asked for."""
-    rows = np.concatenate([session.responses.images_of(split) for split in SPLITS])
-    tensor, index = to_float(session.images[rows]), ensemble.index(units)
-    parts = [ensemble.each(tensor[i : i + BATCH], index) for i in range(0, len(tensor), BATCH)]
-    known = torch.cat(parts, 1).numpy()
-    whole = np.full((len(known), len(session.images), len(units)), np.nan, np.float32)
-    whole[:, rows] = known
-    single = dict(zip([member.member for member in ensemble.members], whole, strict=True))
-    roles = {role: [m.member for m in ensemble.members if m.role == role] for role in ("generator", "validator")}
-    means = {f"{role}s": np.mean([single[name] for name in names], axis=0) for role, names in roles.items()}
-    return single | means | {"ensemble": np.mean(list(single.values()), axis=0)}
+def _in_counts(predictions: xr.Dataset, responses: Responses) -> dict[str, np.ndarray]:
+    """Predictions (n, U) by member in spikes per window, as FEVE needs them; z-scored ones are scaled back."""
+    single = dict(zip(map(str, predictions["member"].values), predictions["response"].values, strict=True))
+    if predictions["output"] != "identity":
+        return single
+    mean, sd = responses.mean_count[responses.selected], responses.sd_count[responses.selected]
+    return {member: prediction * sd + mean for member, prediction in single.items()}
+
+
+def _means(single: Mapping[str, np.ndarray], roles: Sequence[str]) -> dict[str, np.ndarray]:
+    """The mean predictions of generators, of validators and of all."""
+    halves = {f"{role}s": [p for p, own in zip(single.values(), roles, strict=True) if own == role] for role in ROLES}
+    return {name: np.mean(own, axis=0) for name, own in (halves | {"ensemble": list(single.values())}).items()}
 
 
 def _split_scores(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> dict[str, list]:
@@ -146,13 +133,6 @@ def _metrics(session: ScoredSession, counts: np.ndarray, prediction: np.ndarray,
         if session.truth is None
         else metrics.correlation(prediction, session.truth[rows]),
     }
-
-
-def _in_counts(prediction: np.ndarray, encoder: Encoder, responses: Responses) -> np.ndarray:
-    """Predictions in spikes per window, as FEVE needs them; encoders trained on z-scores are scaled back."""
-    if encoder.spec["output"] != "identity":
-        return prediction
-    return prediction * responses.sd_count[responses.selected] + responses.mean_count[responses.selected]
 
 
 def _by_size(session: ScoredSession, single: list[np.ndarray], columns: np.ndarray) -> list[np.ndarray]:

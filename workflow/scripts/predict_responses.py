@@ -1,0 +1,21 @@
+"""Ask all members once for their responses to a session's natural images."""
+
+import numpy as np
+
+from v4egg import stores
+from v4egg.encoders.ensemble import load_encoder
+from v4egg.encoders.predictions import predict_session
+from v4egg.encoders.scoring import SPLITS
+from v4egg.jobs import job
+from v4egg.recordings.recording import load_recording
+from v4egg.responses import load_responses
+
+with job(snakemake) as run:
+    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
+    recording, responses = load_recording(snakemake.input.recording), load_responses(snakemake.input.responses)
+    scored = np.concatenate([responses.images_of(split) for split in SPLITS])
+    rows = None if snakemake.params.every_image else scored
+    shown = {"device": run.device, "progress": run.progress}
+    predictions = predict_session(ensembles, recording.images, responses.selected_units, rows, **shown)
+    inputs = [*snakemake.input.members, snakemake.input.recording, snakemake.input.responses]
+    stores.save(predictions.assign_coords(image=recording.image_ids), snakemake.output[0], "predictions", inputs=inputs)
