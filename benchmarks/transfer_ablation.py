@@ -33,7 +33,7 @@ from v4egg.transfer import NaturalImages, by_session, heard_by, judge_images
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 METHODS = ("gradient_ascent", "energy_guided")
 SETTINGS = {  # factor -> levels of dotted options; a method is tried where it has the option
-    "energy_scale": [{"energy_scale": value} for value in (0.5, 1.0, 2.0, 4.0, 8.0)],
+    "energy_scale": [{"energy_scale": value} for value in (1.0, 4.0, 16.0, 64.0)],
     "steps": [{"steps": value} for value in (25, 50, 100, 200)],
     "norm": [{"norm": value} for value in (None, 40.0, 80.0, 110.0)],
     "copies": [{"jitter.copies": value} for value in (0, 1, 2, 4)],
