@@ -175,7 +175,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_ylabel("relative activation")
     marked = [axes.get_legend_handles_labels() for axes in panels.flat]
     shown = {label: handle for handles, labels in marked for handle, label in zip(handles, labels, strict=True)}
-    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3)
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=2)
     return figure
 
 
