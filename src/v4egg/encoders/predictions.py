@@ -38,10 +38,12 @@ def predict_session(
     """
     rows = np.arange(len(images)) if rows is None else rows
     members = [member for ensemble in ensembles.values() for member in ensemble.members]
-    everyone, tensor = Ensemble(members).to(device), to_float(images[rows])
+    everyone = Ensemble(members).to(device)
     index = everyone.index(units).to(device)
-    starts = progress(range(0, len(rows), BATCH))
-    parts = [everyone.each(tensor[start : start + BATCH].to(device), index).cpu() for start in starts]
+    parts = [
+        everyone.each(to_float(images[rows[start : start + BATCH]]).to(device), index).cpu()
+        for start in progress(range(0, len(rows), BATCH))
+    ]
     first = next(iter(ensembles.values())).members
     response = np.full((len(ensembles), len(first), len(images), len(units)), np.nan, np.float32)
     response[:, :, rows] = torch.cat(parts, 1).numpy().reshape(*response.shape[:2], len(rows), len(units))
