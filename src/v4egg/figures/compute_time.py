@@ -214,4 +214,4 @@ def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], 
         axes[0].plot([], [], linestyle="", label=style.label(judge), **{**look, "color": style.BLACK})[0]
         for judge, look in looks.items()
     ]
-    axes[-1].legend(handles=marks, loc="best")
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
