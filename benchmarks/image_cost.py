@@ -23,8 +23,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 WAYS = {  # how a row is called -> method, options laid over its own, and whether activations are kept or made again
     "gradient ascent": ("gradient_ascent", {}, "kept"),
-    "energy guided": ("energy_guided", {}, "kept"),
-    "energy guided, checkpointed": ("energy_guided", {}, "made again"),
+    "energy guided, full": ("energy_guided", {"guidance": "full"}, "kept"),
+    "energy guided, full, checkpointed": ("energy_guided", {"guidance": "full"}, "made again"),
     "energy guided, straight-through": ("energy_guided", {"guidance": "straight_through"}, "kept"),
 }
 

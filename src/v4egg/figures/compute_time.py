@@ -165,9 +165,14 @@ def _draw_cost(axes: Axes, x: float, statistics: pd.Series, step: float, colour:
         return
     axes.plot([x - 0.35 * step, x + 0.35 * step], [mean, mean], color=style.BLACK, linewidth=1.4)
     times = [_times(statistics["ratio"])] if "ratio" in statistics else []
-    text = (", " if upright else "\n").join([f"{mean:.3g}", *times])
+    text = (", " if upright else "\n").join([_plain(mean), *times])
     look = {"ha": "center", "va": "bottom", "fontsize": style.SMALL, "color": colour, "rotation": 90 * upright}
     axes.annotate(text, (x, np.max(statistics["image"])), xytext=(0, 4), textcoords="offset points", **look)
+
+
+def _plain(cost: float) -> str:
+    """Three digits that matter, never as a power of ten."""
+    return f"{cost:,.0f}" if cost >= 100 else f"{cost:.3g}"
 
 
 def _times(ratio: float) -> str:

@@ -44,6 +44,12 @@ def test_compute_time_prints_the_ratio(arguments):
     assert any("3.0× less" in text for text in texts(compute_time.draw(*arguments["compute_time"])))
 
 
+def test_large_costs_are_written_out(tmp_path):
+    made = save_mei(tmp_path / "evolved.zarr", "evolution", "attention", 1, 1, seconds=1200.0)
+    shown = texts(rendered(compute_time.draw([made])))
+    assert "1,200" in shown and not any("e+" in text for text in shown)
+
+
 def test_compute_time_of_one_unit_one_step_and_no_reference(tmp_path):
     lone = save_mei(tmp_path / "lone.zarr", "energy_guided", "attention", 1, 1, steps=1)
     table = compute_time.table([lone])
