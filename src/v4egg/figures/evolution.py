@@ -20,6 +20,7 @@ from v4egg.figures import style
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", style.BLACK)
 _BANDS = 4  # conditions up to which quartiles are drawn: more would hide one another
 _BESIDE = 10  # columns up to which the panels are side by side
+_CROWDED = 20  # columns beyond which the numbers above them would touch
 _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
@@ -108,6 +109,7 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, colours: dict[str, str], dash
 def _draw_final(axes: Axes, final: pd.DataFrame, colours: dict[str, str]) -> None:
     """A column for each condition, or for each of its groups where there are several."""
     each = final[final["statistic"] == "neuron"]
+    turn = 60 if each.groupby(["condition", "group"]).ngroups > _CROWDED else 0
     labels = []
     for name in colours:
         groups = each[each["condition"] == name].groupby("group", sort=False)
@@ -116,7 +118,7 @@ def _draw_final(axes: Axes, final: pd.DataFrame, colours: dict[str, str]) -> Non
             style.strip(axes, place, rows["value"].to_numpy(), colours[name], ("evolution", name, group), 0.5)
             median = rows["value"].median()
             axes.plot([place - 0.35, place + 0.35], [median, median], color=style.BLACK, linewidth=1.4)
-            style.number_above(axes, place, median)
+            style.number_above(axes, place, median, rotation=turn)
             labels.append(_column(name, str(group), groups.ngroups))
     slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(labels) > 3 else {}
     axes.set_xticks(range(len(labels)), labels, **slanted)
