@@ -12,6 +12,7 @@ from torch import Tensor
 from v4egg import stores
 from v4egg.constraints import FAINT, PixelRange, RMSContrast, rms_contrast
 from v4egg.encoders.ensemble import Ensemble
+from v4egg.errors import V4eggError
 from v4egg.judges import Judge
 from v4egg.metrics import relative_activation
 from v4egg.seeding import torch_generator
@@ -51,11 +52,20 @@ def heard_by(
 
     Args:
         predictions: of each session, of kind ``predictions``, for all of its images.
+
+    Raises:
+        V4eggError: members were not asked for all images, so that the best of them is not known.
     """
     ensembles = {judge.name: judge.models[0] for judge in judges if isinstance(judge.models[0], Ensemble)}
     heard = []
     for session, said in zip(natural, predictions, strict=True):
         own = said["response"].sel(unit=list(session.units))
+        if own.isnull().any():
+            name = next(iter(by_session(session.units)))
+            raise V4eggError(
+                f"predictions of session {name}: members were not asked for all of its images; name it in "
+                "targets.sessions and run predict_responses again"
+            )
         known = {name: _mean(ensemble, own) for name, ensemble in ensembles.items()}
         heard.append(replace(session, known={**session.known, **known}))
     return heard

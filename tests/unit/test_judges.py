@@ -316,3 +316,6 @@ def test_judges_hear_what_their_members_have_predicted():
     (mixed,) = heard_by(encoder_judges(ensembles, "mixed")[:1], [session], [said])
     assert np.allclose(mixed.known["generators"], 3.5 * brightness)
     assert not any(member.seen for judge in ensembles.values() for member in judge.members)
+    blind = said.assign(response=said["response"].where(xr.DataArray(np.arange(5) != 3, dims="image")))
+    with pytest.raises(V4eggError, match="session s1: members were not asked for all of its images"):
+        heard_by(judges, [session], [blind])
