@@ -59,10 +59,17 @@ class Run:
         chosen = config["encoders"]["use_architectures"] or list(config["encoders"]["architectures"])
         parts = {name: config["encoders"]["architectures"][name].get("mixture", [name]) for name in chosen}
         self.ensembles = {name: self._ensemble(archs) for name, archs in parts.items()}
+        groups = by_session(self.units)
+        self.natural = [self._natural(session, units) for session, units in groups.items()]
+        self.predictions = [stores.load(results / f"predictions/{session}.zarr", "predictions") for session in groups]
         self.sources = {name: Source(self, name) for name in sources or parts}
 
     def _ensemble(self, archs: list[str]):
         return load_encoder([path for a in archs for path in sorted((self.results / "encoders" / a).glob("m*.zarr"))])
+
+    def _natural(self, session: str, units: list[str]) -> NaturalImages:
+        recording = load_recording(self.results / f"recordings/{session}.zarr")
+        return NaturalImages(recording.images, recording.image_ids, units)
 
 
 class Source:
@@ -75,16 +82,12 @@ class Source:
         self.judges = [j for i, j in enumerate(encoder_judges(run.ensembles, name)) if not i or not j.took_part]
         self.prior = load_guide(run.results / "prior.zarr", self.canvas)
         self.mean, self.best = (np.full((len(run.units), len(self.judges)), np.nan) for _ in range(2))
-        for session, units in by_session(run.units).items():
-            recording = load_recording(run.results / f"recordings/{session}.zarr")
-            natural = NaturalImages(recording.images, recording.image_ids, units)
-            predictions = stores.load(run.results / f"predictions/{session}.zarr", "predictions")
-            (heard,) = heard_by(self.judges, [natural], [predictions])
-            responses = np.stack([heard.known[judge.name] for judge in self.judges])  # (judge, image, unit)
-            rows = [run.units.index(unit) for unit in units]
+        for session in heard_by(self.judges, run.natural, run.predictions):
+            responses = np.stack([session.known[judge.name] for judge in self.judges])  # (judge, image, unit)
+            rows = [run.units.index(unit) for unit in session.units]
             self.mean[rows] = responses.mean(1).T
             picks = responses[0].argmax(0)  # the natural image that the generators like best
-            self.best[rows] = responses[:, picks, np.arange(len(units))].T
+            self.best[rows] = responses[:, picks, np.arange(len(rows))].T
 
     def __call__(self, sampler: str, way: str, steps: int, scale: float) -> pd.DataFrame:
         """A row for each unit and judge: relative activation, and seconds an image of the whole batch."""

@@ -140,6 +140,25 @@ def test_image_pool_leaves_test_images_out(run_script, tmp_path, recording):
     assert np.array_equal(pool, load_recording(recording).images[:6])
 
 
+@pytest.mark.parametrize("every_image", [True, False])
+def test_predictions_are_of_all_images_or_of_those_that_are_scored(
+    run_script, tmp_path, recording, member, every_image
+):
+    responses = split_and_count(run_script, tmp_path, recording)
+    run_script(
+        "predict_responses",
+        input={"members": [member], "recording": recording, "responses": str(tmp_path / "responses.zarr")},
+        output=[str(tmp_path / "predictions.zarr")],
+        params={"members": {"attention": [member]}, "every_image": every_image},
+    )
+    found = stores.load(tmp_path / "predictions.zarr", "predictions")["response"].sel(arch="attention", member="m0")
+    assert list(found["unit"].values) == responses.selected_units
+    known = np.flatnonzero(found.notnull().all("unit"))
+    scored = sorted([*responses.images_of("validation"), *responses.images_of("test")])
+    assert 0 < len(scored) < 12
+    assert known.tolist() == (list(range(12)) if every_image else scored)
+
+
 def synthesize(run_script, tmp_path, member, units, batch, units_per_job):
     path = tmp_path / f"mei/{units_per_job}/{batch}.zarr"
     options = {"steps": 4, "learning_rate": 1.0, "weight_decay": 0.01, "smoothing": 1.0, "norm": 10.0}
