@@ -34,6 +34,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     _check_architectures(encoders)
     _check_groups(encoders["architectures"], sessions)
     _check_refits(encoders)
+    _check_adversarial(encoders)
     makers = ("synthesis.architectures", "encoders.architectures")
     _chosen(encoders["architectures"], filled["synthesis"]["architectures"], *makers)
     _check_sessions(filled)
@@ -144,6 +145,17 @@ def _check_refits(encoders: Mapping[str, Any]) -> None:
             raise V4eggError(
                 f"configuration key 'encoders.architectures.{arch}.refit' names '{architecture['refit']}', with "
                 f"readout {base['readout']['name']} and loss {loss}; refit one with an attention readout and loss mse"
+            )
+
+
+def _check_adversarial(encoders: Mapping[str, Any]) -> None:
+    """Stored features of a frozen network have no image that could be changed."""
+    for arch, architecture in encoders["architectures"].items():
+        adversarial = {**encoders["training"], **architecture.get("training", {})}["adversarial"]
+        if adversarial and "backbone" in architecture.get("core", {}):
+            raise V4eggError(
+                f"configuration key 'encoders.architectures.{arch}.training.adversarial' is {adversarial} with a frozen "
+                "network; set it to 0 there"
             )
 
 

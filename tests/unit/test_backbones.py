@@ -32,6 +32,7 @@ OPTIONS = {
     "weight_decay": 0.01,
     "shift": 1,
     "noise": 0.05,
+    "adversarial": 0.0,
     "average": 0.5,
     "patience": 0,
 }

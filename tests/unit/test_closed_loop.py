@@ -17,7 +17,7 @@ from v4egg.stimuli import to_float
 UNITS = ["sim-u000", "sim-u001"]
 OPTIONS = {
     "size": 8, "channels": 3, "loss": "poisson", "epochs": 4, "batch_size": 16, "learning_rate": 0.01,
-    "weight_decay": 0.0, "shift": 0, "noise": 0.0, "average": 0.0, "patience": 0,
+    "weight_decay": 0.0, "shift": 0, "noise": 0.0, "adversarial": 0.0, "average": 0.0, "patience": 0,
     "rounds": 2, "repeats": 6, "emphasis": 4,
 }  # fmt: skip
 ARCHITECTURE = {"core": {"name": "residual", "channels": 8, "blocks": 1}, "readout": {"name": "attention", "dim": 8}}

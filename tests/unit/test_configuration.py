@@ -89,7 +89,10 @@ def grouped(**groups):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (changed("encoders.training.epoch", 3), "'encoders.training.epoch' is unknown; known here: average"),
+        (
+            changed("encoders.training.epoch", 3),
+            "'encoders.training.epoch' is unknown; known here: adversarial, average",
+        ),
         (changed("encoders.training.epochs", "ten"), r"'encoders.training.epochs' is 'ten' \(str\)"),
         (changed("images.channels", 2), "'images.channels'"),
         (changed("sessions.s1.format", "matlab"), "'sessions.s1.format'"),
@@ -107,7 +110,7 @@ def grouped(**groups):
             changed(
                 "encoders.architectures.a", {"core": {"name": "c"}, "readout": {"name": "r"}, "training": {"epoch": 2}}
             ),
-            "'encoders.architectures.a.training.epoch' is unknown; known here: average",
+            "'encoders.architectures.a.training.epoch' is unknown; known here: adversarial, average",
         ),
         (changed("encoders.architectures.a", {"core": {"name": "c"}}), "'encoders.architectures.a.readout' is missing"),
         (changed("encoders.architectures.a", {"mixture": ["b", "c"]}), "'encoders.architectures.a.mixture' names 'b'"),
@@ -129,6 +132,17 @@ def grouped(**groups):
                 },
             },
             "'encoders.architectures.b.refit' names 'a', with readout attention and loss poisson; refit one",
+        ),
+        (
+            changed(
+                "encoders.architectures.a",
+                {
+                    "core": {"name": "task_driven", "backbone": {"name": "b"}},
+                    "readout": {"name": "r"},
+                    "training": {"adversarial": 3},
+                },
+            ),
+            "'encoders.architectures.a.training.adversarial' is 3 with a frozen network; set it to 0 there",
         ),
         (grouped(a=["s1"], b=["s9"]), "'encoders.architectures.a.groups' names 's9', which is not under 'sessions'"),
         (grouped(a=["s1"], b=["s1"]), "'encoders.architectures.a.groups' has 's1' in two groups"),

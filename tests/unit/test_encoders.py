@@ -7,6 +7,7 @@ from torch import nn
 
 from v4egg import load_encoder
 from v4egg.checkpoints import Checkpoint
+from v4egg.encoders.adversarial_training import changed_against
 from v4egg.encoders.cores import make_core
 from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.encoders.ensemble import Ensemble
@@ -15,6 +16,7 @@ from v4egg.encoders.training import train_member
 from v4egg.encoders.training_data import TrainingSession
 from v4egg.errors import V4eggError
 from v4egg.seeding import torch_generator
+from v4egg.stimuli import to_float
 
 ATTENTION = {"core": {"name": "residual", "channels": 16, "blocks": 1}, "readout": {"name": "attention", "dim": 16}}
 GAUSSIAN = {"core": {"name": "residual", "channels": 16, "blocks": 1}, "readout": {"name": "gaussian", "sigma": 0.2}}
@@ -28,6 +30,7 @@ OPTIONS = {
     "weight_decay": 0.01,
     "shift": 1,
     "noise": 0.05,
+    "adversarial": 0.0,
     "average": 0.0,
     "patience": 0,
 }
@@ -238,6 +241,44 @@ def test_averaged_weights_are_validated_and_kept():
         return (a.core[1].weight - b.core[1].weight).norm().item()
 
     assert distance(slow, fresh) < 0.8 * distance(plain, fresh)  # it stays near where the first step led
+
+
+def fooled(trained, data, norm):
+    """By how much a change of this norm against the encoder, and a random one, raise its squared error."""
+    images = to_float(data.images[data.validation])
+    target = torch.from_numpy(data.target[data.validation])
+
+    def error(x):
+        return ((trained.respond(trained.features(x)) - target) ** 2).mean()
+
+    noise = torch.randn(images.shape, generator=torch_generator(0, "noise")) * trained.canvas.std
+    noise = noise * norm / (noise / trained.canvas.std).flatten(1).norm(dim=1)[:, None, None, None]
+    before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    changed = changed_against(trained.train(), images, error, norm)
+    assert trained.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in trained.state_dict().items())
+    lengths = ((changed - images) / trained.canvas.std).flatten(1).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.full_like(lengths, norm))
+    trained.eval()
+    with torch.no_grad():
+        return (error(changed) - error(images)).item(), (error(images + noise) - error(images)).item()
+
+
+def test_adversarial_training_makes_encoders_harder_to_fool():
+    data, options = session(), {**OPTIONS, "epochs": 12}
+    plain, _ = train_member([data], ATTENTION, options, seed=1)
+    robust, curves = train_member([data], ATTENTION, {**options, "adversarial": 3.0}, seed=1)
+    by_plan, by_chance = fooled(plain, data, 3.0)
+    assert by_plan > 3 * abs(by_chance)
+    assert fooled(robust, data, 3.0)[0] < 0.7 * by_plan
+    assert max(curves["validation"]) > 0.5
+
+
+def test_adversarial_training_needs_images():
+    data = session()
+    data.features = np.zeros((len(data.images), 1, 4, 2, 2), np.float32)
+    with pytest.raises(V4eggError, match=r"adversarial changes images, and these sessions have stored features"):
+        train_member([data], ATTENTION, {**OPTIONS, "adversarial": 1.0}, seed=0)
 
 
 def test_a_penalty_of_core_and_readout_enters_the_loss():

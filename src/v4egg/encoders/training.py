@@ -1,6 +1,7 @@
 """Train one ensemble member on several sessions that share its core, or on groups of them that share one each."""
 
 import copy
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from v4egg import metrics
 from v4egg.checkpoints import Checkpoint
 from v4egg.compute import autocast
+from v4egg.encoders.adversarial_training import changed_against
 from v4egg.encoders.cores import completed_core, seen_images
 from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.encoders.training_data import TrainingSession, count_batches, feature_maps, shuffled_batches
@@ -43,9 +45,10 @@ def train_member(
             network sees images at another size than the workflow's; ``groups``, by name the sessions that share a core
             of their own (those in none are the group ``others``), where one is not to serve all.
         options: ``size``, ``channels``, ``loss`` (mse or poisson), ``epochs``, ``batch_size``, ``learning_rate``,
-            ``weight_decay``, ``shift`` (pixels), ``noise`` (sd of z-scored pixels), ``average`` (decay a step of the
-            averaged weights that are validated and kept; 0: the weights themselves), ``patience`` (epochs without a
-            better validation after which training stops; 0: never).
+            ``weight_decay``, ``shift`` (pixels), ``noise`` (sd of z-scored pixels), ``adversarial``
+            (:func:`~v4egg.encoders.adversarial_training.changed_against`: L2 norm of a z-scored change; 0: none),
+            ``average`` (decay a step of the averaged weights that are validated and kept; 0: the weights themselves),
+            ``patience`` (epochs without a better validation after which training stops; 0: never).
         seed: everything random follows from it.
         prior: store of the workflow's prior, for cores that take their frozen network from it.
         start: an encoder of this architecture to train on, which stays as it is; its units are those of ``sessions``.
@@ -56,8 +59,11 @@ def train_member(
         of groups the mean, each weighed by its units.
 
     Raises:
-        V4eggError: the loss is not finite; names session, epoch and step.
+        V4eggError: the loss is not finite; names session, epoch and step. Or ``adversarial`` with stored features of a
+            frozen network, which have no images to change.
     """
+    if options["adversarial"] and any(session.features is not None for session in sessions):
+        raise V4eggError("training: adversarial changes images, and these sessions have stored features; set it to 0")
     shared = {"progress": progress, "device": device}
     if "groups" in architecture:
         return _train_groups(sessions, architecture, options, seed, prior, checkpoint, **shared)
@@ -190,8 +196,13 @@ def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -
         units = encoder.index(session.units).to(device)
         target = torch.from_numpy(session.target[batch]).to(device)
         weight = torch.from_numpy(session.trials[batch]).to(device)
+        error = functools.partial(_error, encoder, units, target, weight, options["loss"])
+        change = None
+        if options["adversarial"]:
+            change = functools.partial(changed_against, encoder, error=error, norm=options["adversarial"])
         with autocast(device):
-            prediction = encoder.respond(feature_maps(encoder, session, batch, options), units)
+            maps = feature_maps(encoder, session, batch, options, change)
+            prediction = encoder.respond(maps, units)
         penalty = encoder.core.penalty() + encoder.readout.penalty(units)
         loss = _loss(prediction, target, weight, options["loss"]) + penalty
         if not torch.isfinite(loss):
@@ -207,6 +218,11 @@ def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -
         parts["average"].update_parameters(encoder)
         total, count = total + loss.item() * len(batch), count + len(batch)
     return total / count
+
+
+def _error(encoder: Encoder, units: Tensor, target: Tensor, trials: Tensor, kind: str, images: Tensor) -> Tensor:
+    """The loss of the responses to some images."""
+    return _loss(encoder.respond(encoder.features(images), units), target, trials, kind)
 
 
 def _loss(prediction: Tensor, target: Tensor, trials: Tensor, kind: str) -> Tensor:

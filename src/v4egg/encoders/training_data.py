@@ -1,7 +1,7 @@
 """What training sees: the fit images and targets of each session, their batches, and augmented feature maps."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,13 +106,22 @@ def shuffled_batches(
 
 
 def feature_maps(
-    encoder: Encoder, session: TrainingSession, rows: np.ndarray, options: Mapping | None = None
+    encoder: Encoder,
+    session: TrainingSession,
+    rows: np.ndarray,
+    options: Mapping | None = None,
+    change: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """The core's feature map for some images, which are augmented where training ``options`` are given."""
+    """The core's feature map for some images, which are augmented where training ``options`` are given.
+
+    ``change`` is what happens to augmented images (B, C, y, x) before the encoder sees them; stored features of a
+    frozen network are past it.
+    """
     device = encoder.preprocess.mean.device
     if session.features is None:
         images = to_float(session.images[rows]).to(device)
-        return encoder.features(_augmented(images, encoder, options) if options else images)
+        images = _augmented(images, encoder, options) if options else images
+        return encoder.features(change(images) if change else images)
     views = torch.randint(session.features.shape[1], (len(rows),)).numpy() if options else 0
     frozen = torch.from_numpy(session.features[rows, views]).to(device, torch.float32)
     return encoder.maps(frozen.contiguous(memory_format=torch.channels_last))
