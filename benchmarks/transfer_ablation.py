@@ -1,18 +1,21 @@
 """What makes images transfer: one setting changed at a time, for both methods, under judges that took no part.
 
-Usage: python benchmarks/transfer_ablation.py CONFIG RESULTS OUT [UNITS [SOURCES [FACTORS]]]
+Usage: python benchmarks/transfer_ablation.py CONFIG RESULTS OUT [--units N] [--sources ARCH ...] [--factors NAME ...]
+    [--encoders ARCH ...] [--priors NAME=STORE ...]
 
 CONFIG is a configuration file, RESULTS the folder of its run (members, predictions, prior.zarr, targets.zarr,
-recordings), OUT a folder for ablation.csv and ablation.png. The first UNITS (default 24) target units get one image for
-each setting.
-SOURCES (architectures and mixtures) and FACTORS are lists with commas; all when left out or "all".
+recordings), OUT a folder for ablation.csv and ablation.png. The first N target units get one image for each setting,
+made by the generators of each source (an architecture or a mixture). --encoders are architectures that stand in for a
+source's own generators, such as the same network on larger images, and judge nothing; --priors are priors that stand in
+for that of the run. They are the levels of the factors "encoders" and "prior".
 Judges are encoders only, so that settings are chosen without a look at judges from outside. Rows are added to
 ablation.csv as they come, and settings that it has are not run again. Every setting that both methods have is tried on
 both: the comparison is of methods, not of care.
 """
 
+import argparse
 import copy
-import sys
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +53,20 @@ SETTINGS = {  # factor -> levels of dotted options; a method is tried where it h
 
 
 class Run:
-    """The stores of a finished run, and the base options of each method."""
+    """The stores of a finished run, and the base options of each method.
 
-    def __init__(self, config: dict, results: Path, units: int):
-        self.config, self.results = config, results
+    ``encoders`` are architectures and ``priors`` stores, by name, that only stand in for those of a source.
+    """
+
+    def __init__(self, config: dict, results: Path, units: int, encoders: list[str], priors: dict[str, str]):
+        self.config, self.results, self.found = config, results, {}
         self.units = [str(unit) for unit in stores.load(results / "targets.zarr", "targets")["unit"].values[:units]]
-        architectures = config["encoders"]["architectures"]
-        self.ensembles = {name: self.ensemble(parts.get("mixture", [name])) for name, parts in architectures.items()}
+        ensembles = {
+            name: self.ensemble(parts.get("mixture", [name]))
+            for name, parts in config["encoders"]["architectures"].items()
+        }
+        self.stand_ins = {name: ensembles.pop(name) for name in encoders}
+        self.ensembles, self.priors = ensembles, {"own": str(results / "prior.zarr"), **priors}
         groups = by_session(self.units)
         self.natural = [self.session(session, units) for session, units in groups.items()]
         self.predictions = [stores.load(results / f"predictions/{session}.zarr", "predictions") for session in groups]
@@ -80,29 +90,42 @@ class Run:
         return options
 
     def scores(self, method: str, source: str, level: dict) -> list[dict] | None:
-        """One row a judge that took no part, of each unit's relative activations."""
+        """One row a judge that took no part, of the units' relative activations; None where the level is not for it."""
         level = dict(level)
-        generators, n = self.ensembles[source].generators(), level.pop("generators", None)
-        if n is not None:
-            members = [m for arch in dict.fromkeys(m.arch for m in generators.members) for m in self._first(arch, n)]
-            if n > len(self._first(generators.members[0].arch, n)):
-                return None
-            generators = Ensemble(members)
+        prior, n, encoders = level.pop("prior", None), level.pop("generators", None), level.pop("encoders", None)
         options = self.options(method, level)
-        if options is None:
+        generators = self.generators(source, n, encoders)
+        if options is None or generators is None or (prior and method != "energy_guided"):
             return None
-        made = most_exciting_images(
-            method, generators, self.units, options, prior_path=str(self.results / "prior.zarr"), seed=0
-        )
+        members = [f"{member.arch}/{member.member}" for member in generators.members]
+        key = json.dumps([method, source, options, members, prior or "own"])
+        if key not in self.found:  # a base setting is a level of many factors
+            self.found[key] = self._judged(method, source, options, generators, self.priors[prior or "own"])
+        return self.found[key]
+
+    def generators(self, source: str, n: int | None, encoders: str | None) -> Ensemble | None:
+        """Those of a source or what stands in for it: n of each architecture, validators too where more are asked."""
+        ensemble = self.stand_ins[encoders] if encoders else self.ensembles[source]
+        if n is None:
+            return ensemble.generators()
+        chosen = []
+        for arch in dict.fromkeys(member.arch for member in ensemble.members):
+            members = sorted((m for m in ensemble.members if m.arch == arch), key=lambda m: m.role != "generator")
+            if len(members) < n:
+                return None
+            chosen += members[:n]
+        return Ensemble(chosen)
+
+    def _judged(self, method: str, source: str, options: dict, generators: Ensemble, prior: str) -> list[dict]:
+        made = most_exciting_images(method, generators, self.units, options, prior_path=prior, seed=0)
         others = [judge for judge in encoder_judges(self.ensembles, source)[1:] if not judge.took_part]
+        own = {id(member) for member in generators.members}
+        others = [judge for judge in others if not own & {id(m) for model in judge.models for m in model.members}]
         judges = [Judge("generators", [generators], took_part=True), *others]
         natural = heard_by(judges, self.natural, self.predictions)
         judged = judge_images({method: made["image"]}, judges, natural).sel({"method": method})
         seconds = float(made["seconds"].mean())
         return [self._row(judged, judge.name, seconds) for judge in judges]
-
-    def _first(self, arch: str, n: int) -> list:
-        return [member for member in self.ensembles[arch].generators().members if member.arch == arch][:n]
 
     def _row(self, judged, judge: str, seconds: float) -> dict:
         values = judged["relative_activation"].sel(judge=judge).values.ravel()
@@ -118,22 +141,13 @@ def read(table: Path) -> pd.DataFrame:
     return pd.read_csv(table, keep_default_na=False)
 
 
-def chosen(wanted: str, known: list[str]) -> list[str]:
-    """Those of a list with commas; all of them for "all"."""
-    names = known if wanted == "all" else wanted.split(",")
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SystemExit(f"{unknown[0]} is none of {', '.join(known)}; name some of these")
-    return names
-
-
-def run(results: Run, table: Path, sources: list[str], factors: list[str]) -> None:
+def run(results: Run, table: Path, sources: list[str], levels: dict[str, list[dict]]) -> None:
     """Every setting that the table lacks."""
     done = set()
     if table.exists():
         done = set(read(table)[["method", "source", "factor", "level"]].astype(str).itertuples(False, None))
-    for factor in factors:
-        for level in SETTINGS[factor]:
+    for factor, values in levels.items():
+        for level in values:
             for source in sources:
                 for method in METHODS:
                     head = {"method": method, "source": source, "factor": factor}
@@ -179,18 +193,30 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(
-    config_path: str, results: str, out: str, units: str = "24", sources: str = "all", factors: str = "all"
-) -> None:
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("config", "results", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--units", type=int, default=24)
+    parser.add_argument("--sources", nargs="+", default=[], help="architectures and mixtures; default: all that judge")
+    parser.add_argument("--factors", nargs="+", default=None, choices=[*SETTINGS, "prior", "encoders"])
+    parser.add_argument("--encoders", nargs="+", default=[], metavar="ARCH")
+    parser.add_argument("--priors", nargs="+", default=[], metavar="NAME=STORE")
+    return parser.parse_args()
+
+
+def main(asked: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)
-    config = check(yaml.safe_load(Path(config_path).read_text()), SCHEMA)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    made = Run(config, Path(results), int(units))
-    tried = chosen(factors, list(SETTINGS))
-    run(made, folder / "ablation.csv", chosen(sources, list(made.ensembles)), tried)
-    draw(read(folder / "ablation.csv")).savefig(folder / "ablation.png", dpi=200)
+    config = check(yaml.safe_load(asked.config.read_text()), SCHEMA)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    priors = dict(prior.split("=", 1) for prior in asked.priors)
+    made = Run(config, asked.results, asked.units, asked.encoders, priors)
+    levels = {**SETTINGS, "prior": [{"prior": name} for name in made.priors]}
+    levels["encoders"] = [{"encoders": name} for name in (None, *asked.encoders)]
+    table = asked.out / "ablation.csv"
+    run(made, table, asked.sources or list(made.ensembles), {name: levels[name] for name in asked.factors or levels})
+    draw(read(table)).savefig(asked.out / "ablation.png", dpi=200)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(arguments())

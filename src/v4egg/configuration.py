@@ -154,8 +154,8 @@ def _check_adversarial(encoders: Mapping[str, Any]) -> None:
         adversarial = {**encoders["training"], **architecture.get("training", {})}["adversarial"]
         if adversarial and "backbone" in architecture.get("core", {}):
             raise V4eggError(
-                f"configuration key 'encoders.architectures.{arch}.training.adversarial' is {adversarial} with a frozen "
-                "network; set it to 0 there"
+                f"configuration key 'encoders.architectures.{arch}.training.adversarial' is {adversarial}, and its "
+                "network is frozen; set it to 0 there"
             )
 
 

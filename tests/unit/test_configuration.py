@@ -142,7 +142,7 @@ def grouped(**groups):
                     "training": {"adversarial": 3},
                 },
             ),
-            "'encoders.architectures.a.training.adversarial' is 3 with a frozen network; set it to 0 there",
+            "'encoders.architectures.a.training.adversarial' is 3, and its network is frozen; set it to 0 there",
         ),
         (grouped(a=["s1"], b=["s9"]), "'encoders.architectures.a.groups' names 's9', which is not under 'sessions'"),
         (grouped(a=["s1"], b=["s1"]), "'encoders.architectures.a.groups' has 's1' in two groups"),

@@ -13,12 +13,12 @@ from v4egg.encoders.encoder import Encoder
 
 
 def changed_against(encoder: Encoder, images: Tensor, error: Callable[[Tensor], Tensor], norm: float) -> Tensor:
-    """Images (B, C, y, x) in [0, 1], each moved by ``norm`` in the direction in which the encoder's error grows fastest.
+    """Images (B, C, y, x), each moved by ``norm`` in the direction in which the encoder's error grows fastest.
 
     Args:
         encoder: in training mode; the change is made against it as it is when used (no dropout, normalisation by
             running statistics, which the change leaves as they are).
-        images: may exceed [0, 1], as pixel noise does.
+        images: in [0, 1], or beyond where noise was added.
         error: images -> the error, a scalar to which each image adds a part of its own.
         norm: L2 length of a change, in sd of the pixels by channel, as z-scored images have it.
     """
