@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import dag_time
 import torch
 import yaml
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import dag_time
 from v4egg.encoders.encoder import Encoder
 from v4egg.priors.adm import ADMUNet
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import training_speed
 
+import training_speed
 from v4egg.encoders import training
 from v4egg.encoders.training_data import TrainingSession
 

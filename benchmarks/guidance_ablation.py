@@ -27,7 +27,7 @@ import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import load_encoder, load_recording, stores
+from finished_run import FinishedRun
 from v4egg.figures import style
 from v4egg.judges import encoder_judges
 from v4egg.metrics import relative_activation
@@ -36,7 +36,7 @@ from v4egg.seeding import torch_generator
 from v4egg.statistics import bootstrap_interval, paired_wilcoxon
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.most_exciting import exciting, shown
-from v4egg.transfer import NaturalImages, by_session, heard_by
+from v4egg.transfer import heard_by
 
 WAYS = {  # of guidance: its options and its colour
     "full": ({"guidance": "full", "noise_scaled": False}, "#0072B2"),
@@ -49,27 +49,16 @@ MARKERS = dict(zip(SAMPLERS, "os^", strict=True))
 CLOSE = 0.95  # share of the highest median that is as good
 
 
-class Run:
-    """The stores of a finished run."""
+class Run(FinishedRun):
+    """A finished run, and its sources by name."""
 
     def __init__(self, results: Path, units: int, sources: list[str] | None = None):
         config = yaml.safe_load((results / "config.yaml").read_text())
-        self.results, self.options = results, config["synthesis"]["methods"]["energy_guided"]
-        self.units = [str(unit) for unit in stores.load(results / "targets.zarr", "targets")["unit"].values[:units]]
-        chosen = config["encoders"]["use_architectures"] or list(config["encoders"]["architectures"])
-        parts = {name: config["encoders"]["architectures"][name].get("mixture", [name]) for name in chosen}
-        self.ensembles = {name: self._ensemble(archs) for name, archs in parts.items()}
-        groups = by_session(self.units)
-        self.natural = [self._natural(session, units) for session, units in groups.items()]
-        self.predictions = [stores.load(results / f"predictions/{session}.zarr", "predictions") for session in groups]
-        self.sources = {name: Source(self, name) for name in sources or parts}
-
-    def _ensemble(self, archs: list[str]):
-        return load_encoder([path for a in archs for path in sorted((self.results / "encoders" / a).glob("m*.zarr"))])
-
-    def _natural(self, session: str, units: list[str]) -> NaturalImages:
-        recording = load_recording(self.results / f"recordings/{session}.zarr")
-        return NaturalImages(recording.images, recording.image_ids, units)
+        architectures = config["encoders"]["architectures"]
+        chosen = config["encoders"]["use_architectures"] or list(architectures)
+        super().__init__(results, {name: architectures[name] for name in chosen}, units)
+        self.options = config["synthesis"]["methods"]["energy_guided"]
+        self.sources = {name: Source(self, name) for name in sources or chosen}
 
 
 class Source:

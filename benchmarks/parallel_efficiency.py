@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+
 from job_overhead import ROOT, import_seconds
 
 WILDCARD = re.compile(r"\{\w+\}")

@@ -24,14 +24,14 @@ import torch
 import yaml
 from matplotlib.figure import Figure
 
-from v4egg import load_encoder, load_recording, stores
+from finished_run import FinishedRun
 from v4egg.configuration import check
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.figures import style
 from v4egg.judges import Judge, encoder_judges
 from v4egg.statistics import bootstrap_interval
 from v4egg.synthesis import most_exciting_images
-from v4egg.transfer import NaturalImages, by_session, heard_by, judge_images
+from v4egg.transfer import heard_by, judge_images
 
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 METHODS = ("gradient_ascent", "energy_guided")
@@ -52,35 +52,21 @@ SETTINGS = {  # factor -> levels of dotted options; a method is tried where it h
 }
 
 
-class Run:
-    """The stores of a finished run, and the base options of each method.
+class Run(FinishedRun):
+    """A finished run, and the base options of each method.
 
     ``encoders`` are architectures and ``priors`` stores, by name, that only stand in for those of a source.
     """
 
     def __init__(self, config: dict, results: Path, units: int, encoders: list[str], priors: dict[str, str]):
-        self.config, self.results, self.found = config, results, {}
-        self.units = [str(unit) for unit in stores.load(results / "targets.zarr", "targets")["unit"].values[:units]]
-        ensembles = {
-            name: self.ensemble(parts.get("mixture", [name]))
-            for name, parts in config["encoders"]["architectures"].items()
-        }
-        self.stand_ins = {name: ensembles.pop(name) for name in encoders}
-        self.ensembles, self.priors = ensembles, {"own": str(results / "prior.zarr"), **priors}
-        groups = by_session(self.units)
-        self.natural = [self.session(session, units) for session, units in groups.items()]
-        self.predictions = [stores.load(results / f"predictions/{session}.zarr", "predictions") for session in groups]
-
-    def ensemble(self, archs: list[str]) -> Ensemble:
-        return load_encoder([path for a in archs for path in sorted((self.results / "encoders" / a).glob("m*.zarr"))])
-
-    def session(self, session: str, units: list[str]) -> NaturalImages:
-        recording = load_recording(self.results / f"recordings/{session}.zarr")
-        return NaturalImages(recording.images, recording.image_ids, units)
+        super().__init__(results, config["encoders"]["architectures"], units)
+        self.methods, self.found = config["synthesis"]["methods"], {}
+        self.stand_ins = {name: self.ensembles.pop(name) for name in encoders}
+        self.priors = {"own": str(results / "prior.zarr"), **priors}
 
     def options(self, method: str, level: dict) -> dict | None:
         """The method's options at this level; None where it lacks one of them."""
-        options = copy.deepcopy(self.config["synthesis"]["methods"][method])
+        options = copy.deepcopy(self.methods[method])
         for name, value in level.items():
             *path, last = name.split(".")
             inner = options[path[0]] if path else options
