@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
 import yaml
 from matplotlib.figure import Figure
 
@@ -28,6 +29,7 @@ from finished_run import FinishedRun
 from v4egg.configuration import check
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.figures import style
+from v4egg.judged_images import best_images
 from v4egg.judges import Judge, encoder_judges
 from v4egg.statistics import bootstrap_interval
 from v4egg.synthesis import most_exciting_images
@@ -49,6 +51,7 @@ SETTINGS = {  # factor -> levels of dotted options; a method is tried where it h
     "guidance": [{"guidance": value} for value in ("full", "straight_through")],
     "sampler": [{"sampler": value} for value in ("ancestral", "ddim", "dpm_solver")],
     "generators": [{"generators": value} for value in (1, 2, 3, 5)],
+    "seeds": [{"seeds": value} for value in (1, 3, 5)],
 }
 
 
@@ -78,15 +81,18 @@ class Run(FinishedRun):
     def scores(self, method: str, source: str, level: dict) -> list[dict] | None:
         """One row a judge that took no part, of the units' relative activations; None where the level is not for it."""
         level = dict(level)
-        prior, n, encoders = level.pop("prior", None), level.pop("generators", None), level.pop("encoders", None)
+        prior, encoders = level.pop("prior", None), level.pop("encoders", None)
+        n, seeds = level.pop("generators", None), level.pop("seeds", 1)
         options = self.options(method, level)
         generators = self.generators(source, n, encoders)
         if options is None or generators is None or (prior and method != "energy_guided"):
             return None
         members = [f"{member.arch}/{member.member}" for member in generators.members]
-        key = json.dumps([method, source, options, members, prior or "own"])
+        key = json.dumps([method, source, options, members, seeds, prior or "own"])
         if key not in self.found:  # a base setting is a level of many factors
-            self.found[key] = self._judged(method, source, options, generators, self.priors[prior or "own"])
+            prior = self.priors[prior or "own"]
+            made = most_exciting_images(method, generators, self.units, options, prior_path=prior, seeds=seeds, seed=0)
+            self.found[key] = self._judged(source, generators, made)
         return self.found[key]
 
     def generators(self, source: str, n: int | None, encoders: str | None) -> Ensemble | None:
@@ -102,24 +108,25 @@ class Run(FinishedRun):
             chosen += members[:n]
         return Ensemble(chosen)
 
-    def _judged(self, method: str, source: str, options: dict, generators: Ensemble, prior: str) -> list[dict]:
-        made = most_exciting_images(method, generators, self.units, options, prior_path=prior, seed=0)
+    def _judged(self, source: str, generators: Ensemble, made: xr.Dataset) -> list[dict]:
+        """A row for each judge, of each unit's image that the generators rate highest."""
         others = [judge for judge in encoder_judges(self.ensembles, source)[1:] if not judge.took_part]
         own = {id(member) for member in generators.members}
         others = [judge for judge in others if not own & {id(m) for model in judge.models for m in model.members}]
         judges = [Judge("generators", [generators], took_part=True), *others]
         natural = heard_by(judges, self.natural, self.predictions)
-        judged = judge_images({method: made["image"]}, judges, natural).sel({"method": method})
-        seconds = float(made["seconds"].mean())
-        return [self._row(judged, judge.name, seconds) for judge in judges]
+        judged = best_images(judge_images({"made": made["image"]}, judges, natural)).sel({"method": "made"})
+        cost = float(made["seconds"].mean()) * made.sizes["seed"]
+        return [self._row(judged.sel(judge=judge.name), judge.name, cost) for judge in judges]
 
-    def _row(self, judged, judge: str, seconds: float) -> dict:
-        values = judged["relative_activation"].sel(judge=judge).values.ravel()
-        values = values[np.isfinite(values)]
+    def _row(self, judged: xr.Dataset, judge: str, seconds: float) -> dict:
+        values, matched = (
+            judged[name].values[np.isfinite(judged[name].values)]
+            for name in ("relative_activation", "matched_relative_activation")
+        )
         low, high = bootstrap_interval(values, np.median, ("ablation", judge))
-        share = float((values > 1).mean())
-        numbers = {"median": float(np.median(values)), "low": low, "high": high, "share_above": share}
-        return {"judge": judge, "n": values.size, **numbers, "seconds": seconds}
+        numbers = {"median": np.median(values), "low": low, "high": high, "share_above": (values > 1).mean()}
+        return {"judge": judge, "n": values.size, **numbers, "matched": np.median(matched), "seconds": seconds}
 
 
 def read(table: Path) -> pd.DataFrame:
