@@ -6,8 +6,8 @@ Usage: python benchmarks/transfer_ablation.py CONFIG RESULTS OUT [--units N] [--
 CONFIG is a configuration file, RESULTS the folder of its run (members, predictions, prior.zarr, targets.zarr,
 recordings), OUT a folder for ablation.csv and ablation.png. The first N target units get one image for each setting,
 made by the generators of each source (an architecture or a mixture). --encoders are architectures that stand in for a
-source's own generators, such as the same network on larger images, and judge nothing; --priors are priors that stand in
-for that of the run. They are the levels of the factors "encoders" and "prior".
+source's own generators, such as the same network on larger images, and judge nothing (all with as many members as the
+fewest has); --priors are priors that stand in for that of the run. They are the levels of "encoders" and "prior".
 Judges are encoders only, so that settings are chosen without a look at judges from outside. Rows are added to
 ablation.csv as they come, and settings that it has are not run again. Every setting that both methods have is tried on
 both: the comparison is of methods, not of care.
@@ -114,7 +114,9 @@ class Run(FinishedRun):
         own = {id(member) for member in generators.members}
         others = [judge for judge in others if not own & {id(m) for model in judge.models for m in model.members}]
         judges = [Judge("generators", [generators], took_part=True), *others]
-        natural = heard_by(judges, self.natural, self.predictions)
+        predicted = set(self.predictions[0]["arch"].values)  # what stands in need not be: it is asked now
+        asked = [judge for judge in judges if {m.arch for model in judge.models for m in model.members} <= predicted]
+        natural = heard_by(asked, self.natural, self.predictions)
         judged = best_images(judge_images({"made": made["image"]}, judges, natural)).sel({"method": "made"})
         cost = float(made["seconds"].mean()) * made.sizes["seed"]
         return [self._row(judged.sel(judge=judge.name), judge.name, cost) for judge in judges]
@@ -205,7 +207,8 @@ def main(asked: argparse.Namespace) -> None:
     priors = dict(prior.split("=", 1) for prior in asked.priors)
     made = Run(config, asked.results, asked.units, asked.encoders, priors)
     levels = {**SETTINGS, "prior": [{"prior": name} for name in made.priors]}
-    levels["encoders"] = [{"encoders": name} for name in (None, *asked.encoders)]
+    n = min((len(stand_in.members) for stand_in in made.stand_ins.values()), default=1)
+    levels["encoders"] = [{"generators": n, "encoders": name} for name in (None, *asked.encoders)]
     table = asked.out / "ablation.csv"
     run(made, table, asked.sources or list(made.ensembles), {name: levels[name] for name in asked.factors or levels})
     draw(read(table)).savefig(asked.out / "ablation.png", dpi=200)
