@@ -15,6 +15,7 @@ both: the comparison is of methods, not of care.
 
 import argparse
 import copy
+import itertools
 import json
 from pathlib import Path
 
@@ -157,10 +158,22 @@ def run(results: Run, table: Path, sources: list[str], levels: dict[str, list[di
                     print(found.to_string(header=False, index=False), flush=True)
 
 
+def _place(level: str) -> float:
+    """Numbers by size; words, which stand for what is there without the factor or beside it, as they come."""
+    try:
+        return float(level)
+    except ValueError:
+        return -1.0
+
+
 @style.styled
 def draw(table: pd.DataFrame) -> Figure:
-    """A panel a factor: median relative activation by level under each judge that took no part."""
+    """A panel a factor: median relative activation by level under each judge that took no part.
+
+    Colours are methods, markers sources; lines are dashed for validators, which share the architecture.
+    """
     table = table[table["judge"] != "generators"].assign(level=table["level"].astype(str))
+    markers = dict(zip(dict.fromkeys(table["source"]), itertools.cycle("os^Dv"), strict=False))
     factors = list(dict.fromkeys(table["factor"]))
     columns = 4
     rows = -(-len(factors) // columns)
@@ -169,12 +182,12 @@ def draw(table: pd.DataFrame) -> Figure:
     colours = style.colours(list(METHODS))
     for axes, factor in zip(panels.flat, factors, strict=False):
         here = table[table["factor"] == factor]
-        levels = list(dict.fromkeys(here["level"]))
+        levels = sorted(dict.fromkeys(here["level"]), key=_place)
         for (method, source, judge), line in here.groupby(["method", "source", "judge"]):
-            x = [levels.index(level) for level in line["level"]]
+            line = line.assign(x=[levels.index(level) for level in line["level"]]).sort_values("x")
             mark = {"linestyle": "-" if judge == "across" else "--", "color": colours[method]}
             label = f"{style.label(method)}, {style.label(source)}, {judge}"
-            axes.plot(x, line["median"], marker="o", markersize=2.5, label=label, **mark)
+            axes.plot(line["x"], line["median"], marker=markers[source], markersize=3, label=label, **mark)
         axes.axhline(1, color=style.LIGHT, linewidth=0.6)
         axes.set_xticks(range(len(levels)), [level.replace("_", "\n") for level in levels])
         axes.set_title(factor.replace("_", " "), loc="left")
@@ -184,7 +197,8 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_ylabel("relative activation")
     marked = [axes.get_legend_handles_labels() for axes in panels.flat]
     shown = {label: handle for handles, labels in marked for handle, label in zip(handles, labels, strict=True)}
-    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=2)
+    order = sorted(shown)
+    figure.legend([shown[label] for label in order], order, loc="outside lower center", ncols=2)
     return figure
 
 
