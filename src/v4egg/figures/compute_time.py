@@ -177,6 +177,8 @@ def _plain(cost: float) -> str:
 
 def _times(ratio: float) -> str:
     """How gradient ascent's cost over a method's reads beside that method."""
+    if 0.95 < ratio < 1.05:
+        return "the same"
     return f"{ratio:.1f}× less" if ratio >= 1 else f"{1 / ratio:.1f}× more"
 
 

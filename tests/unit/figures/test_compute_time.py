@@ -44,6 +44,11 @@ def test_compute_time_prints_the_ratio(arguments):
     assert any("3.0× less" in text for text in texts(compute_time.draw(*arguments["compute_time"])))
 
 
+@pytest.mark.parametrize(("ratio", "text"), [(1.0, "the same"), (0.4, "2.5× more"), (4.7, "4.7× less")])
+def test_ratios_read_as_words(ratio, text):
+    assert compute_time._times(ratio) == text
+
+
 def test_large_costs_are_written_out(tmp_path):
     made = save_mei(tmp_path / "evolved.zarr", "evolution", "attention", 1, 1, seconds=1200.0)
     shown = texts(rendered(compute_time.draw([made])))
