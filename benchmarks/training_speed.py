@@ -28,6 +28,7 @@ OPTIONS = {
     "weight_decay": 0.05,
     "shift": 2,
     "noise": 0.1,
+    "adversarial": 0.0,
     "average": 0.0,
     "patience": 0,
 }
