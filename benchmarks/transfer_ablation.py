@@ -55,6 +55,8 @@ SETTINGS = {  # factor -> levels of dotted options; a method is tried where it h
     "seeds": [{"seeds": value} for value in (1, 3, 5)],
 }
 
+KINDS = ("guidance", "sampler", "prior", "encoders")
+
 
 class Run(FinishedRun):
     """A finished run, and the base options of each method.
@@ -170,7 +172,8 @@ def _place(level: str) -> float:
 def draw(table: pd.DataFrame) -> Figure:
     """A panel a factor: median relative activation by level under each judge that took no part.
 
-    Colours are methods, markers sources; lines are dashed for validators, which share the architecture.
+    Colours are methods, markers sources; validators, which share the architecture, are hollow and dashed. Levels that
+    are kinds and no amounts have no line.
     """
     table = table[table["judge"] != "generators"].assign(level=table["level"].astype(str))
     markers = dict(zip(dict.fromkeys(table["source"]), itertools.cycle("os^Dv"), strict=False))
@@ -185,7 +188,11 @@ def draw(table: pd.DataFrame) -> Figure:
         levels = sorted(dict.fromkeys(here["level"]), key=_place)
         for (method, source, judge), line in here.groupby(["method", "source", "judge"]):
             line = line.assign(x=[levels.index(level) for level in line["level"]]).sort_values("x")
-            mark = {"linestyle": "-" if judge == "across" else "--", "color": colours[method]}
+            mark = {"linestyle": "-", "color": colours[method]}
+            if judge != "across":
+                mark |= {"linestyle": "--", "markerfacecolor": "white"}
+            if factor in KINDS:
+                mark["linestyle"] = ""
             label = f"{style.label(method)}, {style.label(source)}, {judge}"
             axes.plot(line["x"], line["median"], marker=markers[source], markersize=3, label=label, **mark)
         axes.axhline(1, color=style.LIGHT, linewidth=0.6)
@@ -196,7 +203,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel("relative activation")
     marked = [axes.get_legend_handles_labels() for axes in panels.flat]
-    shown = {label: handle for handles, labels in marked for handle, label in zip(handles, labels, strict=True)}
+    shown = {label: handle for handles, labels in reversed(marked) for handle, label in zip(handles, labels, strict=True)}
     order = sorted(shown)
     figure.legend([shown[label] for label in order], order, loc="outside lower center", ncols=2)
     return figure
