@@ -202,8 +202,8 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel("relative activation")
-    marked = [axes.get_legend_handles_labels() for axes in panels.flat]
-    shown = {label: handle for handles, labels in reversed(marked) for handle, label in zip(handles, labels, strict=True)}
+    marked = [axes.get_legend_handles_labels() for axes in panels.flat[::-1]]
+    shown = {label: handle for handles, labels in marked for handle, label in zip(handles, labels, strict=True)}
     order = sorted(shown)
     figure.legend([shown[label] for label in order], order, loc="outside lower center", ncols=2)
     return figure
