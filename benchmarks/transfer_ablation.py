@@ -221,15 +221,27 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def stand_in_levels(run: Run, asked: argparse.Namespace) -> dict[str, list[dict]]:
+    """What stands in, after what is there without it; as many members of each encoder as the fewest has."""
+    n = min((len(stand_in.members) for stand_in in run.stand_ins.values()), default=0)
+    encoders = [{"generators": n, "encoders": name} for name in (None, *asked.encoders)]
+    priors = [{"prior": name} for name in run.priors]
+    return {"prior": priors if asked.priors else [], "encoders": encoders if asked.encoders else []}
+
+
 def main(asked: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)
     config = check(yaml.safe_load(asked.config.read_text()), SCHEMA)
+    known = config["encoders"]["architectures"]
+    for name in (*asked.sources, *asked.encoders):
+        if name not in known:
+            raise SystemExit(f"{name} is none of the configuration's architectures; name some of {', '.join(known)}")
+    for prior in asked.priors:
+        if "=" not in prior:
+            raise SystemExit(f"--priors {prior} is not NAME=STORE; give the store a name")
     asked.out.mkdir(parents=True, exist_ok=True)
-    priors = dict(prior.split("=", 1) for prior in asked.priors)
-    made = Run(config, asked.results, asked.units, asked.encoders, priors)
-    levels = {**SETTINGS, "prior": [{"prior": name} for name in made.priors]}
-    n = min((len(stand_in.members) for stand_in in made.stand_ins.values()), default=1)
-    levels["encoders"] = [{"generators": n, "encoders": name} for name in (None, *asked.encoders)]
+    made = Run(config, asked.results, asked.units, asked.encoders, dict(prior.split("=", 1) for prior in asked.priors))
+    levels = SETTINGS | stand_in_levels(made, asked)
     table = asked.out / "ablation.csv"
     run(made, table, asked.sources or list(made.ensembles), {name: levels[name] for name in asked.factors or levels})
     draw(read(table)).savefig(asked.out / "ablation.png", dpi=200)
