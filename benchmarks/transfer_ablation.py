@@ -100,7 +100,7 @@ class Run(FinishedRun):
 
     def generators(self, source: str, n: int | None, encoders: str | None) -> Ensemble | None:
         """Those of a source or what stands in for it: n of each architecture, validators too where more are asked."""
-        ensemble = self.stand_ins[encoders] if encoders else self.ensembles[source]
+        ensemble = self.stand_ins.get(encoders, self.ensembles[source])
         if n is None:
             return ensemble.generators()
         chosen = []
@@ -143,7 +143,10 @@ def run(results: Run, table: Path, sources: list[str], levels: dict[str, list[di
     """Every setting that the table lacks."""
     done = set()
     if table.exists():
-        done = set(read(table)[["method", "source", "factor", "level"]].astype(str).itertuples(False, None))
+        known = read(table)
+        if "matched" not in known:  # rows would be added under the wrong names
+            raise SystemExit(f"{table}: of another version, without the column matched; name another folder")
+        done = set(known[["method", "source", "factor", "level"]].astype(str).itertuples(False, None))
     for factor, values in levels.items():
         for level in values:
             for source in sources:
@@ -224,7 +227,7 @@ def arguments() -> argparse.Namespace:
 def stand_in_levels(run: Run, asked: argparse.Namespace) -> dict[str, list[dict]]:
     """What stands in, after what is there without it; as many members of each encoder as the fewest has."""
     n = min((len(stand_in.members) for stand_in in run.stand_ins.values()), default=0)
-    encoders = [{"generators": n, "encoders": name} for name in (None, *asked.encoders)]
+    encoders = [{"generators": n, "encoders": name} for name in ("own", *asked.encoders)]
     priors = [{"prior": name} for name in run.priors]
     return {"prior": priors if asked.priors else [], "encoders": encoders if asked.encoders else []}
 

@@ -196,9 +196,9 @@ def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -
         units = encoder.index(session.units).to(device)
         target = torch.from_numpy(session.target[batch]).to(device)
         weight = torch.from_numpy(session.trials[batch]).to(device)
-        error = functools.partial(_error, encoder, units, target, weight, options["loss"])
         change = None
         if options["adversarial"]:
+            error = functools.partial(_error, encoder, units, target, weight, options["loss"])
             change = functools.partial(changed_against, encoder, error=error, norm=options["adversarial"])
         with autocast(device):
             maps = feature_maps(encoder, session, batch, options, change)
