@@ -42,8 +42,8 @@ format: .venv/installed
 	$(BIN)/snakefmt Snakefile workflow
 
 docs: .venv/installed
-	$(BIN)/python -m v4egg.reference
-	$(BIN)/python -m v4egg.environments
+	$(BIN)/python -m v4egg.workflow.reference
+	$(BIN)/python -m v4egg.workflow.environments
 
 lock:
 	{ sed -n '1p' envs/requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > envs/requirements.lock.new

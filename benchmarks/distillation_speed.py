@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from v4egg.compact.network import CHANNEL_MEANS, STRIDES, map_size
 from v4egg.compact.students import Students, new_network
-from v4egg.compact_networks import CHANNEL_MEANS, STRIDES, map_size
 
 
 class Plain(nn.Sequential):

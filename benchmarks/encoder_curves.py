@@ -20,15 +20,15 @@ import torch
 import yaml
 from matplotlib.figure import Figure
 
-from v4egg import metrics
-from v4egg.configuration import check
 from v4egg.encoders.frozen_features import frozen_features
 from v4egg.encoders.training import train_member
 from v4egg.encoders.training_data import TrainingSession, training_session
 from v4egg.figures import style
+from v4egg.images.processing import to_float
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
-from v4egg.stimuli import to_float
+from v4egg.recordings.responses import load_responses
+from v4egg.stats import metrics
+from v4egg.workflow.configuration import check
 
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 MONKEYS = [["s201025", "s210224", "s210322", "s210325"], ["s190923", "s190925", "s190927", "s190928", "s190929"]]

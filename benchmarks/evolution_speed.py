@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from v4egg.encoders.encoder import Encoder
-from v4egg.image_generators.decoder import Decoder
-from v4egg.neurons import ModelUnits
-from v4egg.synthesis.evolution import Evolution, evolve
-from v4egg.synthesis.optimizers import OPTIMIZERS, make_optimizer
+from v4egg.xdream.evolution import Evolution, evolve
+from v4egg.xdream.generators.decoder import Decoder
+from v4egg.xdream.neurons import ModelUnits
+from v4egg.xdream.optimizers import OPTIMIZERS, make_optimizer
 
 SIZE, LATENT, GENERATIONS = 56, 256, 5
 COSTLY = {"cma"}  # a full covariance: a few runs show it

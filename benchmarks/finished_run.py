@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from v4egg import load_encoder, load_recording, stores
+from v4egg import load_encoder, load_recording
 from v4egg.encoders.ensemble import Ensemble
-from v4egg.transfer import NaturalImages, by_session
+from v4egg.evaluation.transfer import NaturalImages
+from v4egg.io import stores
+from v4egg.recordings.units import by_session
 
 
 class FinishedRun:

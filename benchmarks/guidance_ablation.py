@@ -28,15 +28,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from finished_run import FinishedRun
+from v4egg.evaluation.judges import encoder_judges
+from v4egg.evaluation.transfer import heard_by
 from v4egg.figures import style
-from v4egg.judges import encoder_judges
-from v4egg.metrics import relative_activation
 from v4egg.priors.prior import SAMPLERS
 from v4egg.seeding import torch_generator
-from v4egg.statistics import bootstrap_interval, paired_wilcoxon
+from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
+from v4egg.stats.metrics import relative_activation
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
-from v4egg.synthesis.most_exciting import exciting, shown
-from v4egg.transfer import heard_by
+from v4egg.synthesis.mei import exciting, shown
 
 WAYS = {  # of guidance: its options and its colour
     "full": ({"guidance": "full", "noise_scaled": False}, "#0072B2"),

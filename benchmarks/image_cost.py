@@ -30,7 +30,7 @@ WAYS = {  # how a row is called -> method, options laid over its own, and whethe
 
 
 def configured(path: str) -> dict:
-    from v4egg.configuration import check
+    from v4egg.workflow.configuration import check
 
     return check(yaml.safe_load(Path(path).read_text()), ROOT / "workflow/schemas/config.schema.yaml")
 
@@ -39,14 +39,14 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     """Processor seconds a step and image, and this process's peak memory in MB; ``batch`` 0 makes no image."""
     from v4egg.encoders.encoder import Encoder
     from v4egg.encoders.ensemble import Ensemble
-    from v4egg.energies import Excite
     from v4egg.priors.pretrained import pretrained_prior
     from v4egg.priors.prior import frozen
     from v4egg.priors.training import new_prior
     from v4egg.seeding import torch_generator
+    from v4egg.synthesis.energies import Excite
     from v4egg.synthesis.energy_guided import energy_guided
     from v4egg.synthesis.gradient_ascent import gradient_ascent
-    from v4egg.synthesis.most_exciting import SHARED, shown
+    from v4egg.synthesis.mei import SHARED, shown
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -40,7 +40,7 @@ rule script:
 SCRIPT = """
 from pathlib import Path
 
-from v4egg.jobs import job
+from v4egg.workflow.jobs import job
 
 with job(snakemake):
     Path(snakemake.output[0]).touch()

@@ -27,14 +27,14 @@ import yaml
 from matplotlib.figure import Figure
 
 from finished_run import FinishedRun
-from v4egg.configuration import check
 from v4egg.encoders.ensemble import Ensemble
+from v4egg.evaluation.best_images import best_images
+from v4egg.evaluation.judges import Judge, encoder_judges
+from v4egg.evaluation.transfer import heard_by, judge_images
 from v4egg.figures import style
-from v4egg.judged_images import best_images
-from v4egg.judges import Judge, encoder_judges
-from v4egg.statistics import bootstrap_interval
+from v4egg.stats.inference import bootstrap_interval
 from v4egg.synthesis import most_exciting_images
-from v4egg.transfer import heard_by, judge_images
+from v4egg.workflow.configuration import check
 
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 METHODS = ("gradient_ascent", "energy_guided")

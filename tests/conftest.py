@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from v4egg import stores
+from v4egg.io import stores
 
 torch.set_num_threads(1)
 

@@ -8,9 +8,9 @@ from importlib import import_module
 
 _PUBLIC = {
     "load_recording": "v4egg.recordings.recording",
-    "load_responses": "v4egg.responses",
+    "load_responses": "v4egg.recordings.responses",
     "load_encoder": "v4egg.encoders.ensemble",
-    "load_prior": "v4egg.priors.prior",
+    "load_prior": "v4egg.priors.loading",
 }
 __all__ = ["load_encoder", "load_prior", "load_recording", "load_responses"]
 

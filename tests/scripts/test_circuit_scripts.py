@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 import torch
 
-from v4egg import stores
 from v4egg.compact.model import STAGES, networks_dataset
+from v4egg.compact.network import CompactNetwork, map_size, tensor_shapes
 from v4egg.compact.sources import held_out_images, load_models
-from v4egg.compact_networks import CompactNetwork, map_size, tensor_shapes
 from v4egg.encoders.encoder import Encoder
 from v4egg.errors import V4eggError
+from v4egg.io import stores
 from v4egg.recordings.recording import Recording, load_recording
-from v4egg.responses import Responses, load_responses
+from v4egg.recordings.responses import Responses, load_responses
 from v4egg.seeding import torch_generator
 
 SIZE = 16

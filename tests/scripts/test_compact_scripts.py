@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from v4egg import load_recording, load_responses, stores
+from v4egg import load_recording, load_responses
 from v4egg.compact.model import load_compact_models
 from v4egg.encoders.encoder import Encoder
+from v4egg.images.processing import to_float
+from v4egg.io import stores
 from v4egg.recordings.recording import Recording
 from v4egg.seeding import numpy_generator
-from v4egg.stimuli import to_float
 
 UNITS = ["s1-u000", "s1-u001"]
 SPEC = {

@@ -5,10 +5,10 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from v4egg import load_prior
-from v4egg.constraints import PixelRange
 from v4egg.errors import V4eggError
 from v4egg.priors.adm import ADMUNet
 from v4egg.priors.pretrained import pretrained_prior
+from v4egg.synthesis.constraints import PixelRange
 from v4egg.synthesis.energy_guided import energy_guided
 
 

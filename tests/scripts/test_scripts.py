@@ -11,10 +11,11 @@ import xarray as xr
 import yaml
 from PIL import Image
 
-from v4egg import load_encoder, load_recording, load_responses, stores
+from v4egg import load_encoder, load_recording, load_responses
 from v4egg.encoders.encoder import Encoder
+from v4egg.images.processing import to_float
+from v4egg.io import stores
 from v4egg.recordings.recording import Recording
-from v4egg.stimuli import to_float
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 RULES = Path(__file__).parents[2] / "workflow/rules"

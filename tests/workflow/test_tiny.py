@@ -16,8 +16,9 @@ import psutil
 import pytest
 import yaml
 
-from v4egg import load_encoder, load_prior, load_recording, load_responses, stores
+from v4egg import load_encoder, load_prior, load_recording, load_responses
 from v4egg.figures import FIGURES
+from v4egg.io import stores
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")

@@ -3,9 +3,9 @@
 import re
 
 import v4egg.recordings.sources as sources
-from v4egg.configuration import expanded
-from v4egg.ingredients import ingredient
-from v4egg.provenance import code_digest, configuration_digest
+from v4egg.workflow.configuration import expanded
+from v4egg.synthesis.required_stores import ingredient
+from v4egg.workflow.provenance import code_digest, configuration_digest
 
 RESULTS = f"results/{config['name']}"
 DATA = os.environ.get("V4EGG_DATA", config["data"])
@@ -304,7 +304,7 @@ def figure_inputs(figure):
 
 def show_summary():
     """The closing table in the terminal."""
-    from v4egg.summary_table import table
+    from v4egg.workflow.summary_table import table
 
     path = Path(f"{RESULTS}/summary.json")
     if path.exists():

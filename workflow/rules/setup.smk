@@ -16,7 +16,7 @@ environment = os.environ  # inherited by scripts
 environment["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, environment.get("PYTHONPATH")]))
 environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # jobs that share cores must not spin
 
-from v4egg.configuration import check
+from v4egg.workflow.configuration import check
 from v4egg.errors import V4eggError
 
 

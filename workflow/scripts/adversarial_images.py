@@ -1,12 +1,13 @@
 """Adversarial images of a session's compact models, and random changes of the same size, under every judge."""
 
-from v4egg import stores
-from v4egg.compact.adversarial import adversarial_experiment
-from v4egg.compact.sources import compact_judges, held_out_images, load_models
+from v4egg.compact.sources import held_out_images, load_models
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.jobs import job
+from v4egg.evaluation.adversarial import adversarial_experiment
+from v4egg.evaluation.judges import compact_judges
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
+from v4egg.recordings.responses import load_responses
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, params = snakemake.input, snakemake.params

@@ -1,17 +1,17 @@
 """Close the loop for the target units of one simulated session."""
 
-from v4egg import stores
-from v4egg.closed_loop import closed_loop
 from v4egg.encoders.encoder import load_member
 from v4egg.encoders.training_data import training_session
-from v4egg.jobs import job
-from v4egg.photographs import photograph_crops
-from v4egg.recordings.brain import load_brain
+from v4egg.evaluation.closed_loop import closed_loop
+from v4egg.images.photographs import photograph_crops
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
+from v4egg.recordings.responses import load_responses
+from v4egg.recordings.units import by_session
 from v4egg.seeding import seed_of
+from v4egg.simulation.brain import load_brain
 from v4egg.synthesis import most_exciting_images
-from v4egg.transfer import by_session
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     loop, seed = snakemake.params.loop, snakemake.params.seed

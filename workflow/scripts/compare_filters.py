@@ -1,12 +1,12 @@
 """Filters of each layer of a session's compact models, and how alike they are across units."""
 
-from v4egg import stores
 from v4egg.compact.circuits import circuits
 from v4egg.compact.sources import STUDENTS, drawn, held_out_images, load_models
-from v4egg.jobs import job
+from v4egg.images.processing import to_float
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
-from v4egg.stimuli import to_float
+from v4egg.recordings.responses import load_responses
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, seed = snakemake.input, snakemake.params.numbers["seed"]

@@ -1,9 +1,9 @@
 """Spikes to windowed counts, reliability and unit selection."""
 
-from v4egg.jobs import job
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import make_responses
-from v4egg.splits import load_splits, split_of
+from v4egg.recordings.responses import make_responses
+from v4egg.recordings.splits import load_splits, split_of
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     recording = load_recording(snakemake.input.recording)

@@ -1,13 +1,13 @@
 """Distil, prune and train again the compact networks of some units of a session."""
 
-from v4egg import stores
-from v4egg.checkpoints import Checkpoint
 from v4egg.compact.distillation import compact_networks
 from v4egg.compact.scores import compact_dataset
 from v4egg.compact.teacher import load_lessons
-from v4egg.jobs import job
+from v4egg.io import stores
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
+from v4egg.recordings.responses import load_responses
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed

@@ -2,17 +2,17 @@
 
 import json
 
-from v4egg import stores
-from v4egg.checkpoints import Checkpoint
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.experiments import evolution_experiment, experiment_neurons, responses_to_natural
-from v4egg.image_generators import make_generator
-from v4egg.ingredients import ingredient
-from v4egg.jobs import job
-from v4egg.judges import outside_judges
+from v4egg.evaluation.judges import outside_judges
+from v4egg.images.processing import canvas_of
+from v4egg.io import stores
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.recording import load_recording
-from v4egg.stimuli import canvas_of
-from v4egg.synthesis.optimizers import settings_of
+from v4egg.synthesis.required_stores import ingredient
+from v4egg.workflow.jobs import job
+from v4egg.xdream.experiment import evolution_experiment, experiment_neurons, responses_to_natural
+from v4egg.xdream.generators import make_generator
+from v4egg.xdream.optimizers import settings_of
 
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, dict(snakemake.params.options), snakemake.params.seed
@@ -23,7 +23,8 @@ with job(snakemake) as run:
         units = [str(unit) for unit in stores.load(inputs.targets, "targets")["unit"].values]
     ensemble = load_encoder(list(inputs.members)) if inputs.get("members") else None
     judges = outside_judges(run.local(snakemake.params.outsiders)) if ensemble is None else []
-    neurons = experiment_neurons(options, units, ensemble, judges, next(iter(images.values())), seed)
+    external = [model for judge in judges for model in judge.models]
+    neurons = experiment_neurons(options, units, ensemble, external, next(iter(images.values())), seed)
     known = {}
     if ensemble is None:
         natural = [stores.load(path, "natural_responses")["response"] for path in inputs.natural_responses]

@@ -2,10 +2,10 @@
 
 import xarray as xr
 
-from v4egg import stores
 from v4egg.encoders.frozen_features import frozen_features
-from v4egg.jobs import job
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     options = dict(snakemake.params.options)

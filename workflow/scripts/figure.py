@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from v4egg.figures import FIGURES, style
-from v4egg.jobs import job
+from v4egg.workflow.jobs import job
 
 with job(snakemake):
     name = Path(snakemake.output.svg).stem

@@ -2,10 +2,10 @@
 
 import xarray as xr
 
-from v4egg import stores
 from v4egg.compact.dot_detector import best_dot_detector, dot_circuit, dot_scores
 from v4egg.compact.sources import load_models
-from v4egg.jobs import job
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     models, numbers = snakemake.wildcards.models, snakemake.params.numbers

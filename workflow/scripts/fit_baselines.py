@@ -1,11 +1,11 @@
 """Fit the simpler models of one session that encoders are compared with."""
 
-from v4egg import stores
 from v4egg.encoders.baselines import fit_baselines
-from v4egg.jobs import job
-from v4egg.priors.prior import load_prior
+from v4egg.io import stores
+from v4egg.priors.loading import load_prior
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
+from v4egg.recordings.responses import load_responses
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, options = snakemake.input, snakemake.params.options

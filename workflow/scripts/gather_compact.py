@@ -1,9 +1,9 @@
 """Gather the compact models of a session's units, beside the sizes of published ones where there are any."""
 
-from v4egg import stores
 from v4egg.compact.scores import gathered
-from v4egg.jobs import job
-from v4egg.judges import OUTSIDERS
+from v4egg.evaluation.judges import OUTSIDERS
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     paths, outsider = list(snakemake.input.compact), run.local(snakemake.params.outsider)

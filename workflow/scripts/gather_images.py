@@ -2,8 +2,8 @@
 
 import xarray as xr
 
-from v4egg import stores
-from v4egg.jobs import job
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake):
     kind = snakemake.params.kind

@@ -1,15 +1,15 @@
 """Gather the images that the prior learns from; none of them is a test image."""
 
-from v4egg.image_pool import image_pool, save_pool
-from v4egg.jobs import job
+from v4egg.images.pool import image_pool, save_pool
 from v4egg.recordings.recording import load_recording
-from v4egg.splits import load_splits
+from v4egg.recordings.splits import images_that_fit, load_splits
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
-    recordings = [load_recording(path) for path in snakemake.input.recordings]
-    images, sources = image_pool(
-        recordings, load_splits(snakemake.input.splits), seed=snakemake.params.seed, **snakemake.params.options
-    )
+    splits, options = load_splits(snakemake.input.splits), dict(snakemake.params.options)
+    recordings = map(load_recording, snakemake.input.recordings) if options.pop("sessions") else ()
+    fit = {recording.session: images_that_fit(recording, splits) for recording in recordings}
+    images, sources = image_pool(fit, seed=snakemake.params.seed, **options)
     inputs = [*snakemake.input.recordings, snakemake.input.splits]
     save_pool(images, sources, snakemake.output[0], config=snakemake.params.options, inputs=inputs)
     run.say(f"{len(images)} images")

@@ -1,7 +1,7 @@
 """Bring a diffusion prior that was trained elsewhere into a store."""
 
-from v4egg.jobs import job
 from v4egg.priors.pretrained import pretrained_prior
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     options = dict(snakemake.params.options)

@@ -2,11 +2,11 @@
 
 import xarray as xr
 
-from v4egg import stores
-from v4egg.jobs import job
-from v4egg.judges import outside_judges
+from v4egg.evaluation.judges import outside_judges
+from v4egg.images.processing import to_float
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.stimuli import to_float
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     recording = load_recording(snakemake.input.recording)

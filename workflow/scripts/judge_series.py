@@ -1,10 +1,10 @@
 """Score the images of a family of series, or those that natural search found, under every judge."""
 
-from v4egg import stores
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.jobs import job
-from v4egg.judges import encoder_judges, outside_judges
-from v4egg.transfer import join_architectures, judge_series
+from v4egg.evaluation.judges import encoder_judges, outside_judges
+from v4egg.evaluation.transfer import join_architectures, judge_series
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}

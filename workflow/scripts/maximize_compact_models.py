@@ -1,9 +1,9 @@
 """Maximizing images of a session's compact models, made as published."""
 
-from v4egg import stores
 from v4egg.compact.maximizing import METHOD, maximizing_images
 from v4egg.compact.sources import NAMES, load_models
-from v4egg.jobs import job
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     options, seed = snakemake.params.options, snakemake.params.seed

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from v4egg import stores
 from v4egg.encoders.ensemble import load_encoder
 from v4egg.encoders.predictions import predict_session
-from v4egg.encoders.scoring import SPLITS
-from v4egg.jobs import job
+from v4egg.evaluation.encoder_scores import SPLITS
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
+from v4egg.recordings.responses import load_responses
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}

@@ -1,8 +1,8 @@
 """Rank the units that all validators predict well on validation images, best first."""
 
-from v4egg import stores
-from v4egg.jobs import job
-from v4egg.targets import rank_units
+from v4egg.evaluation.unit_selection import rank_units
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     options = snakemake.params.options

@@ -1,7 +1,7 @@
 """Read one session with the reader of its format."""
 
-from v4egg.jobs import job
 from v4egg.recordings.readers import read_recording
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     source = snakemake.params.source

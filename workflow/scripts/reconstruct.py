@@ -1,11 +1,11 @@
 """Reconstruct test images from the responses to them with the generators of one architecture."""
 
-from v4egg import stores
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.jobs import job
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
+from v4egg.recordings.responses import load_responses
 from v4egg.synthesis.reconstruction import choose_targets, reconstruct
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed

@@ -4,7 +4,7 @@ from v4egg.encoders.encoder import load_member
 from v4egg.encoders.refit import refitted
 from v4egg.encoders.training import validation_correlation
 from v4egg.encoders.training_data import training_sessions
-from v4egg.jobs import job
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     stored, params = snakemake.input, snakemake.params

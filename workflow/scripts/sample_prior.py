@@ -1,9 +1,9 @@
 """Draw unguided samples of the prior, and crops of the pool to see them beside."""
 
-from v4egg import stores
-from v4egg.jobs import job
-from v4egg.priors.prior import load_prior
+from v4egg.io import stores
+from v4egg.priors.loading import load_prior
 from v4egg.priors.samples import samples_beside_crops
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed

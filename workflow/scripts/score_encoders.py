@@ -1,9 +1,9 @@
 """Score members and ensembles on validation and test images, beside yardsticks, baselines and the known truth."""
 
-from v4egg import stores
-from v4egg.encoders.scoring import ScoredSession, score
-from v4egg.jobs import job
-from v4egg.responses import load_responses
+from v4egg.evaluation.encoder_scores import ScoredSession, score
+from v4egg.io import stores
+from v4egg.recordings.responses import load_responses
+from v4egg.workflow.jobs import job
 
 
 def scored_session(responses_path, predictions_path, natural_path, baselines_path):

@@ -1,11 +1,11 @@
 """Compare reconstructions with the true images, in the responses of every judge and as pictures."""
 
-from v4egg import stores
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.jobs import job
-from v4egg.judges import encoder_judges, outside_judges
-from v4egg.reconstruction_scores import score_reconstructions
-from v4egg.transfer import join_architectures
+from v4egg.evaluation.judges import encoder_judges, outside_judges
+from v4egg.evaluation.reconstruction_scores import score_reconstructions
+from v4egg.evaluation.transfer import join_architectures
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}

@@ -2,11 +2,11 @@
 
 import itertools
 
-from v4egg import stores
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.image_pool import folder_batches, pool_batches
-from v4egg.jobs import job
+from v4egg.images.pool import folder_batches, pool_batches
+from v4egg.io import stores
 from v4egg.synthesis.natural_search import natural_search
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, options, images = snakemake.input, snakemake.params.options, snakemake.params.images

@@ -1,7 +1,7 @@
 """Choose the units that get images: the first of the ranking."""
 
-from v4egg import stores
-from v4egg.jobs import job
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     units = snakemake.params.units

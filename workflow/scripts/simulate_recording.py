@@ -1,8 +1,8 @@
 """Simulate one session: the brain, and its recording as a real NWB file."""
 
-from v4egg.jobs import job
-from v4egg.recordings.simulated import simulate
 from v4egg.seeding import seed_of
+from v4egg.simulation.session import simulate
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     simulate(

@@ -1,8 +1,8 @@
 """Split the images of all sessions at once, so that the same picture never falls in two splits."""
 
-from v4egg.jobs import job
 from v4egg.recordings.recording import load_recording
-from v4egg.splits import make_splits, save_splits
+from v4egg.recordings.splits import make_splits, save_splits
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     recordings = (load_recording(path) for path in snakemake.input)

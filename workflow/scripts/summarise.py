@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from v4egg.jobs import job
-from v4egg.summary import summarise
+from v4egg.workflow.jobs import job
+from v4egg.workflow.summary import summarise
 
 with job(snakemake):
     folder = Path(snakemake.params.benchmarks)  # not there with object storage

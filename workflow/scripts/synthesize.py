@@ -1,10 +1,10 @@
 """Make most exciting images for one batch of units with one method and the generators of one architecture."""
 
-from v4egg import stores
-from v4egg.checkpoints import Checkpoint
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.jobs import job
+from v4egg.io import stores
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.synthesis import most_exciting_images
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     targets = stores.load(snakemake.input.targets, "targets")

@@ -1,11 +1,11 @@
 """Make images along one setting for one batch of units with the generators of one architecture."""
 
-from v4egg import stores
 from v4egg.encoders.ensemble import load_encoder
 from v4egg.encoders.response_scale import deviations
-from v4egg.jobs import job
-from v4egg.responses import load_responses
-from v4egg.synthesis.series import image_series
+from v4egg.io import stores
+from v4egg.recordings.responses import load_responses
+from v4egg.synthesis.sweeps import image_series
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, options, numbers = snakemake.input, snakemake.params.options, snakemake.params.numbers

@@ -1,20 +1,22 @@
 """Ask the teacher for its responses to views of pool pictures, which students learn from, and to test images."""
 
-from v4egg import stores
-from v4egg.checkpoints import Checkpoint
 from v4egg.compact.teacher import teach
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.image_pool import image_pool
-from v4egg.jobs import job
+from v4egg.images.pool import image_pool
+from v4egg.io import stores
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import load_responses
-from v4egg.splits import load_splits, split_of
+from v4egg.recordings.responses import load_responses
+from v4egg.recordings.splits import images_that_fit, load_splits, split_of
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed
     recordings = [load_recording(path) for path in inputs.recordings]
     splits = load_splits(inputs.splits)
-    pictures, sources = image_pool(recordings, splits, seed=seed, **snakemake.params.pool)
+    pool = dict(snakemake.params.pool)
+    fit = {r.session: images_that_fit(r, splits) for r in recordings} if pool.pop("sessions") else {}
+    pictures, sources = image_pool(fit, seed=seed, **pool)
     known = {responses.session: responses for responses in map(load_responses, inputs.responses)}
     units = [unit for responses in known.values() for unit in responses.selected_units]
     sessions = {r.session: r.images[split_of(splits, r.session) == "test"] for r in recordings if r.session in known}

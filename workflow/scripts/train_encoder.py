@@ -1,10 +1,10 @@
 """Train one member of one architecture's ensemble."""
 
-from v4egg.checkpoints import Checkpoint
 from v4egg.encoders.training import train_member
 from v4egg.encoders.training_data import training_sessions
-from v4egg.jobs import job
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.seeding import seed_of
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     stored, params = snakemake.input, snakemake.params

@@ -1,9 +1,9 @@
 """Train the diffusion prior on the image pool."""
 
-from v4egg import stores
-from v4egg.checkpoints import Checkpoint
-from v4egg.jobs import job
+from v4egg.io import stores
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.priors.training import train_prior
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     options, seed, pool = snakemake.params.options, snakemake.params.seed, snakemake.input.pool

@@ -1,18 +1,12 @@
 """Score every image under every judge."""
 
-from v4egg import stores
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.jobs import job
-from v4egg.judges import encoder_judges, outside_judges
+from v4egg.evaluation.judges import encoder_judges, outside_judges
+from v4egg.evaluation.transfer import NaturalImages, gather_architectures, heard_by, judge_images, known_responses
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.transfer import (
-    NaturalImages,
-    by_session,
-    gather_architectures,
-    heard_by,
-    judge_images,
-    known_responses,
-)
+from v4egg.recordings.units import by_session
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}

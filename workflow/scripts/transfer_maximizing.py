@@ -1,11 +1,12 @@
 """Score the maximizing images of a session's compact models under every judge."""
 
-from v4egg import stores
-from v4egg.compact.sources import NAMES, compact_judges, load_models
+from v4egg.compact.sources import NAMES, load_models
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.jobs import job
+from v4egg.evaluation.judges import compact_judges
+from v4egg.evaluation.transfer import NaturalImages, gather_architectures, judge_images, known_responses
+from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.transfer import NaturalImages, gather_architectures, judge_images, known_responses
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, params = snakemake.input, snakemake.params

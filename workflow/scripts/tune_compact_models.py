@@ -1,10 +1,10 @@
 """Ask the compact models of a session for their responses to all probes."""
 
-from v4egg import stores
 from v4egg.compact.probes import probe_table
 from v4egg.compact.sources import load_models
 from v4egg.compact.tuning import tuning
-from v4egg.jobs import job
+from v4egg.io import stores
+from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     models, session = snakemake.wildcards.models, snakemake.wildcards.session

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from v4egg.jobs import job
+from v4egg.workflow.jobs import job
 
 with job(snakemake):
     Path(snakemake.output[0]).write_text(yaml.safe_dump(dict(snakemake.params.config), sort_keys=False))

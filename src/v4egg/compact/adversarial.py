@@ -5,18 +5,10 @@ range. It follows the gradient of the response (projected gradient steps, Madry 
 held against random changes of the full epsilon, under the model itself and under every other judge.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor, nn
 
 from v4egg.errors import V4eggError
-from v4egg.judges import Judge
-from v4egg.seeding import numpy_generator, torch_generator
-from v4egg.stimuli import to_float
 
 DIRECTIONS = {"raise": 1.0, "lower": -1.0}
 KINDS = ("white", "spectrum")  # random changes: Gaussian pixels, and the adversarial change's spectrum at other phases
@@ -94,145 +86,5 @@ def other_phases(change: Tensor, noise: Tensor) -> Tensor:
     return torch.fft.ifft2(torch.fft.fft2(change).abs() * spectrum / spectrum.abs().clamp_min(1e-12)).real
 
 
-def adversarial_experiment(
-    models: nn.Module,
-    natural: np.ndarray,
-    judges: Sequence[Judge],
-    *,
-    epsilons: Sequence[float],
-    images: int,
-    steps: int,
-    draws: int,
-    reference: int,
-    seed: int,
-    progress: Callable[[Sequence[str]], Any] = iter,
-) -> xr.Dataset:
-    """Adversarial images of every unit of ``models`` under every judge; a dataset of kind ``adversarial``.
-
-    Args:
-        natural: uint8 (n, C, y, x), images of the session that the models were not fitted to.
-        judges: who scores them; the first is the models themselves.
-        epsilons: largest RMS of a change, in [0, 1] units.
-        images: natural images a unit, drawn by (seed, unit).
-        draws: random changes of each kind (:data:`KINDS`), image and epsilon.
-        reference: natural images, at most, over which each judge's sd is taken.
-        seed: everything random is keyed by (seed, what, unit, ...), so batches do not matter.
-
-    Raises:
-        V4eggError: there are fewer natural images than asked for.
-    """
-    if images > len(natural):
-        raise V4eggError(f"adversarial: {images} images of {len(natural)} are wanted; lower adversarial.images")
-    units = list(models.units)
-    drawn = np.stack([numpy_generator(seed, "adversarial", u).permutation(len(natural))[:images] for u in units])
-    parts = []
-    for position, unit in enumerate(progress(units)):
-        base = to_float(natural[drawn[position]])
-        parts.append(_one_unit(models, position, base, judges, epsilons, steps, draws, (seed, unit)))
-    dims = {
-        "image": ("unit", "direction", "epsilon", "sample", "channel", "y", "x"),
-        "rms": ("unit", "direction", "epsilon", "sample"),
-        "natural": ("unit", "sample", "judge"),
-        "adversarial": ("unit", "direction", "epsilon", "sample", "judge"),
-        "random": ("unit", "kind", "epsilon", "sample", "draw", "judge"),
-    }
-    variables = {name: (dims[name], np.stack([part[name] for part in parts])) for name in dims}
-    chosen = numpy_generator(seed, "adversarial reference").permutation(len(natural))[:reference]
-    spread = [judge.responses(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
-    variables |= {
-        "position": (("unit", "sample"), drawn),
-        "natural_image": (("unit", "sample", "channel", "y", "x"), natural[drawn]),
-        "spread": (("unit", "judge"), np.stack(spread, 1)),
-        "took_part": ("judge", [judge.took_part for judge in judges]),
-    }
-    coords = {"unit": np.array(units, object), "direction": list(DIRECTIONS), "epsilon": list(map(float, epsilons))}
-    return xr.Dataset(variables, {**coords, "kind": list(KINDS), "judge": [judge.name for judge in judges]})
-
-
-def _one_unit(
-    models: nn.Module,
-    position: int,
-    base: Tensor,
-    judges: Sequence[Judge],
-    epsilons: Sequence[float],
-    steps: int,
-    draws: int,
-    key: tuple[int, str],
-) -> dict[str, np.ndarray]:
-    """All images of one unit and what the judges say of them; arrays without the dim unit."""
-    n, shape = len(base), base.shape[1:]
-    targets = torch.full((n,), position)
-    made = torch.stack(
-        [
-            torch.stack([adversarial_images(models, base, targets, torch.full((n,), s), e, steps) for e in epsilons])
-            for s in DIRECTIONS.values()
-        ]
-    )  # (direction, epsilon, sample, ...)
-    white = torch.stack([_noise(key, sample, draws, shape) for sample in range(n)], 1)  # (draw, sample, ...)
-    noise = torch.stack([white, torch.stack([other_phases(made[0, -1] - base, part[:, :1]) for part in white])])
-    changed = [
-        torch.stack([torch.stack([base + random_changes(base, part, e) for part in kind], 1) for e in epsilons])
-        for kind in noise
-    ]  # by kind: (epsilon, sample, draw, ...)
-    shown = {"natural": base, "adversarial": made, "random": torch.stack(changed)}
-    said = {name: _judged(judges, images, key[1]) for name, images in shown.items()}
-    change = rms((made - base).reshape(-1, *shape)).reshape(made.shape[:3])
-    return {**said, "image": made.numpy(), "rms": change.numpy()}
-
-
-def _noise(key: tuple[int, str], sample: int, draws: int, shape: Sequence[int]) -> Tensor:
-    generator = torch_generator(key[0], "adversarial noise", key[1], sample)
-    return torch.randn((draws, *shape), generator=generator)
-
-
-def _judged(judges: Sequence[Judge], images: Tensor, unit: str) -> np.ndarray:
-    """Responses (..., judge) of the unit to images (..., C, y, x)."""
-    flat = images.reshape(-1, *images.shape[-3:])
-    said = [judge(flat, [unit] * len(flat), _BATCH).numpy() for judge in judges]
-    return np.stack(said, -1).reshape(*images.shape[:-3], len(judges))
-
-
 def _column(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
-
-
-def movements(dataset: xr.Dataset) -> xr.Dataset:
-    """How far images moved each judge, in sd of its responses to natural images.
-
-    Returns:
-        ``adversarial`` (unit, direction, epsilon, judge), in the direction asked for, mean over images; ``random``
-        (unit, kind, epsilon, judge), of either sign, mean over images and draws; ``largest`` likewise, mean over images
-        of the largest draw. NaN where a judge does not know a unit or gives it one response only.
-    """
-    spread = dataset["spread"].where(dataset["spread"] > 0)
-    sign = xr.DataArray(list(DIRECTIONS.values()), dims="direction", coords={"direction": list(DIRECTIONS)})
-    made = (dataset["adversarial"] - dataset["natural"]) * sign / spread
-    chance = np.abs(dataset["random"] - dataset["natural"]) / spread
-    return xr.Dataset(
-        {
-            "adversarial": made.mean("sample").transpose("unit", "direction", "epsilon", "judge"),
-            "random": chance.mean(("sample", "draw")).transpose("unit", "kind", "epsilon", "judge"),
-            "largest": chance.max("draw").mean("sample").transpose("unit", "kind", "epsilon", "judge"),
-        }
-    )
-
-
-def carried_over(moved: xr.Dataset) -> xr.DataArray:
-    """Share (unit, direction, epsilon, judge) of the movement under the models that a judge shows too.
-
-    Both in sd of natural responses; NaN where the models themselves were not moved in the direction asked for.
-    """
-    own = moved["adversarial"].isel(judge=0, drop=True)
-    return moved["adversarial"] / own.where(own > 0)
-
-
-def exceeds_random(moved: xr.Dataset) -> Mapping[str, xr.DataArray]:
-    """Whether adversarial images move a judge more than random ones (unit, direction, epsilon, judge); NaN if unknown.
-
-    ``mean``: more than the mean random change of either kind moves it either way; ``all``: more than the largest draw.
-    """
-    known = moved["adversarial"].notnull()
-    return {
-        "mean": (moved["adversarial"] > moved["random"].max("kind")).where(known),
-        "all": (moved["adversarial"] > moved["largest"].max("kind")).where(known),
-    }

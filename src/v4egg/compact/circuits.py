@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from v4egg.compact_networks import SEPARABLE, CompactModels, CompactNetwork
+from v4egg.compact.network import SEPARABLE, CompactModels, CompactNetwork
 from v4egg.seeding import numpy_generator
 
 LAYERS = (0, *SEPARABLE)

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from v4egg.checkpoints import Checkpoint
 from v4egg.compact.model import STAGES
+from v4egg.compact.network import STRIDES, CompactModels, CompactNetwork
 from v4egg.compact.pruning import pruned, r2
 from v4egg.compact.students import Students, new_network
 from v4egg.compact.teacher import Lessons
-from v4egg.compact_networks import STRIDES, CompactModels, CompactNetwork
 from v4egg.errors import V4eggError
+from v4egg.images.processing import blur, to_float
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.seeding import numpy_generator
-from v4egg.stimuli import blur, to_float
 
 CALIBRATION = 64  # images that give untrained filters their scale
 SIGMA = 0.5  # px, of the Gaussian that smooths kernels and readouts (bioRxiv 2023.11)

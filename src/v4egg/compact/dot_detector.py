@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from v4egg.compact.circuits import LAYERS
+from v4egg.compact.network import CompactModels, CompactNetwork, depthwise
 from v4egg.compact.probes import render
 from v4egg.compact.tuning import driven, table_of
-from v4egg.compact_networks import CompactModels, CompactNetwork, depthwise
 from v4egg.errors import V4eggError
 from v4egg.seeding import numpy_generator
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from v4egg.compact.adversarial import rms
 from v4egg.errors import V4eggError
+from v4egg.images.processing import blur
 from v4egg.seeding import torch_generator
-from v4egg.stimuli import blur
 
 METHOD = "maximizing"
 START = (128 / 255, 178 / 255)

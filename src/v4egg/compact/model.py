@@ -1,6 +1,6 @@
 """Compact models as stores: the networks of a session's units at each stage of their making.
 
-The classes are those of :mod:`v4egg.compact_networks`, which the published models load as too.
+The classes are those of :mod:`v4egg.compact.network`, which the published models load as too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from v4egg import stores
-from v4egg.compact_networks import CompactModels, CompactNetwork, map_size, parameters_of, tensor_shapes
+from v4egg.compact.network import CompactModels, CompactNetwork, map_size, parameters_of, tensor_shapes
 from v4egg.errors import V4eggError
+from v4egg.io import stores
 
 __all__ = ["LAYERS", "STAGES", "CompactModels", "CompactNetwork", "load_compact_models", "networks_dataset"]
 

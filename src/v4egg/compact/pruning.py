@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from v4egg import metrics
-from v4egg.compact_networks import SEPARABLE, CompactNetwork, depthwise
+from v4egg.compact.network import SEPARABLE, CompactNetwork, depthwise
+from v4egg.stats import metrics
 
 MINIMUM = 3  # filters of a layer
 BATCH = 32

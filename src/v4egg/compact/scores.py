@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from v4egg import metrics, stores
 from v4egg.compact.distillation import r2_to_teacher, responses_of
 from v4egg.compact.model import STAGES, load_compact_models, networks_dataset
+from v4egg.compact.network import CompactModels, CompactNetwork
 from v4egg.compact.teacher import Lessons
-from v4egg.compact_networks import CompactModels, CompactNetwork
 from v4egg.errors import V4eggError
+from v4egg.io import stores
 from v4egg.recordings.recording import Recording
-from v4egg.responses import Responses
+from v4egg.recordings.responses import Responses
+from v4egg.stats import metrics
 
 
 def compact_dataset(

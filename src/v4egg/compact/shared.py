@@ -12,16 +12,16 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from v4egg import metrics
-from v4egg.checkpoints import Checkpoint
 from v4egg.compact.distillation import CALIBRATION, centred_pixels, train
+from v4egg.compact.network import STRIDES, CompactNetwork
 from v4egg.compact.pruning import r2
 from v4egg.compact.students import PIXEL_SCALE, Students, new_network
 from v4egg.compact.teacher import Lessons
-from v4egg.compact_networks import STRIDES, CompactNetwork
-from v4egg.responses import Responses
+from v4egg.images.processing import conform
+from v4egg.io.checkpoints import Checkpoint
+from v4egg.recordings.responses import Responses
 from v4egg.seeding import torch_generator
-from v4egg.stimuli import conform
+from v4egg.stats import metrics
 
 SHARED = 3  # layers
 BATCH = 32

@@ -1,18 +1,15 @@
 """Compact models by where they come from, for analyses that run on any: our students, or the published models."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from v4egg.compact.model import load_compact_models
-from v4egg.compact_networks import CompactModels
-from v4egg.encoders.ensemble import Ensemble
+from v4egg.compact.network import CompactModels
+from v4egg.compact.published import load_published_models
 from v4egg.errors import V4eggError
-from v4egg.judges import Judge, outside_judges
-from v4egg.recordings.published_models import load_published_models
 from v4egg.recordings.recording import Recording
-from v4egg.responses import Responses
+from v4egg.recordings.responses import Responses
 from v4egg.seeding import numpy_generator
 
 PUBLISHED, STUDENTS = "published", "students"
@@ -30,29 +27,6 @@ def load_models(models: str, path: str | Path, session: str, stage: str = "retra
     if models == STUDENTS:
         return load_compact_models(path, stage)
     raise V4eggError(f"compact models '{models}' are unknown; known: {', '.join(NAMES)}")
-
-
-def compact_judges(
-    models: str,
-    own: CompactModels,
-    ensembles: Mapping[str, Ensemble],
-    teachers: Sequence[str],
-    outsiders: Mapping[str, Mapping[str, str]],
-) -> list[Judge]:
-    """Who scores images that compact models made: they themselves first, each architecture, and those from outside.
-
-    Args:
-        ensembles: architecture -> all of its members.
-        teachers: architectures that the students learned from: an image that fools a copy of a teacher may fool the
-            teacher, so it counts as having taken part.
-        outsiders: session -> source, as :func:`v4egg.judges.outside_judges` takes them; the models themselves are left
-            out.
-    """
-    judges = [Judge(NAMES[models], [own], took_part=True)]
-    taught = set(teachers) if models == STUDENTS else set()
-    judges += [Judge(arch, [ensemble], took_part=arch in taught) for arch, ensemble in ensembles.items()]
-    others = {session: source for session, source in outsiders.items() if source["judge"] != NAMES[models]}
-    return [*judges, *outside_judges(others)]
 
 
 def held_out_images(recording: Recording, responses: Responses) -> np.ndarray:

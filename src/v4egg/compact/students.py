@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from v4egg.compact_networks import KERNEL, SEPARABLE, CompactNetwork, map_size, tensor_shapes
-from v4egg.compute import fast_bf16
+from v4egg.compact.network import KERNEL, SEPARABLE, CompactNetwork, map_size, tensor_shapes
+from v4egg.device import fast_bf16
 from v4egg.seeding import torch_generator
 
 PIXEL_SCALE = 64.0  # centred pixels of 0-255 are divided by it: inputs of about unit size, for the optimizer

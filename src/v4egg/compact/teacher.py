@@ -9,13 +9,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from v4egg import stores
-from v4egg.checkpoints import Checkpoint
 from v4egg.compact.views import draw_view, groups_of, make_view, split_groups
-from v4egg.compute import autocast
+from v4egg.device import autocast
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
-from v4egg.stimuli import conform, resize, to_channels, to_float, to_uint8
+from v4egg.images.processing import conform, resize, to_channels, to_float, to_uint8
+from v4egg.io import stores
+from v4egg.io.checkpoints import Checkpoint
 
 BATCH = 16  # small enough for the processor's cache where a frozen network sees 224 px
 SAVED = 64  # batches between two states of the checkpoint

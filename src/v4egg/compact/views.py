@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from v4egg.errors import V4eggError
-from v4egg.photographs import PHOTOGRAPHS
+from v4egg.images.photographs import PHOTOGRAPHS
+from v4egg.images.processing import resize, to_float
+from v4egg.recordings.splits import near_duplicates
 from v4egg.seeding import numpy_generator
-from v4egg.splits import near_duplicates
-from v4egg.stimuli import resize, to_float
 
 SPLITS = ("fit", "pruning", "test")
 
@@ -35,7 +35,7 @@ def groups_of(images: np.ndarray, sources: Sequence[str]) -> np.ndarray:
 
     Args:
         images: uint8 (n, c, y, x).
-        sources: where each comes from, see :func:`v4egg.image_pool.image_pool`.
+        sources: where each comes from, see :func:`v4egg.images.pool.image_pool`.
     """
     (labels,) = near_duplicates([images])
     parent = {int(label): int(label) for label in labels}

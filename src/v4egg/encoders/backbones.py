@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from v4egg import stores
 from v4egg.errors import V4eggError
-from v4egg.weight_files import read_weights
+from v4egg.io import stores
+from v4egg.io.weights import read_weights
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
@@ -160,7 +160,7 @@ class Denoiser(Backbone):
             )
         if "vae" in network:
             raise V4eggError("encoders: backbone 'denoiser' reads a prior over pixels, not over latents; train one")
-        from v4egg.priors.prior import prior_from_spec  # diffusers takes seconds to import
+        from v4egg.priors.loading import prior_from_spec  # diffusers takes seconds to import
 
         self.prior, self.levels, self.timestep, self.grid = prior_from_spec(network), list(levels), timestep, grid
         if not hasattr(self.prior.unet, "up_blocks"):

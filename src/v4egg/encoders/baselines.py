@@ -15,12 +15,12 @@ import xarray as xr
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 
-from v4egg import metrics
 from v4egg.errors import V4eggError
+from v4egg.images.processing import conform, to_float
 from v4egg.priors.prior import Prior
-from v4egg.responses import SPLITS, Responses
+from v4egg.recordings.responses import SPLITS, Responses
 from v4egg.seeding import numpy_generator
-from v4egg.stimuli import conform, to_float
+from v4egg.stats import metrics
 
 BASELINES = ("ridge", "ln", "shuffled")
 NEED_PRIOR = ("ridge", "shuffled")

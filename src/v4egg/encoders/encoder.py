@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from v4egg import stores
 from v4egg.encoders.cores import make_core
 from v4egg.encoders.readouts import make_readout
 from v4egg.errors import V4eggError
-from v4egg.stimuli import Preprocess
+from v4egg.images.processing import Preprocess
+from v4egg.io import stores
 
 OUTPUTS = {
     "identity": lambda y: y,  # z-scored responses (mean squared error)

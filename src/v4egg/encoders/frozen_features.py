@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from v4egg import stores
-from v4egg.compute import autocast
+from v4egg.device import autocast
 from v4egg.encoders.backbones import completed, make_backbone
+from v4egg.images.processing import Preprocess, to_float
+from v4egg.io import stores
 from v4egg.seeding import torch_generator
-from v4egg.stimuli import Preprocess, to_float
 
 BATCH = 8  # small enough for the processor's cache: three times as fast as 64
 

@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 
 from v4egg.encoders.ensemble import Ensemble
-from v4egg.stimuli import to_float
+from v4egg.images.processing import to_float
 
 BATCH = 16  # small enough for the processor's cache where a frozen network sees 224 px
 

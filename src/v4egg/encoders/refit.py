@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from v4egg import metrics
 from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.encoders.readouts import AttentionReadout
 from v4egg.encoders.training_data import TrainingSession, feature_maps
 from v4egg.errors import V4eggError
+from v4egg.stats import metrics
 
 PENALTIES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # of the squared weights, for each training image
 KEPT = 0.75  # of the trained weights: of all of them too little of the training images' responses is left unexplained

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from v4egg.encoders.encoder import Encoder
-from v4egg.responses import Responses
+from v4egg.recordings.responses import Responses
 
 
 def recorded_responses(responses: Responses, encoder: Encoder) -> np.ndarray:

@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from v4egg import metrics
-from v4egg.checkpoints import Checkpoint
-from v4egg.compute import autocast
+from v4egg.device import autocast
 from v4egg.encoders.adversarial_training import changed_against
 from v4egg.encoders.cores import completed_core, seen_images
 from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.encoders.training_data import TrainingSession, count_batches, feature_maps, shuffled_batches
 from v4egg.errors import V4eggError
+from v4egg.images.processing import channel_statistics, conform
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.seeding import seed_of
-from v4egg.stimuli import channel_statistics, conform
+from v4egg.stats import metrics
 
 
 def train_member(

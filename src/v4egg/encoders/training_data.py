@@ -13,10 +13,10 @@ from torch import Tensor
 
 from v4egg.encoders.encoder import Encoder
 from v4egg.encoders.frozen_features import load_features
+from v4egg.images.processing import conform, to_float
 from v4egg.recordings.recording import load_recording
-from v4egg.responses import Responses, load_responses
+from v4egg.recordings.responses import Responses, load_responses
 from v4egg.seeding import seed_of
-from v4egg.stimuli import conform, to_float
 
 
 @dataclass

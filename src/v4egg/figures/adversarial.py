@@ -14,13 +14,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from v4egg import stores
-from v4egg.compact.adversarial import carried_over, exceeds_random, movements
 from v4egg.compact.maximizing import METHOD
 from v4egg.errors import V4eggError
+from v4egg.evaluation.adversarial import carried_over, exceeds_random, movements
 from v4egg.figures import style
 from v4egg.figures.tiles import draw_image
-from v4egg.statistics import bootstrap_interval, paired_wilcoxon
+from v4egg.io import stores
+from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
 
 _RAISE, _LOWER = style.colours(["gradient_ascent", "energy_guided"]).values()
 _DIRECTIONS = {"raise": _RAISE, "lower": _LOWER}

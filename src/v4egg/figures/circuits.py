@@ -15,11 +15,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import stores
 from v4egg.compact.circuits import EARLY, LATE, MODELS, SHUFFLED, UNPRUNED, shuffled_consolidation
 from v4egg.errors import V4eggError
 from v4egg.figures import style
-from v4egg.statistics import bootstrap_interval, paired_wilcoxon
+from v4egg.io import stores
+from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
 
 _CONDITIONS = {  # colour and label
     MODELS: ("#0072B2", "compact models"),

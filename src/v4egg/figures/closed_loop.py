@@ -15,10 +15,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import stores
-from v4egg.closed_loop import NATURAL, SYNTHESISED
+from v4egg.evaluation.closed_loop import NATURAL, SYNTHESISED
 from v4egg.figures import style
-from v4egg.statistics import bootstrap_interval, paired_wilcoxon
+from v4egg.io import stores
+from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
 
 _COLOURS = {SYNTHESISED: style.colours(["energy_guided"])["energy_guided"], NATURAL: style.GREY}
 _LABELS = {SYNTHESISED: "shown the images made", NATURAL: "shown natural images"}

@@ -16,10 +16,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import stores
-from v4egg.compact.summary import parameter_numbers
 from v4egg.errors import V4eggError
+from v4egg.evaluation.compact_summary import parameter_numbers
 from v4egg.figures import style
+from v4egg.io import stores
 
 _COLOURS = {"distilled": "#56B4E9", "pruned": "#E69F00", "retrained": "#0072B2", "teacher": "#CC79A7"}
 _FINAL = "retrained"

@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from v4egg.errors import V4eggError
+from v4egg.evaluation.best_images import gather, load_transfer, mei_stores
 from v4egg.figures import style
-from v4egg.judged_images import gather, load_transfer, mei_stores
 
 REFERENCE = "gradient_ascent"
 _COSTS = {"seconds": "seconds per image", "evaluations": "encoder evaluations per image"}

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from v4egg import stores
 from v4egg.figures import style, tiles
+from v4egg.io import stores
 
 MAX_IMAGES = 12  # in a row
 _PANELS = 2.3  # inches

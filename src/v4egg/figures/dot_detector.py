@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import ConnectionPatch
 
-from v4egg import stores
 from v4egg.compact.circuits import LAYERS
 from v4egg.compact.probes import probe_of, render
 from v4egg.errors import V4eggError
 from v4egg.figures import style
 from v4egg.figures.tiles import draw_image
+from v4egg.io import stores
 
 _EXCITES, _INHIBITS = "#D55E00", "#0072B2"
 _HEIGHT = 5.2  # inches a block

@@ -17,12 +17,19 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import stores
 from v4egg.errors import V4eggError
+from v4egg.evaluation.score_statistics import (
+    GROUPS,
+    compare,
+    mean_interval,
+    scores_on_test,
+    sessions_with_test,
+    units_of,
+)
 from v4egg.figures import style
-from v4egg.score_statistics import GROUPS, compare, mean_interval, scores_on_test, sessions_with_test, units_of
+from v4egg.io import stores
 from v4egg.seeding import numpy_generator
-from v4egg.statistics import paired_wilcoxon
+from v4egg.stats.inference import paired_wilcoxon
 
 _SIDE = 2.35  # inches: the least height of a session's panels, so that the scatter is not small
 _ROW_HEIGHT, _FRAME = 0.21, 0.75  # inches: a row of the first panel, and what surrounds the rows
@@ -49,8 +56,8 @@ def table(scores: str | Path) -> pd.DataFrame:
 
     Columns: session, model, metric, member, statistic, unit, against, value. Statistics are ``unit``, ``mean``,
     ``ci_low``, ``ci_high``, ``n_units``, and against another model those of
-    :func:`v4egg.score_statistics.compare`. Only finite values; ``correlation_to_average`` of every member, the rest of
-    the ensemble.
+    :func:`v4egg.evaluation.score_statistics.compare`. Only finite values; ``correlation_to_average`` of every member,
+    the rest of the ensemble.
 
     Raises:
         V4eggError: no session of the store has a test split.

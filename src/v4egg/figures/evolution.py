@@ -13,9 +13,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import stores
 from v4egg.errors import V4eggError
 from v4egg.figures import style
+from v4egg.io import stores
 
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", style.BLACK)
 _BANDS = 4  # conditions up to which quartiles are drawn: more would hide one another

@@ -15,8 +15,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from v4egg.errors import V4eggError
+from v4egg.evaluation.best_images import GENERATORS, best_images, load_transfer, mei_stores
 from v4egg.figures import style, tiles
-from v4egg.judged_images import GENERATORS, best_images, load_transfer, mei_stores
 
 NATURAL = "best_natural"
 MAX_UNITS = 12

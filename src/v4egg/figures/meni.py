@@ -15,11 +15,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import stores
 from v4egg.errors import V4eggError
+from v4egg.evaluation.best_images import load_transfer
 from v4egg.figures import style, tiles
-from v4egg.judged_images import load_transfer
-from v4egg.statistics import paired_wilcoxon
+from v4egg.io import stores
+from v4egg.stats.inference import paired_wilcoxon
 
 NATURAL, ASCENT, GUIDED = "best_natural", "gradient_ascent", "energy_guided"
 PREFERRED = ("across", "validators")  # judges of the comparison with the natural image, by preference

@@ -14,9 +14,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import stores
 from v4egg.figures import style, tiles
-from v4egg.statistics import paired_wilcoxon
+from v4egg.io import stores
+from v4egg.stats.inference import paired_wilcoxon
 
 GUIDED, DESCENT, OTHER = "energy_guided", "gradient_descent", "other_image"
 MAX_IMAGES = 8

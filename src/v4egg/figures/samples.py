@@ -1,7 +1,7 @@
 """What the prior paints unguided beside crops of the pool, and in which statistics the two differ.
 
 The crops are two sets, each as large as the samples: their own distance is what two equal sets have by chance.
-Statistics are those of :mod:`v4egg.image_statistics`; features are scaled by their sd over all crops before distances.
+Statistics are those of :mod:`v4egg.images.statistics`; features are scaled by their sd over all crops before distances.
 """
 
 from pathlib import Path
@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from v4egg import stores
 from v4egg.figures import style, tiles
-from v4egg.image_statistics import features, frechet_distance, radial_spectrum, spectrum_slope
+from v4egg.images.statistics import features, frechet_distance, radial_spectrum, spectrum_slope
+from v4egg.io import stores
 
 COLUMNS, ROWS = 12, 2
 SETS = {"sample": "#0072B2", "crop": style.BLACK}

@@ -14,9 +14,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg import stores
 from v4egg.errors import V4eggError
 from v4egg.figures import style
+from v4egg.io import stores
 
 _COLOUR = "#0072B2"
 _COLUMNS = 3  # panels side by side

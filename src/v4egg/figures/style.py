@@ -19,7 +19,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from v4egg.seeding import numpy_generator
-from v4egg.statistics import bootstrap_interval
+from v4egg.stats.inference import bootstrap_interval
 
 WIDTH = 7.2  # inches: a figure over both columns of a journal page (183 mm)
 DPI = 300

@@ -16,12 +16,12 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from v4egg.errors import V4eggError
+from v4egg.evaluation.best_images import best_images, load_transfer
+from v4egg.evaluation.transfer import BEST_NATURAL as NATURAL
+from v4egg.evaluation.transfer import NOISE
+from v4egg.evaluation.transfer_statistics import HEAD, RELATIVE, against_natural, between_methods
 from v4egg.figures import style
-from v4egg.judged_images import best_images, load_transfer
-from v4egg.statistics import huber_slope, paired_wilcoxon
-from v4egg.transfer import BEST_NATURAL as NATURAL
-from v4egg.transfer import NOISE
-from v4egg.transfer_statistics import HEAD, RELATIVE, against_natural, between_methods
+from v4egg.stats.inference import huber_slope, paired_wilcoxon
 
 REFERENCE, CHALLENGER = "gradient_ascent", "energy_guided"
 _CLOSE = 0.3  # columns nearer than this, as of three methods, have slanted numbers
@@ -34,8 +34,8 @@ def table(transfer: str | Path) -> pd.DataFrame:
 
     One number a row; columns: session, arch, judge, took_part, measure, method, against, statistic, unit, value. Per
     unit: ``zscore`` and the relative activations of each method (statistic ``unit``). Over units: the columns of
-    :func:`v4egg.transfer_statistics.against_natural` and, against another method,
-    :func:`v4egg.transfer_statistics.between_methods`.
+    :func:`v4egg.evaluation.transfer_statistics.against_natural` and, against another method,
+    :func:`v4egg.evaluation.transfer_statistics.between_methods`.
 
     Raises:
         V4eggError: the store holds no synthesised images, or no judge named generators.

@@ -12,13 +12,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from v4egg import stores
 from v4egg.compact.dot_detector import best_dot_detector, dot_scores
 from v4egg.compact.probes import render
 from v4egg.compact.tuning import curve, driven, table_of
 from v4egg.errors import V4eggError
 from v4egg.figures import style
 from v4egg.figures.tiles import draw_image
+from v4egg.io import stores
 
 _HEIGHT = 2.9  # inches a unit
 _SIDE = 112  # px of the probes that are shown

@@ -19,8 +19,8 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 
 from v4egg.errors import V4eggError
+from v4egg.io.weights import read_weights
 from v4egg.priors.prior import Prior, frozen
-from v4egg.weight_files import read_weights
 
 GROUPS = 32  # of every group norm
 SCHEDULE = {

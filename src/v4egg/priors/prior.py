@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,13 +12,11 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     ModelMixin,
     SchedulerMixin,
-    UNet2DModel,
 )
 from torch import Tensor, nn
 
-from v4egg import stores
-from v4egg.compute import fast_bf16
 from v4egg.errors import V4eggError
+from v4egg.io import stores
 
 MAX_LOG_VARIANCE = 5.0  # of a step, as in EGG; only a learned variance could exceed it
 
@@ -124,7 +121,7 @@ class Prior(nn.Module):
             network.enable_gradient_checkpointing()
 
     def spec(self) -> dict[str, Any]:
-        """What rebuilds the prior without its weights, see :func:`prior_from_spec`."""
+        """What rebuilds the prior without its weights, see :func:`v4egg.priors.loading.prior_from_spec`."""
         network = {"class": type(self.unet).__name__, "unet": network_options(self.unet)}
         use = {"checkpointing": self.unet.is_gradient_checkpointing}
         return {**network, "schedule": self.schedule, "fold": self.fold, **use}
@@ -133,44 +130,6 @@ class Prior(nn.Module):
 def network_options(network: ModelMixin) -> dict[str, Any]:
     """What rebuilds a diffusers network without its weights."""
     return {k: v for k, v in network.config.items() if not k.startswith("_")}
-
-
-def prior_from_spec(spec: Mapping[str, Any]) -> Prior:
-    """An untrained prior of that specification."""
-    prior = _networks_from_spec(spec)
-    if spec.get("checkpointing"):
-        prior.enable_gradient_checkpointing()
-    return prior
-
-
-def _networks_from_spec(spec: Mapping[str, Any]) -> Prior:
-    network = UNet2DModel
-    if spec.get("class") == "ADMUNet":
-        from v4egg.priors.adm import ADMUNet as network  # at the top it would be a circle
-    unet = network.from_config(dict(spec["unet"]))
-    if "vae" not in spec:
-        return Prior(unet, spec["schedule"], spec["fold"])
-    from v4egg.priors.latent import LatentPrior, new_vae  # likewise
-
-    return LatentPrior(unet, spec["schedule"], new_vae(spec["vae"]))
-
-
-def load_prior(path: str | Path, device: str = "cpu") -> Prior:
-    """The prior in a ``prior.zarr`` store, frozen; in bf16 where that is fast, unless the network predicts noise."""
-    state, attrs = stores.load_weights(path)
-    if "prior" not in attrs:
-        raise V4eggError(f"{path}: these weights are not a prior's; give a store that train_prior wrote")
-    prior = prior_from_spec(json.loads(attrs["prior"]))
-    try:
-        prior.load_weights(state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise V4eggError(
-            f"{path}: weights of another architecture ({reason}); delete the store and run its rule again"
-        ) from None
-    # clean images amplify the rounding of predicted noise, by up to 157 in a linear schedule
-    halved = fast_bf16(device) and prior.schedule["prediction_type"] != "epsilon"
-    return frozen(prior, device, torch.bfloat16 if halved else torch.float32)
 
 
 def frozen(prior: Prior, device: str, precision: torch.dtype) -> Prior:

@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from v4egg.errors import V4eggError
+from v4egg.images.processing import conform
 from v4egg.priors.prior import Prior
 from v4egg.priors.training import sample
 from v4egg.seeding import numpy_generator, torch_generator
-from v4egg.stimuli import conform
 
 BATCH = 16  # images at once
 

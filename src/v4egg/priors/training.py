@@ -10,12 +10,12 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
-from v4egg.checkpoints import Checkpoint
-from v4egg.compute import autocast
+from v4egg.device import autocast
 from v4egg.errors import V4eggError
+from v4egg.images.processing import to_float
+from v4egg.io.checkpoints import Checkpoint
 from v4egg.priors.prior import Prior
 from v4egg.seeding import seed_of
-from v4egg.stimuli import to_float
 
 CURVE_EVERY = 25  # steps that one point of the loss curve averages
 SAVE_EVERY = 250  # steps between two saved states

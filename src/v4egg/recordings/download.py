@@ -13,7 +13,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from v4egg.errors import V4eggError
-from v4egg.recordings import cowley
+from v4egg.recordings.readers import cowley
 
 _BLOCK_BYTES = 2**18
 _TIMEOUT_S = 60
@@ -76,7 +76,7 @@ def download_cowley(
     """Fetch a session's images, responses and published compact models in the repository's layout under ``folder``.
 
     Args:
-        folder: root of the layout, see :mod:`v4egg.recordings.cowley`.
+        folder: root of the layout, see :mod:`v4egg.recordings.readers.cowley`.
         session: session id such as ``s190923``.
         base_url: where the layout is served; the public repository when None.
         opener: see :func:`fetch`.

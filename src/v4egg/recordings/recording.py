@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from v4egg import stores
 from v4egg.errors import V4eggError
+from v4egg.io import stores
 
 
 @dataclass

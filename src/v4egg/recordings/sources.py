@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.cowley import published_model_files, required_files
+from v4egg.recordings.readers.cowley import published_model_files, required_files
 
 
 def source_path(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> str:

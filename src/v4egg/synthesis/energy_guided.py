@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from v4egg.constraints import Constraint
-from v4egg.energies import Energy
 from v4egg.errors import V4eggError
-from v4egg.priors.prior import Ancestral, Prior, load_prior
-from v4egg.stimuli import Preprocess, blur
-from v4egg.synthesis.synthesis import Synthesis, check_finite
+from v4egg.images.processing import Preprocess, blur
+from v4egg.priors.loading import load_prior
+from v4egg.priors.prior import Ancestral, Prior
+from v4egg.synthesis.constraints import Constraint
+from v4egg.synthesis.energies import Energy
+from v4egg.synthesis.result import Synthesis, check_finite
 
 GUIDANCE = ("full", "straight_through")
 

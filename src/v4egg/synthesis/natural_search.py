@@ -13,8 +13,8 @@ import xarray as xr
 
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
-from v4egg.image_pool import Batch
-from v4egg.stimuli import to_float
+from v4egg.images.pool import Batch
+from v4egg.images.processing import to_float
 
 ALIKE = 1e-4  # relative difference of two responses below which images are compared pixel by pixel
 
@@ -29,7 +29,7 @@ def natural_search(
     Args:
         model: predicts the responses; its members are averaged.
         units: unit ids of the model.
-        batches: the pool in pieces, such as :func:`v4egg.image_pool.pool_batches` gives; all images of one shape.
+        batches: the pool in pieces, such as :func:`v4egg.images.pool.pool_batches` gives; all images of one shape.
         k: images a unit.
 
     Returns:

@@ -8,10 +8,10 @@ from diffusers import AutoencoderKL, DDPMScheduler, DiffusionPipeline, UNet2DMod
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from torch import Tensor
 
-from v4egg.constraints import Constraint, PixelRange
 from v4egg.errors import V4eggError
 from v4egg.priors.latent import LatentPrior
 from v4egg.priors.prior import Prior
+from v4egg.synthesis.constraints import Constraint, PixelRange
 from v4egg.synthesis.energy_guided import energy_guided
 
 

@@ -14,18 +14,18 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from v4egg.constraints import Constraint, L2Norm, PixelRange, chain
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.encoders.response_scale import recorded_responses
-from v4egg.energies import MatchResponse
 from v4egg.errors import V4eggError
+from v4egg.images.processing import Preprocess, blur, conform, resize, to_channels, to_float
 from v4egg.priors.prior import Prior
-from v4egg.responses import Responses
+from v4egg.recordings.responses import Responses
 from v4egg.seeding import numpy_generator, torch_generator
-from v4egg.stimuli import Preprocess, blur, conform, resize, to_channels, to_float
+from v4egg.synthesis.constraints import Constraint, L2Norm, PixelRange, chain
+from v4egg.synthesis.energies import MatchResponse
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.gradient_ascent import gradient_ascent
-from v4egg.synthesis.synthesis import Synthesis
+from v4egg.synthesis.result import Synthesis
 
 METHODS = ("energy_guided", "gradient_descent")
 SOURCES = ("predicted", "recorded")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from v4egg.stimuli import Preprocess, blur, resize
+from v4egg.images.processing import Preprocess, blur, resize
 
 COARSE = 8  # backgrounds are noise on a grid of about so many patches a side: as large as features
 LEARNING_RATE = 0.05  # Adam's step on opacities within [0, 1]

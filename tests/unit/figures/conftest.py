@@ -1,6 +1,7 @@
 """Figures in tests are coarse, and each has arguments from small stores."""
 
 import pytest
+
 from circuit_stores import save_adversarial, save_circuits, save_dot_detector, save_maximizing, save_tuning
 from figure_stores import (
     meni_arguments,
@@ -17,7 +18,6 @@ from figure_stores import (
     save_settings,
     save_transfer,
 )
-
 from v4egg.figures import style
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from circuit_stores import UNITS, save_circuits, save_dot_detector
 from figure_stores import rendered, texts
-
 from v4egg.errors import V4eggError
 from v4egg.figures import adversarial, circuits, dot_detector, tuning
 

@@ -1,10 +1,10 @@
 """The closed loop in a figure: medians over presentations, the arms unit by unit, promise against truth."""
 
 import pytest
-from figure_stores import rendered, save_closed_loop, texts
 
+from figure_stores import rendered, save_closed_loop, texts
 from v4egg.figures import closed_loop
-from v4egg.statistics import paired_wilcoxon
+from v4egg.stats.inference import paired_wilcoxon
 
 
 def test_the_table_holds_medians_by_round_and_the_paired_test(tmp_path):

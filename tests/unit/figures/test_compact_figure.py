@@ -2,12 +2,12 @@
 
 import pytest
 import xarray as xr
-from figure_stores import rendered, save_compact, save_scores, texts
 
-from v4egg import stores
-from v4egg.compact_networks import tensor_shapes
+from figure_stores import rendered, save_compact, save_scores, texts
+from v4egg.compact.network import tensor_shapes
 from v4egg.errors import V4eggError
 from v4egg.figures import compact
+from v4egg.io import stores
 
 
 def test_table(arguments):

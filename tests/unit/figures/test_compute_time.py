@@ -1,11 +1,11 @@
 """Cost and trajectories: the right numbers, and references that are missing."""
 
 import pytest
-from figure_stores import rendered, save_mei, texts
 
-from v4egg import stores
+from figure_stores import rendered, save_mei, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import compute_time
+from v4egg.io import stores
 
 
 def test_compute_time_table(arguments):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from figure_stores import rendered, save_judged, save_series, texts
 
-from v4egg import stores
+from figure_stores import rendered, save_judged, save_series, texts
 from v4egg.figures import diverse
+from v4egg.io import stores
 
 
 def arguments(folder, archs=("attention", "task_driven"), **sizes):

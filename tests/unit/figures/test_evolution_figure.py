@@ -1,8 +1,8 @@
 """XDream's experiment in a figure: shares and medians by condition and group."""
 
 import pytest
-from figure_stores import rendered, texts
 
+from figure_stores import rendered, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import evolution
 

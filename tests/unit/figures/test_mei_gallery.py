@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from figure_stores import save_meis, save_transfer, texts
 
-from v4egg import stores
+from figure_stores import save_meis, save_transfer, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import mei_gallery, style
+from v4egg.io import stores
 
 
 def test_gallery_shows_the_image_that_the_generators_pick(arguments):

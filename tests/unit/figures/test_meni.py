@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import xarray as xr
-from figure_stores import meni_arguments, rendered, save_transfer, texts
 
-from v4egg import stores
+from figure_stores import meni_arguments, rendered, save_transfer, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import meni
-from v4egg.statistics import paired_wilcoxon
+from v4egg.io import stores
+from v4egg.stats.inference import paired_wilcoxon
 
 
 def test_responses_are_relative_to_gradient_ascent_and_tested_against_the_natural_image(tmp_path):

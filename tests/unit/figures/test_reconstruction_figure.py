@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from figure_stores import rendered, save_reconstruction, save_reconstruction_scores, texts
 
-from v4egg import stores
+from figure_stores import rendered, save_reconstruction, save_reconstruction_scores, texts
 from v4egg.figures import reconstruction
-from v4egg.statistics import paired_wilcoxon
+from v4egg.io import stores
+from v4egg.stats.inference import paired_wilcoxon
 
 
 @pytest.fixture

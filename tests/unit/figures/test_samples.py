@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from figure_stores import rendered, save_samples, texts
 
-from v4egg import stores
+from figure_stores import rendered, save_samples, texts
 from v4egg.figures import samples
-from v4egg.image_statistics import spectrum_slope
+from v4egg.images.statistics import spectrum_slope
+from v4egg.io import stores
 
 
 def test_the_table_tells_noise_from_smoother_crops(tmp_path):

@@ -1,8 +1,8 @@
 """Settings of an evolution in a figure: each at its values, beside the condition from which it departs."""
 
 import pytest
-from figure_stores import rendered, save_evolutions, texts
 
+from figure_stores import rendered, save_evolutions, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import sensitivity
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from figure_stores import METHODS, rendered, save_transfer, texts
 
-from v4egg import stores
+from figure_stores import METHODS, rendered, save_transfer, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import transfer_scatter
-from v4egg.statistics import huber_slope, paired_wilcoxon
+from v4egg.io import stores
+from v4egg.stats.inference import huber_slope, paired_wilcoxon
 
 
 def test_transfer_table_against_the_metrics(arguments):

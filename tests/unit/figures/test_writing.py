@@ -5,9 +5,9 @@ import hashlib
 import matplotlib
 import pandas as pd
 import pytest
-from figure_stores import METHODS, save_transfer
 from matplotlib.figure import Figure
 
+from figure_stores import METHODS, save_transfer
 from v4egg.figures import FIGURES, compute_time, style
 
 

@@ -1,0 +1,63 @@
+"""Made images and what judges say of them, read for figures and summary.
+
+The rule by which one image stands for a unit, :func:`best_images`, is the same for every method: the image that the
+generators, who made it, rate highest. No judge that is reported has a say in it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from v4egg.errors import V4eggError
+from v4egg.evaluation.transfer import MEASURES
+from v4egg.io import stores
+
+GENERATORS = "generators"
+
+
+def load_transfer(path: str | Path) -> xr.Dataset:
+    """A transfer store, in memory.
+
+    Raises:
+        V4eggError: the generators are not among its judges.
+    """
+    transfer = stores.load(path, "transfer")
+    stores.require(transfer, "judge", GENERATORS, path)
+    return transfer.load()
+
+
+def best_images(transfer: xr.Dataset) -> xr.Dataset:
+    """Each unit's image that the generators rate highest, method by method and architecture by architecture.
+
+    Returns activation, zscore and relative_activation with dims (method, arch, unit, judge) and the coordinate
+    ``seed`` (method, arch, unit); NaN where a method made no image for the unit.
+    """
+    own = transfer["activation"].sel(judge=GENERATORS, drop=True)
+    judged = transfer[list(MEASURES)]
+    if "seed" not in judged.coords:
+        judged = judged.assign_coords(seed=np.arange(judged.sizes["seed"]))
+    best = own.fillna(-np.inf).argmax("seed")
+    return judged.isel(seed=best).where(own.notnull().any("seed"))
+
+
+def mei_stores(paths: Sequence[str | Path]) -> dict[tuple[str, str], list[xr.Dataset]]:
+    """The ``mei`` stores by (method, arch), opened lazily; several batches of units stay a list.
+
+    Raises:
+        V4eggError: a store does not say its method or architecture.
+    """
+    groups: dict[tuple[str, str], list[xr.Dataset]] = {}
+    for path in paths:
+        store = stores.load(path, "mei")
+        missing = [name for name in ("method", "arch") if name not in store.attrs]
+        if missing:
+            raise V4eggError(f"{path}: the attribute {missing[0]} is missing; run the rule that makes it again")
+        groups.setdefault((store.attrs["method"], store.attrs["arch"]), []).append(store)
+    return groups
+
+
+def gather(batches: Sequence[xr.Dataset], variable: str) -> xr.DataArray:
+    """One variable of several batches of units, in memory, joined along ``unit``."""
+    return xr.concat([batch[variable].load() for batch in batches], "unit")

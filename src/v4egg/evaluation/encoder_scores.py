@@ -1,0 +1,176 @@
+"""Scores of members and ensembles per unit, on the validation and test images of each session."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from v4egg.recordings.responses import Responses
+from v4egg.seeding import numpy_generator
+from v4egg.stats import metrics
+
+SPLITS = ("validation", "test")
+ROLES = ("generator", "validator")
+DIMS = ("arch", "member", "split", "unit")
+SUBSETS = 10  # of the members, that ensembles of each size are scored on at most
+
+
+@dataclass
+class ScoredSession:
+    """One session to score on: its responses, what the members predict, and what else can predict them.
+
+    Attributes:
+        predictions: of kind ``predictions``, of the selected units; validation and test images are read.
+        truth: the noise-free response (n, U) of the selected units, where it is known (simulations).
+        yardsticks: predictions (n, U) of other models for the selected units, by name.
+        baselines: likewise of simpler models, whose validation images took part in their fit.
+    """
+
+    responses: Responses
+    predictions: xr.Dataset
+    truth: np.ndarray | None = None
+    yardsticks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def units(self) -> list[str]:
+        return self.responses.selected_units
+
+
+def score(sessions: Sequence[ScoredSession], mixtures: Mapping[str, Sequence[str]] | None = None) -> xr.Dataset:
+    """Scores by arch, member, split and unit; NaN where a session has no such split.
+
+    Members are labelled m0, m1, ...; ``generators``, ``validators`` and ``ensemble`` are means of members. The mean of
+    the ensembles of each of ``mixtures`` (names of ensembles, by its own), in spikes per window, is scored as
+    ``mixture_correlation``; where none is given and there are several ensembles, that of all as ``mixed``.
+    ``correlation_by_size`` is the mean correlation to average of ensembles of ``size`` members, over at most
+    :data:`SUBSETS` random subsets of them. The coordinates ``core`` and ``readout`` name each architecture's parts.
+    """
+    archs = [str(arch) for arch in sessions[0].predictions["arch"].values]
+    mixtures = mixtures or ({"mixed": archs} if len(archs) > 1 else {})
+    parts = [_score_session(session, mixtures) for session in sessions]
+    names = {part: ("arch", sessions[0].predictions[part].values) for part in ("core", "readout")}
+    # minimal: a session without yardsticks has no such coordinate, whichever session comes first
+    return xr.concat(parts, "unit", join="outer", coords="minimal").assign_coords(names)
+
+
+def _score_session(session: ScoredSession, mixtures: Mapping[str, Sequence[str]]) -> xr.Dataset:
+    units = session.units
+    columns = np.flatnonzero(session.responses.selected)
+    tables: dict[str, list] = {}
+    whole, by_size = {}, []
+    for arch in map(str, session.predictions["arch"].values):
+        single = _in_counts(session.predictions.sel(arch=arch), session.responses)
+        predictions = single | _means(single, session.predictions["role"].values)
+        whole[arch] = predictions["ensemble"]
+        by_size.append(_by_size(session, list(single.values()), columns))
+        rows = [_split_scores(session, prediction, columns) for prediction in predictions.values()]
+        for name in rows[0]:
+            tables.setdefault(name, []).append([row[name] for row in rows])
+    coords = {"arch": list(whole), "member": list(predictions), "split": list(SPLITS), "unit": units}
+    variables = {name: (DIMS, np.asarray(table, np.float32)) for name, table in tables.items()}
+    variables["correlation_by_size"] = (("arch", "size", "split", "unit"), np.asarray(by_size, np.float32))
+    coords["size"] = np.arange(len(by_size[0])) + 1
+    variables |= {name: ("unit", values) for name, values in _test_data(session, columns).items()}
+    if mixtures:
+        mixed = [np.mean([whole[arch] for arch in archs], axis=0) for archs in mixtures.values()]
+        values = [_correlations(session, prediction, columns) for prediction in mixed]
+        variables["mixture_correlation"] = (("mixture", "split", "unit"), np.asarray(values, np.float32))
+        coords["mixture"] = list(mixtures)
+    if session.yardsticks:
+        values = [_correlations(session, prediction, columns) for prediction in session.yardsticks.values()]
+        variables["yardstick_correlation"] = (("yardstick", "split", "unit"), np.asarray(values, np.float32))
+        coords["yardstick"] = list(session.yardsticks)
+    if session.baselines:
+        test = SPLITS.index("test")
+        values = [_correlations(session, prediction, columns)[test] for prediction in session.baselines.values()]
+        variables["baseline_correlation"] = (("baseline", "unit"), np.asarray(values, np.float32))
+        coords["baseline"] = list(session.baselines)
+    coords["session"] = ("unit", [session.responses.session] * len(units))
+    return xr.Dataset(variables, coords)
+
+
+def _in_counts(predictions: xr.Dataset, responses: Responses) -> dict[str, np.ndarray]:
+    """Predictions (n, U) by member in spikes per window, as FEVE needs them; z-scored ones are scaled back."""
+    single = dict(zip(map(str, predictions["member"].values), predictions["response"].values, strict=True))
+    if predictions["output"] != "identity":
+        return single
+    mean, sd = responses.mean_count[responses.selected], responses.sd_count[responses.selected]
+    return {member: prediction * sd + mean for member, prediction in single.items()}
+
+
+def _means(single: Mapping[str, np.ndarray], roles: Sequence[str]) -> dict[str, np.ndarray]:
+    """The mean predictions of generators, of validators and of all."""
+    halves = {f"{role}s": [p for p, own in zip(single.values(), roles, strict=True) if own == role] for role in ROLES}
+    return {name: np.mean(own, axis=0) for name, own in (halves | {"ensemble": list(single.values())}).items()}
+
+
+def _split_scores(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> dict[str, list]:
+    """Each metric as a list over SPLITS of arrays over units."""
+    scores: dict[str, list] = {}
+    for split in SPLITS:
+        rows = session.responses.images_of(split)
+        counts = session.responses.counts[rows][:, :, columns]
+        for name, values in _metrics(session, counts, prediction[rows], rows).items():
+            scores.setdefault(name, []).append(values)
+    return scores
+
+
+def _metrics(session: ScoredSession, counts: np.ndarray, prediction: np.ndarray, rows: np.ndarray) -> dict:
+    nothing = np.full(prediction.shape[1], np.nan)
+    if len(rows) < 3:
+        names = ("correlation_to_average", "single_trial_correlation", "feve", "r2_er", "correlation_to_truth")
+        return dict.fromkeys(names, nothing)
+    repeated = counts.shape[1] > 1
+    return {
+        "correlation_to_average": metrics.correlation_to_average(counts, prediction),
+        "single_trial_correlation": metrics.single_trial_correlation(counts, prediction) if repeated else nothing,
+        "feve": metrics.feve(counts, prediction) if repeated else nothing,
+        "r2_er": metrics.r2_er(counts, prediction) if repeated else nothing,
+        "correlation_to_truth": nothing
+        if session.truth is None
+        else metrics.correlation(prediction, session.truth[rows]),
+    }
+
+
+def _by_size(session: ScoredSession, single: list[np.ndarray], columns: np.ndarray) -> list[np.ndarray]:
+    """Mean over subsets of the correlation (split, unit) of their mean prediction, a list over their sizes."""
+    generator, found = numpy_generator("ensemble size", session.responses.session), []
+    for size in range(1, len(single) + 1):
+        subsets = list(itertools.combinations(range(len(single)), size))
+        chosen = generator.permutation(len(subsets))[:SUBSETS]
+        means = [np.mean([single[i] for i in subsets[c]], axis=0) for c in chosen]
+        found.append(np.mean([_correlations(session, prediction, columns) for prediction in means], axis=0))
+    return found
+
+
+def _test_data(session: ScoredSession, columns: np.ndarray) -> dict[str, np.ndarray]:
+    """What the repeats of the test images allow, each (unit,); NaN without repeats.
+
+    ``ceiling`` is the correlation to average of a model that knows the true response: the square root of the
+    reliability of the mean. ``leave_one_out`` is the single-trial correlation of the image's other trials.
+    """
+    rows = session.responses.images_of("test")
+    counts = session.responses.counts[rows][:, :, columns]
+    names = ("ceiling", "leave_one_out", "explainable_variance")
+    if len(rows) < 3 or counts.shape[1] < 2:
+        return {name: np.full(len(columns), np.nan, np.float32) for name in names}
+    reliability = metrics.split_half_reliability(counts, ("ceiling", session.responses.session))
+    ceiling = np.sqrt(np.clip(reliability, 0, None))
+    values = ceiling, metrics.leave_one_out_oracle(counts), metrics.explainable_variance(counts)
+    return {name: value.astype(np.float32) for name, value in zip(names, values, strict=True)}
+
+
+def _correlations(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
+    """The correlation to average (unit,) of a prediction (n, U), a list over SPLITS."""
+    values = []
+    for split in SPLITS:
+        rows = session.responses.images_of(split)
+        counts = session.responses.counts[rows][:, :, columns]
+        enough = len(rows) >= 3
+        values.append(
+            metrics.correlation_to_average(counts, prediction[rows]) if enough else np.full(len(columns), np.nan)
+        )
+    return values

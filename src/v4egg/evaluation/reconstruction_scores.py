@@ -1,0 +1,102 @@
+"""How good reconstructions are: what every judge's neurons see of the difference, and how alike the pictures are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+
+from v4egg.evaluation.judges import Judge
+from v4egg.images.statistics import similarity
+from v4egg.recordings.units import by_session
+
+OTHER = "other_image"  # in the place of a method: the other true images, what chance would give
+MEASURES = ("ssim", "pixel_correlation", "feature_distance")
+
+
+def score_reconstructions(made: xr.Dataset, judges: Sequence[Judge], units: Sequence[str]) -> xr.Dataset:
+    """Distances and similarities of reconstructions to the true images; of kind ``reconstruction_scores``.
+
+    The response distance of a judge is the mean squared difference of its responses to the reconstruction and to the
+    true image: over all ``units`` that it knows where the reconstruction is from predicted responses, over those of the
+    image's session where it is from recorded ones. Each judge has its own units of response.
+
+    Args:
+        made: of kind ``reconstruction``.
+        judges: who compares.
+        units: unit ids of the generators.
+
+    Returns:
+        distance[source, method, image, judge] and similarity[measure, source, method, image], with ``other_image``, the
+        mean over the other true images, as the last method, and took_part[judge].
+    """
+    true, names = made["true"].values, [str(name) for name in made["image"].values]
+    sources = [str(source) for source in made["source"].values]
+    groups = by_session(units)
+    counted = [_counted(sources, groups.get(name.split("/", 1)[0], []), units) for name in names]
+    distance = np.stack([_distances(made["made"].values, true, judge, units, counted) for judge in judges], -1)
+    dims = ("source", "method", "image")
+    return xr.Dataset(
+        {
+            "distance": ((*dims, "judge"), distance.astype(np.float32)),
+            "similarity": (("measure", *dims), _similarities(made["made"].values, true).astype(np.float32)),
+            "took_part": ("judge", [judge.took_part for judge in judges]),
+        },
+        {
+            "source": sources,
+            "method": [*(str(method) for method in made["method"].values), OTHER],
+            "image": np.asarray(names, object),
+            "judge": [judge.name for judge in judges],
+            "measure": list(MEASURES),
+        },
+    )
+
+
+def _distances(made: np.ndarray, true: np.ndarray, judge: Judge, units: Sequence[str], counted) -> np.ndarray:
+    """(source, method and OTHER, image) of one judge; ``made`` is (source, method, image, channel, y, x)."""
+    wanted, images = _responses(judge, true, units), range(len(true))
+    result = np.full((made.shape[0], made.shape[1] + 1, len(true)), np.nan)
+    for s, m in np.ndindex(made.shape[:2]):
+        found = _responses(judge, made[s, m], units)
+        result[s, m] = [_distance(found[i], wanted[i], counted[i][s]) for i in images]
+    for s, i in np.ndindex(made.shape[0], len(true)):
+        result[s, -1, i] = _mean([_distance(wanted[o], wanted[i], counted[i][s]) for o in images if o != i])
+    return result
+
+
+def _similarities(made: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(measure, source, method and OTHER, image)."""
+    result = np.full((len(MEASURES), made.shape[0], made.shape[1] + 1, len(true)), np.nan)
+    for s, m in np.ndindex(made.shape[:2]):
+        found = similarity(made[s, m], true)
+        result[:, s, m] = [found[name] for name in MEASURES]
+    result[:, :, -1] = _chance(true)[:, None]
+    return result
+
+
+def _counted(sources: Sequence[str], own: Sequence[str], units: Sequence[str]) -> list[np.ndarray]:
+    """Which units count, bool (unit,), for each source."""
+    every, session = np.ones(len(units), bool), np.isin(np.asarray(units), list(own))
+    return [session if source == "recorded" else every for source in sources]
+
+
+def _responses(judge: Judge, images: np.ndarray, units: Sequence[str]) -> np.ndarray:
+    return judge.responses(torch.from_numpy(np.ascontiguousarray(images)), units).numpy()
+
+
+def _distance(found: np.ndarray, wanted: np.ndarray, counted: np.ndarray) -> float:
+    return _mean((found[counted] - wanted[counted]) ** 2)
+
+
+def _mean(values: Sequence[float] | np.ndarray) -> float:
+    """Over finite values; NaN where there is none."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else np.nan
+
+
+def _chance(true: np.ndarray) -> np.ndarray:
+    """Similarity (measure, image) of each true image to the others, the mean over them."""
+    n = len(true)
+    pairs = [similarity(np.delete(true, i, 0), np.repeat(true[i : i + 1], n - 1, 0)) if n > 1 else {} for i in range(n)]
+    return np.array([[_mean(pair.get(name, [])) for pair in pairs] for name in MEASURES])

@@ -1,0 +1,234 @@
+"""Every image under every judge, normalised by the judge's own responses to the session's natural images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from v4egg.encoders.ensemble import Ensemble
+from v4egg.errors import V4eggError
+from v4egg.evaluation.judges import Judge
+from v4egg.images.processing import conform, to_channels, to_float
+from v4egg.io import stores
+from v4egg.recordings.units import by_session
+from v4egg.seeding import torch_generator
+from v4egg.stats.metrics import relative_activation
+from v4egg.synthesis.constraints import FAINT, PixelRange, RMSContrast, rms_contrast
+
+BEST_NATURAL = "best_natural"
+NOISE = "noise"
+MEASURES = ("activation", "zscore", "relative_activation", "relative_to_own_best", "matched_relative_activation")
+
+
+@dataclass
+class NaturalImages:
+    """The natural images of one session: uint8 (n, c, y, x) and their names, for target units of that session.
+
+    ``known`` holds responses (n, U) that a judge, by name, has given already: some judges are slow.
+    """
+
+    images: np.ndarray
+    names: Sequence[str]
+    units: Sequence[str]
+    known: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def known_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndarray]:
+    """What a judge has said of a session's natural images (n, U), by its name, from a ``natural_responses`` store.
+
+    NaN for units that it does not know.
+    """
+    natural = stores.load(path, "natural_responses")
+    return {natural.attrs["judge"]: natural["response"].reindex(unit=list(units)).values}
+
+
+def heard_by(
+    judges: Sequence[Judge], natural: Sequence[NaturalImages], predictions: Sequence[xr.Dataset]
+) -> list[NaturalImages]:
+    """The sessions with what judges that are ensembles say of their images: means of what their members have said.
+
+    Args:
+        predictions: of each session, of kind ``predictions``, for all of its images.
+
+    Raises:
+        V4eggError: members were not asked for all images, so that the best of them is not known.
+    """
+    ensembles = {judge.name: judge.models[0] for judge in judges if isinstance(judge.models[0], Ensemble)}
+    heard = []
+    for session, said in zip(natural, predictions, strict=True):
+        own = said["response"].sel(unit=list(session.units))
+        if own.isnull().any():
+            name = next(iter(by_session(session.units)))
+            raise V4eggError(
+                f"predictions of session {name}: members were not asked for all of its images; name it in "
+                "targets.sessions and run predict_responses again"
+            )
+        known = {name: _mean(ensemble, own) for name, ensemble in ensembles.items()}
+        heard.append(replace(session, known={**session.known, **known}))
+    return heard
+
+
+def _mean(ensemble: Ensemble, said: xr.DataArray) -> np.ndarray:
+    single = np.stack([said.sel(arch=member.arch, member=member.member).values for member in ensemble.members])
+    return np.tensordot(ensemble.weights.cpu().numpy(), single, 1)
+
+
+def judge_images(
+    meis: Mapping[str, xr.DataArray], judges: Sequence[Judge], natural: Sequence[NaturalImages]
+) -> xr.Dataset:
+    """Score the images of one architecture, and two controls: each unit's best natural image, and noise.
+
+    The best natural image of a unit is the one that the generators, the first judge, like best of its session: they
+    know it as well as the images they made, so it is the fair rival. Noise has its mean colour and its contrast.
+
+    Args:
+        meis: method -> image[unit, seed, channel, y, x] in [0, 1].
+        judges: the first is the generators.
+        natural: the natural images of each session that has target units.
+
+    Returns:
+        :data:`MEASURES` [method, unit, seed, judge]; the last methods are ``best_natural`` (seed 0 only) and ``noise``.
+        With a the activation and m the mean response to natural images, all of the same judge: ``zscore`` (a - m) / sd
+        of those responses; ``relative_activation`` (a - m) / (best natural - m); ``relative_to_own_best`` likewise with
+        the image that the judge itself likes best, a ceiling; ``matched_relative_activation`` as the second, of the
+        image brought to the contrast of the best natural one. Moreover contrast[method, unit, seed] (RMS, of the
+        luminance), took_part[judge], best_natural[unit] and natural_image[unit, channel, y, x].
+    """
+    template = next(iter(meis.values()))
+    units, seeds, names = list(template["unit"].values), template.sizes["seed"], [judge.name for judge in judges]
+    reference = _natural_reference(judges, natural, units)
+    images = {method: torch.from_numpy(made.transpose("unit", "seed", ...).values) for method, made in meis.items()}
+    images[NOISE] = _noise(reference["image"], units, template.shape[1:])
+    methods = [*meis, BEST_NATURAL, NOISE]
+    shape = (len(methods), len(units), seeds, len(judges))
+    activation, matched = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+    contrast = np.full(shape[:-1], np.nan, np.float32)
+    rival = _contrasts(reference["image"])
+    for method, made in images.items():
+        m = methods.index(method)
+        for s in range(seeds):
+            batch = made[:, s]
+            contrast[m, :, s] = rms_contrast(batch).numpy()
+            for j, judge in enumerate(judges):
+                activation[m, :, s, j] = judge(batch, units).numpy()
+                matched[m, :, s, j] = judge(_at_contrast(batch, rival), units).numpy()
+    m = methods.index(BEST_NATURAL)
+    activation[m, :, 0] = matched[m, :, 0] = reference["best"]
+    contrast[m, :, 0] = rival
+    mean, sd, best, own = (reference[key][None, :, None] for key in ("mean", "sd", "best", "own"))
+    shown = [conform(image[None], template.sizes["y"], template.sizes["channel"])[0] for image in reference["image"]]
+    dims = ("method", "unit", "seed", "judge")
+    measures = (
+        activation,
+        (activation - mean) / sd,
+        relative_activation(activation, mean, best),
+        relative_activation(activation, mean, own),
+        relative_activation(matched, mean, best),
+    )
+    return xr.Dataset(
+        {name: (dims, values) for name, values in zip(MEASURES, measures, strict=True)}
+        | {
+            "contrast": (dims[:-1], contrast),
+            "took_part": ("judge", [judge.took_part for judge in judges]),
+            "best_natural": ("unit", np.array(reference["name"], object)),
+            "natural_image": (("unit", "channel", "y", "x"), np.stack(shown).astype(np.float32) / 255),
+        },
+        {"method": methods, "unit": units, "judge": names},
+    )
+
+
+def _noise(images: Sequence[np.ndarray], units: Sequence[str], shape: tuple[int, ...]) -> Tensor:
+    """Gaussian pixel noise (unit, seed, channel, y, x) with the mean colour and the contrast of each unit's image."""
+    seeds, channels, *size = shape
+    noise = []
+    for image, unit in zip(images, units, strict=True):
+        colour = to_channels(to_float(image[None]), channels).mean((-2, -1), keepdim=True)
+        draws = [torch.randn((1, channels, *size), generator=torch_generator(NOISE, unit, s)) for s in range(seeds)]
+        noise.append(_at_contrast(torch.cat(draws) + colour, np.repeat(_contrasts([image]), seeds)))
+    return torch.stack(noise)
+
+
+def _contrasts(images: Sequence[np.ndarray]) -> np.ndarray:
+    """RMS contrast of each uint8 image (channel, y, x)."""
+    return np.array([rms_contrast(to_float(image[None])).item() for image in images], np.float32)
+
+
+def _at_contrast(images: Tensor, contrasts: np.ndarray) -> Tensor:
+    """Images, each rescaled about its mean to its RMS contrast; those of a faint rival are left as they are."""
+    pairs = zip(images, contrasts, strict=True)
+    scaled = [RMSContrast(float(c))(image[None]) if c > FAINT else image[None] for image, c in pairs]
+    return PixelRange()(torch.cat(scaled))
+
+
+def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
+    """Score images of units along a setting; of kind ``judged``.
+
+    Args:
+        images: [unit, setting, sample, channel, y, x] in [0, 1], or without ``setting``.
+
+    Returns:
+        activation[unit, setting, sample, judge] in the judge's units and took_part[judge].
+    """
+    if "setting" not in images.dims:
+        images = images.expand_dims({"setting": [0.0]}, 1)
+    units = [str(unit) for unit in images["unit"].values]
+    shape = tuple(images.sizes[dim] for dim in ("unit", "setting", "sample"))
+    activation = np.full((*shape, len(judges)), np.nan, np.float32)
+    for setting, sample in np.ndindex(shape[1:]):
+        batch = torch.from_numpy(images.isel(setting=setting, sample=sample).values)
+        for j, judge in enumerate(judges):
+            activation[:, setting, sample, j] = judge(batch, units).numpy()
+    return xr.Dataset(
+        {
+            "activation": (("unit", "setting", "sample", "judge"), activation),
+            "took_part": ("judge", [judge.took_part for judge in judges]),
+        },
+        {"unit": units, "setting": images["setting"].values, "judge": [judge.name for judge in judges]},
+    )
+
+
+def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages], units: Sequence[str]) -> dict:
+    """Per unit: the image that the generators pick; each judge's mean, sd, response to that image, and largest one."""
+    place = {unit: i for i, unit in enumerate(units)}
+    shape = (len(units), len(judges))
+    found: dict = {key: np.full(shape, np.nan) for key in ("mean", "sd", "best", "own")}
+    found |= {"name": [""] * len(units), "image": [None] * len(units)}
+    for session in natural:
+        images = to_float(session.images)
+        rows = [place[unit] for unit in session.units]
+        picks = None
+        for j, judge in enumerate(judges):
+            responses = session.known.get(judge.name)
+            if responses is None:
+                responses = judge.responses(images, session.units).numpy()
+            picks = responses.argmax(0) if picks is None else picks
+            found["mean"][rows, j] = responses.mean(0)
+            found["sd"][rows, j] = responses.std(0)
+            found["best"][rows, j] = responses[picks, np.arange(len(rows))]
+            found["own"][rows, j] = responses.max(0)
+        for row, pick in zip(rows, picks, strict=True):
+            found["name"][row], found["image"][row] = session.names[pick], session.images[pick]
+    return found
+
+
+def gather_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """The results of :func:`judge_images` by architecture as one dataset, as :func:`join_architectures` joins them."""
+    gathered = join_architectures(parts)
+    for name in MEASURES:
+        gathered[name] = gathered[name].transpose("method", "arch", "unit", "seed", "judge")
+    gathered["contrast"] = gathered["contrast"].transpose("method", "arch", "unit", "seed")
+    return gathered
+
+
+def join_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Datasets by architecture as one with the dim ``arch``.
+
+    NaN where an architecture lacks a judge, as a mixture of all of them lacks one across.
+    """
+    judges = list(dict.fromkeys(str(judge) for part in parts.values() for judge in part["judge"].values))
+    whole = [part.reindex(judge=judges, fill_value={"took_part": False}) for part in parts.values()]
+    return xr.concat(whole, xr.Variable("arch", list(parts)))

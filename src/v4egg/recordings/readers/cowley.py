@@ -1,0 +1,266 @@
+"""Reader of the macaque V4 recordings published with Cowley, Stan, Pillow and Smith, bioRxiv 2023.
+
+Layout of the repository cowleygroup/V4_compact_models, by session number such as 190923::
+
+    data_V4_responses/images/images_190923.zip                          JPEG images, numbered from 1
+    data_V4_responses/responses_raw/responses_190923.npy                (unit, image, repeat), NaN-padded
+    data_V4_responses/responses_repeat_averaged/responses_190923.npy    (unit, image)
+    data_compact_models/models_torch/compact_model_190923_neuron0.pt    one compact model a unit
+
+Responses are spike counts in 100 ms. Raw responses are published for a few sessions only.
+"""
+
+import io
+import json
+import re
+import zipfile
+import zlib
+from functools import cache
+from importlib import resources
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from v4egg.errors import V4eggError
+from v4egg.recordings.recording import Recording
+
+COUNT_WINDOW_MS = 100
+REPOSITORY = "cowleygroup/V4_compact_models"
+
+_IMAGES = "data_V4_responses/images/images_{number}.zip"
+_RAW = "data_V4_responses/responses_raw/responses_{number}.npy"
+_AVERAGED = "data_V4_responses/responses_repeat_averaged/responses_{number}.npy"
+_MODELS = "data_compact_models/models_torch"
+_MEND = (
+    f"set V4EGG_DATA to the folder that holds V4_compact_models (a clone of github {REPOSITORY}), "
+    "or run the rule that downloads it"
+)
+_UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+
+
+def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None) -> Recording:
+    """Read one session.
+
+    Args:
+        folder: root of the repository's layout, the folder that holds ``data_V4_responses``.
+        session: session id such as ``s190923``.
+        repeats: how many trials each repeat-averaged response is the mean of; 1 when None. Raw responses are single
+            trials and need none.
+
+    Returns:
+        A recording with ``images`` uint8 (image, 3, y, x), 112 pixels square as published; ``counts`` float32
+        (image, repeat, unit), spikes in 100 ms, NaN-padded where raw responses exist and with one repeat otherwise;
+        ``units`` with the column ``neuron``, the 0-based index in the published arrays.
+
+    Raises:
+        V4eggError: a file is missing or damaged, or images and responses do not fit each other.
+    """
+    session_number(session)  # refuses a wrong id before a folder is looked at
+    folder = Path(folder)
+    if repeats is not None and (isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1):
+        raise V4eggError(f"session {session}: repeats is {repeats!r}; give a whole number of trials, 1 or more")
+    if not (folder / "data_V4_responses").is_dir():
+        raise V4eggError(
+            f"{folder / 'data_V4_responses'}: no such folder, expected images and responses there; {_MEND}"
+        )
+    images_path, responses_path = required_files(folder, session)
+    counts, averaged = _counts(existing(responses_path, "responses", session), session)
+    images, names = _images(existing(images_path, "images", session))
+    if len(images) != len(counts):
+        raise V4eggError(
+            f"{responses_path}: {len(counts)} images in the responses, {len(images)} in {images_path.name}; "
+            f"take both files from the same version of {REPOSITORY}"
+        )
+    neurons = np.arange(counts.shape[2])
+    return Recording(
+        session=session,
+        images=images,
+        units=pd.DataFrame({"neuron": neurons}, index=pd.Index([unit_id(session, n) for n in neurons], name="unit")),
+        image_ids=[f"{session}-{name}" for name in names],
+        counts=counts,
+        repeats_averaged=(repeats or 1) if averaged else 1,
+        attrs={
+            "count_window_ms": COUNT_WINDOW_MS,
+            "source": f"{REPOSITORY}: {responses_path.relative_to(folder).as_posix()}",
+        },
+    )
+
+
+def session_number(session: str) -> str:
+    """The number in the published file names, ``190923`` for ``s190923``.
+
+    Raises:
+        V4eggError: the id is not an ``s`` and six digits.
+    """
+    match = re.fullmatch(r"s(\d{6})", str(session), re.ASCII)
+    if match is None:
+        raise V4eggError(
+            f"session {session!r}: not a session id of {REPOSITORY}; write it as s and six digits: s190923"
+        )
+    return match[1]
+
+
+def unit_id(session: str, neuron: int) -> str:
+    """Id of the unit at 0-based position ``neuron`` of a session's arrays, such as ``s190923-u007``."""
+    return f"{session}-u{neuron:03d}"
+
+
+def image_files(folder: str | Path, session: str) -> list[Path]:
+    """The files that hold the session's images; none is opened."""
+    return [Path(folder) / _IMAGES.format(number=session_number(session))]
+
+
+def required_files(folder: str | Path, session: str) -> list[Path]:
+    """The two files that :func:`read_cowley` opens: images, then responses; neither is opened here.
+
+    Raw responses are preferred. Where the folder has no responses yet, the manifest says which it will have.
+    """
+    number, folder = session_number(session), Path(folder)
+    raw, averaged = _RAW.format(number=number), _AVERAGED.format(number=number)
+    on_disk = [path for path in (raw, averaged) if (folder / path).is_file()]
+    listed = [path for path in (raw, averaged) if path in {entry["path"] for entry in manifest()["files"]}]
+    return [*image_files(folder, session), folder / next(iter([*on_disk, *listed, averaged]))]
+
+
+def published_model_files(folder: str | Path, session: str) -> list[Path]:
+    """Files of the session's published compact models, by neuron number; none is opened.
+
+    They are the files that the folder has and those that the manifest lists; empty where no model is published.
+    """
+    stem = f"compact_model_{session_number(session)}_neuron"
+    found = {path.name for path in (Path(folder) / _MODELS).glob(f"{stem}*.pt")}
+    listed = {PurePosixPath(entry["path"]).name for entry in manifest()["files"]}
+    names = {name for name in found | listed if re.fullmatch(rf"{stem}\d+\.pt", name, re.ASCII)}
+    return [Path(folder) / _MODELS / name for name in sorted(names, key=model_neuron)]
+
+
+def model_neuron(path: str | Path) -> int:
+    """The 0-based neuron number in the name of a published model's file."""
+    return int(Path(path).stem.rpartition("neuron")[2])
+
+
+@cache
+def manifest() -> dict:
+    """What is published where: ``base_url`` and, by file, ``path`` in the repository, ``bytes`` and ``sha256``."""
+    return json.loads(resources.files("v4egg.recordings.readers").joinpath("cowley_manifest.json").read_text("utf-8"))
+
+
+def session_entries(session: str) -> list[dict]:
+    """The manifest's entries of one session, its published models included; empty for a session it does not list."""
+    pattern = re.compile(rf"_{session_number(session)}[._]", re.ASCII)
+    return [entry for entry in manifest()["files"] if pattern.search(PurePosixPath(entry["path"]).name)]
+
+
+def existing(path: Path, what: str, session: str) -> Path:
+    """``path`` itself.
+
+    Raises:
+        V4eggError: there is no such file; ``what`` says what it should hold.
+    """
+    if not path.is_file():
+        raise V4eggError(f"{path}: no such file, expected the {what} of session {session}; {_MEND}")
+    return path
+
+
+def _counts(path: Path, session: str) -> tuple[np.ndarray, bool]:
+    """Counts (image, repeat, unit) in float32, and whether they are means over repeats."""
+    averaged = path.parent.name == "responses_repeat_averaged"
+    values = load_numeric(path)
+    dims = "(unit, image)" if averaged else "(unit, image, repeat)"
+    if values.ndim != (2 if averaged else 3):
+        raise V4eggError(f"{path}: an array of shape {values.shape}, expected {dims}; download the file again")
+    if averaged:
+        values = values[:, :, None]
+    _refuse(np.isnan(values).all(axis=2), path, session, "no response (all NaN)", "mend it or remove the image")
+    _refuse(np.isinf(values).any(axis=2), path, session, "an infinite response", "download the file again")
+    _refuse((values < 0).any(axis=2), path, session, "a negative spike count", "give counts, not z-scores")
+    return np.ascontiguousarray(values.transpose(1, 2, 0), dtype="float32"), averaged
+
+
+def _refuse(bad: np.ndarray, path: Path, session: str, what: str, mend: str) -> None:
+    """Name the first unit and image where ``bad`` (unit, image) holds."""
+    if bad.any():
+        neuron, image = np.argwhere(bad)[0]
+        where = f"{unit_id(session, neuron)}, image {image + 1}"
+        raise V4eggError(f"{path}: {what} for {where} (of {bad.sum()} such entries); {mend}")
+
+
+def load_numeric(path: Path) -> np.ndarray:
+    """The real-valued array in a .npy file; nothing is unpickled.
+
+    Raises:
+        V4eggError: the file is missing, is no .npy file, is truncated, or holds Python objects or text.
+    """
+    try:
+        with path.open("rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise V4eggError(
+            f"{path}: not a readable .npy array of numbers ({error}; pickled objects are never loaded); "
+            "download the file again"
+        ) from error
+    if values.dtype.kind not in "fiu":
+        raise V4eggError(f"{path}: an array of {values.dtype}, expected real numbers; download the file again")
+    return values
+
+
+def _images(path: Path) -> tuple[np.ndarray, list[str]]:
+    """Images uint8 (image, 3, y, x) of a zip file in the order of their numbers, and their names."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _numbered_members(archive, path)
+            images = _decoded(archive, members[0], path)[None].repeat(len(members), axis=0)
+            for position, member in enumerate(members):
+                image = _decoded(archive, member, path)
+                if image.shape != images.shape[1:]:
+                    raise V4eggError(
+                        f"{path}: image {member} is {_size(image)} pixels, {members[0]} is {_size(images[0])}; "
+                        "give all images of a session one size"
+                    )
+                images[position] = image
+    except _UNREADABLE_ZIP as error:
+        raise V4eggError(f"{path}: a truncated or damaged zip file ({error}); download it again") from error
+    return images, [PurePosixPath(member).stem for member in members]
+
+
+def _numbered_members(archive: zipfile.ZipFile, path: Path) -> list[str]:
+    """Image members in the order of the numbers that end their names: 1, 2, ... without gaps."""
+    numbers: dict[int, str] = {}
+    for info in archive.infolist():
+        member = PurePosixPath(info.filename)
+        if info.is_dir() or "__MACOSX" in member.parts or member.name.startswith("."):
+            continue
+        digits = re.search(r"\d+$", member.stem, re.ASCII)
+        if digits is None:
+            raise V4eggError(
+                f"{path}: {member} has no image number at the end of its name; remove it from the zip file"
+            )
+        other = numbers.setdefault(int(digits[0]), info.filename)
+        if other != info.filename:
+            raise V4eggError(f"{path}: {other} and {member} have the same number; remove one from the zip file")
+    if not numbers:
+        raise V4eggError(f"{path}: no images in the zip file; download it again")
+    missing = set(range(1, len(numbers) + 1)) - set(numbers)
+    if missing:
+        raise V4eggError(
+            f"{path}: {len(numbers)} images, but none has number {min(missing)}; number them from 1 without gaps"
+        )
+    return [numbers[number] for number in sorted(numbers)]
+
+
+def _decoded(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:
+    """One member as RGB uint8 (3, y, x)."""
+    data = archive.read(member)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    except _UNREADABLE_IMAGE as error:
+        # Pillow's own message holds the address of the buffer
+        raise V4eggError(f"{path}: {member} is not a readable image; remove or replace it") from error
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[2]} x {image.shape[1]}"

@@ -1,0 +1,101 @@
+"""Digests of code: Snakemake does not notice changed imports, so every rule carries the digest of what it uses.
+
+The digest covers a script and all v4egg modules that it reaches by import, with comments and docstrings left out:
+changed code reruns what it touches and nothing else.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "v4egg"
+_ROOT = Path(__file__).parents[1]
+
+
+def code_digest(script: str | Path) -> str:
+    """Digest of a script and of every v4egg module it imports, directly or not."""
+    modules = _reached(Path(script))
+    text = _normalised(Path(script)) + "".join(f"{name}\n{_normalised(modules[name])}" for name in sorted(modules))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def reached_files(script: str | Path) -> list[Path]:
+    """A script and the files of every v4egg module it imports, directly or not."""
+    return [Path(script), *_reached(Path(script)).values()]
+
+
+def _reached(script: Path) -> dict[str, Path]:
+    """Module -> file of what a script reaches."""
+    seen: dict[str, Path] = {}
+    pending = list(_imports(script))
+    while pending:
+        module = pending.pop()
+        if module not in seen:
+            seen[module] = _file_of(module)
+            pending += _imports(seen[module])
+    return seen
+
+
+def configuration_digest(options: Mapping[str, Any]) -> str:
+    """Digest of a part of the configuration, whatever the order of its keys: for names of folders."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _normalised(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if documented and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            node.body = body[1:]
+    return ast.dump(tree)
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """The v4egg modules that a file imports anywhere, functions included, or names in a string, as registries do."""
+    found = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
+            found |= {_module_of(node.module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _names_a_module(node.value):
+            found.add(node.value.partition(":")[0])
+    return frozenset(found)
+
+
+def _module_of(module: str, name: str) -> str:
+    """``from v4egg.images import pool`` names a module; ``from v4egg.io.stores import load`` names a thing in one."""
+    candidate = f"{module}.{name}"
+    return candidate if _exists(candidate) else module
+
+
+def _names_a_module(text: str) -> bool:
+    """Whether a string is ``v4egg.package.module``, or such with ``:name`` behind it."""
+    module = text.partition(":")[0]
+    return module.startswith(f"{PACKAGE}.") and module.replace(".", "").isidentifier() and _exists(module)
+
+
+def _path(module: str) -> Path:
+    return _ROOT.joinpath(*module.split(".")[1:])
+
+
+def _exists(module: str) -> bool:
+    path = _path(module)
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def _file_of(module: str) -> Path:
+    path = _path(module)
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -1,0 +1,212 @@
+"""The run in numbers: ``summary.json``."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from v4egg.errors import V4eggError
+from v4egg.evaluation.best_images import GENERATORS, best_images, gather, load_transfer, mei_stores
+from v4egg.evaluation.compact_summary import adversarial_numbers, compact_numbers
+from v4egg.evaluation.score_statistics import (
+    GROUPS,
+    compare,
+    known,
+    mean_interval,
+    named_encoders,
+    scores_on_test,
+    sessions_with_test,
+    units_of,
+)
+from v4egg.evaluation.transfer_statistics import against_natural, between_methods
+
+
+def summarise(
+    *,
+    scores: str | Path,
+    transfer: str | Path,
+    mei: Sequence[str | Path],
+    benchmarks: Mapping[str, Sequence[str | Path]],
+    compact: Sequence[str | Path] = (),
+    adversarial: Sequence[str | Path] = (),
+    figures: Sequence[str | Path] = (),
+) -> dict[str, Any]:
+    """The key numbers of a run as nested dicts that JSON can hold (NaN becomes None).
+
+    ``scores`` and ``transfer`` are stores of those kinds, ``mei`` the ``mei`` stores (attrs ``method`` and ``arch``),
+    ``benchmarks`` the Snakemake benchmark files of each stage, ``figures`` tables of stages that a configuration
+    switches on. The scores store holds the selected units only.
+
+    - ``encoders.<arch>.<session>``: ``n_units``, ``correlation_to_average`` and, where known, ``correlation_to_truth``
+      of the whole ensemble, means over the units with a finite correlation on the test split; a session without a
+      test split is left out. ``ci_low`` and ``ci_high`` bound the mean correlation to average (95% bootstrap over
+      units), ``members_mean`` is that of single networks and ``ensemble_gain`` what their mean adds; ``by_size``,
+      where known, is the mean correlation of ensembles of 1, 2, ... members.
+    - ``mixtures.<name>.<session>``, ``yardsticks.<name>.<session>`` and ``baselines.<name>.<session>`` likewise,
+      without members.
+    - ``ceilings.<session>``: ``ceiling``, ``leave_one_out`` and ``explainable_variance``, means over units.
+    - ``comparisons``: the rows of :func:`v4egg.evaluation.score_statistics.compare`.
+    - ``mei.<method>.<arch>``: ``n_images``, ``seconds_per_image`` (mean over images) and ``judges.<judge>`` with
+      ``median_relative_activation``, ``median_activation`` (over units, one image each) and ``took_part``.
+    - ``transfer.against_natural`` and ``transfer.between_methods``: the rows of the two tables of
+      :mod:`v4egg.evaluation.transfer_statistics`.
+    - ``compact`` and ``adversarial``, where there are such stores: see :mod:`v4egg.evaluation.compact_summary`.
+    - ``stages.<figure>``: the rows of a figure's table that are statistics over units, images or neurons.
+    - ``seconds.<stage>``: wall seconds summed over the stage's jobs.
+
+    Raises:
+        V4eggError: a store lacks what is read from it, or a benchmark file has no column ``s``.
+    """
+    scored = scores_on_test(scores)
+    judged = load_transfer(transfer)
+    return {
+        "encoders": _encoders(scored),
+        "mixtures": _others(scored, "mixture"),
+        "yardsticks": _others(scored, "yardstick"),
+        "baselines": _others(scored, "baseline"),
+        "ceilings": _ceilings(scored),
+        "comparisons": _records(compare(scored)),
+        "mei": _images(judged, mei_stores(mei)),
+        "transfer": _transfer(judged),
+        "compact": compact_numbers(compact),
+        "adversarial": adversarial_numbers(adversarial),
+        "stages": {Path(path).stem: _statistics(path) for path in figures},
+        "seconds": {stage: _seconds(paths) for stage, paths in benchmarks.items()},
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON holds them."""
+    return [
+        {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def _statistics(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a figure's table that are of no single unit, image or neuron, and of no curve over presentations."""
+    table = pd.read_csv(path)
+    one = table["statistic"].isin(("unit", "image", "neuron"))
+    for column in ("unit", "neuron", "index"):
+        one |= table[column].notna() if column in table else False
+    curve = table["measure"] == "mean_activation" if "measure" in table else False
+    kept = table[~(one | curve)]
+    return [{name: value for name, value in row.items() if not pd.isna(value)} for row in kept.to_dict("records")]
+
+
+def _encoders(scores: xr.Dataset) -> dict[str, Any]:
+    sessions, named = sessions_with_test(scores), named_encoders(scores)
+    truth = scores.get("correlation_to_truth")
+    found = {}
+    for arch in map(str, scores["arch"].values):
+        found[arch] = _by_session(named[arch], sessions, arch)
+        for session, entry in found[arch].items():
+            here = units_of(scores, session).sel(arch=arch)
+            known = None if truth is None else _number(here["correlation_to_truth"].sel(member="ensemble").mean())
+            entry |= {} if known is None else {"correlation_to_truth": known}
+            entry |= _gain(here["correlation_to_average"], entry["correlation_to_average"])
+            if "correlation_by_size" in here:
+                entry["by_size"] = [_number(mean) for mean in here["correlation_by_size"].mean("unit")]
+    return found
+
+
+def _gain(correlation: xr.DataArray, ensemble: float) -> dict[str, float]:
+    """What the mean over networks adds to them; nothing where no single network was scored."""
+    single = [member for member in correlation["member"].values if member not in GROUPS]
+    mean = _number(correlation.sel(member=single).mean())
+    return {} if mean is None else {"members_mean": mean, "ensemble_gain": ensemble - mean}
+
+
+def _others(scores: xr.Dataset, kind: str) -> dict[str, Any]:
+    sessions = sessions_with_test(scores)
+    found = {name: _by_session(values, sessions, name) for name, values in known(scores, kind).items()}
+    return {name: by_session for name, by_session in found.items() if by_session}
+
+
+def _by_session(correlation: xr.DataArray | None, sessions: Sequence[str], model: str) -> dict[str, Any]:
+    """Mean and interval over each session's units of a correlation (unit,), where any is finite."""
+    found: dict[str, Any] = {}
+    for session in sessions if correlation is not None else ():
+        here = correlation.values[correlation["session"].values == session]
+        n_units = int(np.isfinite(here).sum())
+        mean, low, high = mean_interval(here, session, model, "correlation_to_average")
+        if n_units:
+            entry = {"correlation_to_average": mean, "ci_low": _number(low), "ci_high": _number(high)}
+            found[session] = {"n_units": n_units, **{k: v for k, v in entry.items() if v is not None}}
+    return found
+
+
+def _ceilings(scores: xr.Dataset) -> dict[str, Any]:
+    """Where test images were repeated: what the repeats say of the best possible prediction, means over units."""
+    names = [name for name in ("ceiling", "leave_one_out", "explainable_variance") if name in scores]
+    found = {}
+    for session in sessions_with_test(scores):
+        here = units_of(scores, session)
+        means = {name: _number(here[name].mean()) for name in names}
+        found[session] = {name: mean for name, mean in means.items() if mean is not None}
+    return {session: means for session, means in found.items() if means}
+
+
+def _images(transfer: xr.Dataset, stores_by_pair: Mapping[tuple[str, str], Sequence[xr.Dataset]]) -> dict[str, Any]:
+    best = best_images(transfer)
+    judged = {(str(method), str(arch)) for method in best["method"].values for arch in best["arch"].values}
+    found: dict[str, dict[str, Any]] = {}
+    for method, arch in sorted(judged | set(stores_by_pair)):
+        batches = stores_by_pair.get((method, arch), [])
+        entry = _cost(batches) if batches else _free_of_cost(transfer, method, arch)
+        if (method, arch) in judged:
+            entry["judges"] = _by_judge(
+                best.sel({"method": method, "arch": arch}), transfer["took_part"].sel(arch=arch)
+            )
+        if entry["n_images"]:
+            found.setdefault(method, {})[arch] = entry
+    return found
+
+
+def _cost(batches: Sequence[xr.Dataset]) -> dict[str, Any]:
+    seconds = gather(batches, "seconds")
+    return {"n_images": int(seconds.notnull().sum()), "seconds_per_image": _number(seconds.mean())}
+
+
+def _free_of_cost(transfer: xr.Dataset, method: str, arch: str) -> dict[str, Any]:
+    """A method without ``mei`` stores: its images were found, not made, and count where the generators scored them."""
+    scored = transfer["activation"].sel({"method": method, "arch": arch, "judge": GENERATORS})
+    return {"n_images": int(scored.notnull().sum()), "seconds_per_image": None}
+
+
+def _transfer(transfer: xr.Dataset) -> dict[str, Any]:
+    best, took_part = best_images(transfer), transfer["took_part"]
+    tables = {"against_natural": against_natural, "between_methods": between_methods}
+    return {name: _records(make(best, took_part)) for name, make in tables.items()}
+
+
+def _by_judge(best: xr.Dataset, took_part: xr.DataArray) -> dict[str, Any]:
+    return {
+        str(judge): {
+            "median_relative_activation": _number(best["relative_activation"].sel(judge=judge).median()),
+            "median_activation": _number(best["activation"].sel(judge=judge).median()),
+            "took_part": bool(took_part.sel(judge=judge)),
+        }
+        for judge in best["judge"].values
+    }
+
+
+def _seconds(paths: Sequence[str | Path]) -> float:
+    return float(sum(_job_seconds(Path(path)) for path in paths))
+
+
+def _job_seconds(path: Path) -> float:
+    try:
+        return float(pd.read_csv(path, sep="\t")["s"].sum())
+    except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
+        message = f"{path}: not a Snakemake benchmark with a column 's' ({error}); run the rule that makes it"
+        raise V4eggError(message) from error
+
+
+def _number(value: xr.DataArray | float) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

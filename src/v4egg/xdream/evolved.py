@@ -1,0 +1,85 @@
+"""Most exciting images by evolution: XDream on an energy, for all images of a batch side by side."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from v4egg.errors import V4eggError
+from v4egg.images.processing import Preprocess, resize, to_channels
+from v4egg.io.checkpoints import Checkpoint
+from v4egg.synthesis.constraints import Constraint
+from v4egg.synthesis.energies import Energy
+from v4egg.synthesis.required_stores import ingredient
+from v4egg.synthesis.result import Synthesis
+from v4egg.xdream.evolution import Evolution, evolve
+from v4egg.xdream.generators import ImageGenerator, make_generator
+from v4egg.xdream.optimizers import make_optimizer
+
+BATCH = 128  # images that the generator makes at a time
+
+
+def evolved(
+    energy: Energy,
+    generators: Sequence[torch.Generator],
+    image_generator: ImageGenerator,
+    canvas: Preprocess,
+    *,
+    optimizer: str = "genetic",
+    settings: Mapping[str, Any] | None = None,
+    budget: int = 10_000,
+    constraint: Constraint,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[Any], Any] = iter,
+) -> Synthesis:
+    """Evolve a code for each image without any gradient of the energy; the image is the best one ever shown.
+
+    Args:
+        energy: what to minimise; sees one image for each generator at a time, in their order.
+        generators: one CPU generator an image, whose seed keys all draws of that image's evolution.
+        image_generator: from codes to images, brought to the size and colour of ``canvas``.
+        optimizer, settings: a name of :data:`v4egg.xdream.optimizers.OPTIMIZERS` and its options.
+        budget: images shown for each image made (published: 10,000).
+        constraint: what an image becomes before the energy sees it, and at the end.
+        checkpoint: where the state is kept; an existing state is resumed.
+
+    Raises:
+        V4eggError: optimizer or settings are unknown, the budget is smaller than a generation, or the energy is not
+            finite; names the presentation.
+    """
+    start = time.perf_counter()
+    keys = [(generator.initial_seed(),) for generator in generators]
+    evolution = Evolution(make_optimizer(optimizer, keys, image_generator.size, **(settings or {})), budget)
+
+    def images_of(codes: Tensor) -> Tensor:
+        parts = [to_channels(image_generator(part), canvas.channels) for part in codes.split(BATCH)]
+        return constraint(resize(torch.cat(parts), canvas.size)).clamp(0, 1)
+
+    def neurons(images: Tensor, run: np.ndarray) -> Tensor:
+        by_slot = images.unflatten(0, (len(keys), -1)).transpose(0, 1)
+        energies = torch.stack([energy(part) for part in by_slot], 1).flatten()
+        if not torch.isfinite(energies).all():
+            raise V4eggError(f"evolution: the energy is not finite after {evolution.shown[0]} presentations")
+        return -energies
+
+    together = len(keys) * evolution.optimizer.population  # every score is there, so that all stay in step
+    evolve(evolution, images_of, neurons, batch=together, checkpoint=checkpoint, progress=progress)
+    with torch.no_grad():
+        images = images_of(torch.from_numpy(evolution.best_code))
+        final = energy(images)
+    trajectory = torch.from_numpy(-evolution.history["top"].T).float()
+    evaluations = int(evolution.shown[0]) * getattr(energy, "evaluations", 1)  # a plain function is an energy too
+    return Synthesis(images, final, trajectory, evaluations, time.perf_counter() - start)
+
+
+def evolution_method(task: Any, options: Mapping[str, Any]) -> Synthesis:
+    """The method of synthesis ``evolution``, see :data:`v4egg.synthesis.mei.METHODS`."""
+    generator, needed = dict(options["generator"]), ingredient("evolution", options)
+    generator |= {needed: task.stores[needed]} if needed else {}
+    image_generator = make_generator(canvas=task.canvas, device=task.device, **generator)
+    own = {key: value for key, value in options.items() if key != "generator"}
+    shared = {"constraint": task.constraint, "progress": task.progress, "checkpoint": task.checkpoint}
+    return evolved(task.energy, task.draws, image_generator, task.canvas, **shared, **own)

@@ -1,0 +1,122 @@
+"""Autoencoders in diffusers' layout as generators: the code is the latent map, scaled to unit variance."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, ConfigMixin, VQModel
+from diffusers.utils import logging
+from torch import Tensor
+
+from v4egg.device import autocast
+from v4egg.errors import V4eggError
+from v4egg.xdream.generators.generator import ImageGenerator
+
+CLASSES = {each.__name__: each for each in (AutoencoderKL, AutoencoderTiny, VQModel)}
+_FOLDERS = ("", "vae", "vqvae", "movq")  # where a folder, or one of a whole pipeline, keeps the autoencoder
+
+
+class Autoencoder(ImageGenerator):
+    """Codes (B, D) -> latents (channel, y, x) -> images (B, C, size, size).
+
+    A latent is ``code / scaling_factor + shift_factor`` of the autoencoder's own configuration (or ``code x
+    latents_std + latents_mean`` where it has these), which makes the latents of natural images about standard normal,
+    by gene; neighbouring genes of natural images are correlated, those of random codes are not.
+
+    Args:
+        network: the autoencoder.
+        size: pixels a side of the images; latents are as many times smaller as the network halves.
+
+    Raises:
+        V4eggError: the size does not fit the network, or its images are neither grey nor RGB.
+    """
+
+    def __init__(self, network: ConfigMixin, size: int):
+        super().__init__()
+        config = network.config
+        halved = _reduction(network)
+        if size % halved:
+            raise V4eggError(f"autoencoder: image_size {size} is not divisible by {halved}, its reduction; change it")
+        if config.out_channels not in (1, 3) or config.in_channels != config.out_channels:
+            raise V4eggError(f"autoencoder: its images have {config.out_channels} channels; bring one of 1 or 3")
+        self.network = network
+        self.latent = (config.latent_channels, size // halved, size // halved)
+        self.size = self.latent[0] * self.latent[1] * self.latent[2]
+        self.shape = (config.out_channels, size, size)
+        spread, centre = getattr(config, "latents_std", None), getattr(config, "latents_mean", None)
+        spread = [1 / config.scaling_factor] if spread is None else spread
+        centre = [getattr(config, "shift_factor", None) or 0.0] if centre is None else centre
+        self.register_buffer("spread", torch.tensor(spread, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("centre", torch.tensor(centre, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        latents = codes.unflatten(1, self.latent) * self.spread + self.centre
+        with autocast(codes.device):
+            return self.network.decode(latents).sample.float() / 2 + 0.5
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        with autocast(images.device):
+            encoded = self.network.encode(images * 2 - 1)
+        latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        return ((latents.float() - self.centre) / self.spread).flatten(1)
+
+
+def load_autoencoder(folder: str | Path, size: int, image_size: int | None = None, device: str = "cpu") -> Autoencoder:
+    """The generator with the weights of a local folder (``config.json`` and safetensors), frozen.
+
+    Args:
+        folder: of a diffusers autoencoder (:data:`CLASSES`), or of a pipeline that holds one.
+        size: pixels a side that images should have at least, where ``image_size`` is not given.
+        image_size: pixels a side of the images, at the network's own cost: divisible by its reduction.
+
+    Raises:
+        V4eggError: there is no such folder, it holds another kind of network, or its weights are missing, damaged or
+            of other shapes.
+    """
+    folder = Path(folder)
+    place = next((folder / name for name in _FOLDERS if (folder / name / "config.json").is_file()), None)
+    if place is None:
+        raise V4eggError(f"{folder}: no config.json of a diffusers autoencoder; give its local folder")
+    network = _loaded(place, _class(place / "config.json"))
+    halved = _reduction(network)
+    image_size = -(-size // halved) * halved if image_size is None else image_size
+    generator = Autoencoder(network, image_size)
+    return generator.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def _class(path: Path) -> type:
+    try:
+        name = json.loads(path.read_text())["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise V4eggError(f"{path}: no configuration of a diffusers network; download the folder again") from error
+    if name not in CLASSES:
+        raise V4eggError(f"{path}: holds a '{name}'; give one of {', '.join(CLASSES)}")
+    return CLASSES[name]
+
+
+def _loaded(place: Path, kind: type):
+    """The network with all of its weights and no others: diffusers would draw missing ones at random."""
+    options = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        network, found = kind.from_pretrained(place, output_loading_info=True, **options)
+    except Exception as error:  # readers of configuration and weights raise almost anything on a damaged file
+        reason = " ".join(str(error).split())[:200]
+        raise V4eggError(
+            f"{place}: unreadable {kind.__name__} ({reason}); download it again, with safetensors"
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+    for problem in ("missing", "unexpected"):
+        if found[f"{problem}_keys"]:
+            tensor = min(found[f"{problem}_keys"])
+            raise V4eggError(f"{place}: tensor {tensor} is {problem}; give the whole folder of one {kind.__name__}")
+    return network
+
+
+def _reduction(network: ConfigMixin) -> int:
+    """Image pixels a side of one latent."""
+    blocks = getattr(network.config, "block_out_channels", None) or network.config.decoder_block_out_channels
+    return 2 ** (len(blocks) - 1)

@@ -1,0 +1,186 @@
+"""A small latent decoder trained on the image pool: a variational autoencoder whose codes are then whitened."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from v4egg.device import autocast
+from v4egg.errors import V4eggError
+from v4egg.images.processing import to_float
+from v4egg.io import stores
+from v4egg.io.checkpoints import Checkpoint
+from v4egg.seeding import seed_of
+from v4egg.xdream.generators.generator import ImageGenerator
+
+CURVE_EVERY = 25  # steps that one point of the loss curve averages
+SAVE_EVERY = 250  # steps between two saved states
+_RIDGE = 1e-4  # share of the mean variance that every direction of the codes has at least
+
+
+class Decoder(ImageGenerator):
+    """Code (B, D) -> whitening undone -> convolutions on ever finer maps -> image.
+
+    Args:
+        image_size, channels: of the images.
+        latent: D.
+        widths: channels of the maps, coarsest first; each is half as coarse as the one before.
+
+    Raises:
+        V4eggError: the image size is not divisible by 2^len(widths).
+    """
+
+    def __init__(self, image_size: int, channels: int, latent: int, widths: Sequence[int]):
+        super().__init__()
+        widths = list(widths)
+        self.spec = {"image_size": image_size, "channels": channels, "latent": latent, "widths": widths}
+        if image_size % 2 ** len(widths):
+            raise V4eggError(f"decoder: size {image_size} is not divisible by {2 ** len(widths)} (2^levels); change it")
+        base = image_size // 2 ** len(widths)
+        self.size, self.shape = latent, (channels, image_size, image_size)
+        self.down = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            *_block(4 * channels, widths[-1]),
+            *(m for i in range(len(widths) - 1, 0, -1) for m in _block(widths[i], widths[i - 1], stride=2)),
+            nn.Flatten(),
+            nn.Linear(widths[0] * base**2, 2 * latent),
+        )
+        self.up = nn.Sequential(
+            nn.Linear(latent, widths[0] * base**2),
+            nn.Unflatten(1, (widths[0], base, base)),
+            *_block(widths[0], widths[0]),
+            *(m for i in range(1, len(widths)) for m in _finer(widths[i - 1], widths[i])),
+            *_block(widths[-1], widths[-1]),
+            nn.Conv2d(widths[-1], 4 * channels, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("factor", torch.eye(latent))  # lower triangular: covariance = factor factor^T
+
+    def decode(self, codes: Tensor) -> Tensor:
+        with autocast(codes.device):
+            return self.up(codes @ self.factor.T + self.mean).float()
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        centred = (self.latents(images)[0] - self.mean).T
+        return torch.linalg.solve_triangular(self.factor, centred, upper=False).T
+
+    def latents(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (B, D) of the latent code of images in [0, 1], before whitening."""
+        mean, log_variance = self.down(images).float().chunk(2, 1)
+        return mean, log_variance.clamp(-10, 10)
+
+    @torch.no_grad()
+    def whiten(self, images: np.ndarray) -> None:
+        """Let standard normal codes have the mean and covariance of these images' (uint8) codes."""
+        parts = [self.latents(to_float(images[i : i + 256]).to(self.mean.device)) for i in range(0, len(images), 256)]
+        means = torch.cat([mean for mean, _ in parts]).double()
+        noise = torch.cat([log_variance for _, log_variance in parts]).double().exp().mean(0)
+        covariance = torch.cov(means.T).reshape(self.size, self.size) + torch.diag(noise)
+        covariance += _RIDGE * covariance.diagonal().mean() * torch.eye(self.size, device=covariance.device)
+        self.mean.copy_(means.mean(0))
+        self.factor.copy_(torch.linalg.cholesky(covariance))
+
+    def save(self, path: str | Path, *, curves=None, **provenance: Any) -> None:
+        """Write weights and specification to a store of kind ``weights``."""
+        stores.save_weights(
+            self.state_dict(), path, curves=curves, attrs={"decoder": json.dumps(self.spec)}, **provenance
+        )
+
+
+def load_decoder(path: str | Path, device: str = "cpu") -> Decoder:
+    """The decoder in a store that :meth:`Decoder.save` wrote, frozen."""
+    state, attrs = stores.load_weights(path)
+    if "decoder" not in attrs:
+        raise V4eggError(f"{path}: these weights are not a decoder's; give a store that train_decoder wrote")
+    decoder = Decoder(**json.loads(attrs["decoder"]))
+    decoder.load_state_dict(state)
+    return decoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def train_decoder(
+    images: np.ndarray,
+    options: Mapping[str, Any],
+    seed: int,
+    *,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[range], Any] = iter,
+    device: str = "cpu",
+) -> tuple[Decoder, dict[str, list[float]]]:
+    """Train on uint8 images (n, c, y, x) of one size (Kingma & Welling 2014).
+
+    The loss is the mean squared error of pixels plus ``divergence`` times the Kullback-Leibler divergence of a latent
+    code from N(0, 1), by gene.
+
+    Args:
+        options: ``size``, ``channels``, ``latent``, ``widths``, ``steps``, ``batch_size``, ``learning_rate``,
+            ``divergence``.
+        seed: everything random follows from it, step by step, so that a resumed run ends like an uninterrupted one.
+        checkpoint: where the state is kept; an existing state is resumed.
+
+    Returns:
+        The decoder, frozen, and its curve ``loss``.
+
+    Raises:
+        V4eggError: the loss is not finite; names the step.
+    """
+    torch.manual_seed(seed_of(seed, "decoder"))
+    decoder = Decoder(options["size"], options["channels"], options["latent"], options["widths"])
+    decoder = decoder.to(device, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=options["learning_rate"], weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, options["learning_rate"], total_steps=options["steps"] + 1, pct_start=0.1, cycle_momentum=False
+    )
+    parts = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule}
+    state = checkpoint.resume(parts) if checkpoint else None
+    losses = list(state["losses"]) if state else []
+    for step in progress(range(len(losses), options["steps"])):
+        loss = _loss(decoder, images, options, seed, step)
+        if not torch.isfinite(loss):
+            raise V4eggError(f"decoder: the loss is {loss.item()} at step {step}; lower decoder.learning_rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+        if checkpoint and (step + 1) % SAVE_EVERY == 0:
+            checkpoint.save({name: part.state_dict() for name, part in parts.items()} | {"losses": losses})
+    decoder.eval().requires_grad_(False)
+    decoder.whiten(images)
+    curve = [float(np.mean(losses[i : i + CURVE_EVERY])) for i in range(0, len(losses), CURVE_EVERY)]
+    return decoder.cpu(), {"loss": curve}
+
+
+def _loss(decoder: Decoder, images: np.ndarray, options: Mapping[str, Any], seed: int, step: int) -> Tensor:
+    """The loss on one random batch, flipped left-right half of the time."""
+    draws = torch.Generator().manual_seed(seed_of(seed, "decoder step", step))
+    chosen = torch.randint(len(images), (options["batch_size"],), generator=draws)
+    batch = to_float(images[chosen.numpy()])
+    flip = torch.rand(len(batch), generator=draws) < 0.5
+    batch[flip] = batch[flip].flip(-1)
+    noise = torch.randn((len(batch), decoder.size), generator=draws).to(decoder.mean)
+    batch = batch.to(decoder.mean)
+    with autocast(batch.device):
+        mean, log_variance = decoder.latents(batch)
+        made = decoder.up(mean + noise * (log_variance / 2).exp()).float()
+    divergence = (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
+    return F.mse_loss(made, batch) + options["divergence"] * divergence
+
+
+def _block(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    return (
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+def _finer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return (nn.Upsample(scale_factor=2), *_block(inputs, outputs))

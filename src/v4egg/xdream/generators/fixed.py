@@ -1,0 +1,67 @@
+"""Generators without weights: pixels themselves, and sums of waves with the spectrum of natural images."""
+
+import torch
+from torch import Tensor
+
+from v4egg.images.processing import Preprocess
+from v4egg.xdream.generators.generator import ImageGenerator
+
+# Luminance and two opponent axes as orthonormal rows; natural images vary several times less along the latter
+_OPPONENT = ((3**-0.5,) * 3, (2**-0.5, -(2**-0.5), 0.0), (6**-0.5, 6**-0.5, -2 * 6**-0.5))
+_COLOUR_SD = (1.0, 0.25, 0.15)
+
+
+class Pixels(ImageGenerator):
+    """The code is the image, z-scored as the canvas says: no knowledge of natural images."""
+
+    def __init__(self, canvas: Preprocess):
+        super().__init__()
+        self.canvas = canvas
+        self.shape = (canvas.channels, canvas.size, canvas.size)
+        self.size = canvas.channels * canvas.size**2
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.canvas.invert(codes.unflatten(1, self.shape))
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.canvas(images).flatten(1)
+
+
+class Fourier(ImageGenerator):
+    """The code is the Fourier coefficients, weighted by 1/frequency: every gene is a wave over the whole image.
+
+    Amplitudes fall with frequency as those of natural images do (Field 1987), and colour lies on luminance and two
+    opponent axes. Standard normal codes have the mean and the standard deviation of the canvas.
+    """
+
+    def __init__(self, canvas: Preprocess):
+        super().__init__()
+        self.canvas = canvas
+        side, channels = canvas.size, canvas.channels
+        self.shape = (channels, side, side)
+        frequency = torch.hypot(torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None])
+        amplitude = 1 / frequency.clamp_min(1 / side)
+        amplitude[0, 0] = 0.0  # the mean is the canvas's
+        weight = torch.full(
+            (side // 2 + 1,), 4.0
+        )  # variance of the real and the imaginary gene, and their mirror images
+        weight[0] = 1.0  # of waves without a mirror image half is lost in the real part
+        if side % 2 == 0:
+            weight[-1] = 1.0
+        variance = (amplitude.square() * weight).sum() / side**4
+        self.register_buffer("amplitude", amplitude / variance.sqrt())
+        mixing = torch.tensor(_OPPONENT).T * torch.tensor(_COLOUR_SD) if channels == 3 else torch.ones(1, 1)
+        self.register_buffer("mixing", mixing / mixing.square().sum(1, keepdim=True).sqrt())
+        self.size = channels * amplitude.numel() * 2
+
+    def decode(self, codes: Tensor) -> Tensor:
+        side = self.canvas.size
+        parts = codes.unflatten(1, (self.shape[0], side, side // 2 + 1, 2)).contiguous()
+        waves = torch.fft.irfft2(torch.view_as_complex(parts) * self.amplitude, s=(side, side))
+        return self.canvas.invert(torch.einsum("ij,bjyx->biyx", self.mixing, waves))
+
+    def encode(self, images: Tensor) -> Tensor:
+        axes = torch.einsum("ij,bjyx->biyx", torch.linalg.inv(self.mixing), self.canvas(images))
+        waves = torch.fft.rfft2(axes) / self.amplitude.clamp_min(1e-12)
+        waves[..., 0, 0] = 0
+        return torch.view_as_real(waves).flatten(1)

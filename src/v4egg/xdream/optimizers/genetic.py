@@ -1,0 +1,90 @@
+"""XDream's genetic algorithm (Xiao & Kreiman, PLoS Comput Biol 2020)."""
+
+import numpy as np
+
+from v4egg.xdream.optimizers.optimizer import Optimizer
+
+CLIP = 95  # percentile above which scores count the same in selection
+COLDEST = 1e-8  # least temperature of selection: all scores may be equal
+
+# Published settings by the layer of DeePSiM's generator, chosen there by grid search.
+_NAMES = ("population", "mutation_rate", "mutation_size", "selectivity", "heritability")
+_PUBLISHED = {
+    "fc6": (20, 0.5, 0.5, 2.0, 0.5),
+    "fc7": (45, 0.6, 0.3, 1.25, 0.5),
+    "fc8": (20, 0.2, 0.6, 2.0, 0.5),
+    "pool5": (10, 0.6, 1.0, 2.5, 0.75),
+    "conv4": (10, 0.9, 0.75, 2.5, 0.5),
+    "conv3": (12, 0.65, 0.75, 2.25, 0.5),
+    "norm1": (15, 1.0, 1.5, 2.0, 0.5),
+    "norm2": (10, 0.5, 0.7, 4.0, 0.5),
+}
+SETTINGS = {layer: {**dict(zip(_NAMES, row, strict=True)), "n_conserve": 0} for layer, row in _PUBLISHED.items()}
+
+
+class Genetic(Optimizer):
+    """Parents in proportion to exp(score / temperature), genes from either, then mutations; nothing is forgotten.
+
+    Args of the constructor beyond those of :class:`Optimizer` (defaults: published for fc6):
+        mutation_rate: probability of a gene to change, by N(0, ``mutation_size``).
+        selectivity: the scores' standard deviation over the temperature; higher is choosier.
+        heritability: probability of a gene to come from the first parent.
+        n_conserve: best codes that are shown again unchanged.
+        initial_sd: of the first generation's genes.
+    """
+
+    name = "genetic"
+    accepts_missing = True
+
+    def __init__(
+        self,
+        keys,
+        size,
+        population=20,
+        initial=None,
+        *,
+        mutation_rate=0.5,
+        mutation_size=0.5,
+        selectivity=2.0,
+        heritability=0.5,
+        n_conserve=0,
+        initial_sd=1.0,
+    ):
+        self.mutation_rate, self.mutation_size = mutation_rate, mutation_size
+        self.selectivity, self.heritability = selectivity, heritability
+        self.n_conserve, self.initial_sd = n_conserve, initial_sd
+        super().__init__(keys, size, population, initial)
+
+    def _start(self) -> np.ndarray:
+        return self.initial_sd * self._normal(range(len(self.keys)), "start")
+
+    def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
+        scores, old = scores[ready], self.codes[ready]
+        fitness = self.fitness(scores)
+        new = np.stack(
+            [self._children(codes, f, self._draws(run)) for codes, f, run in zip(old, fitness, ready, strict=True)]
+        )
+        for codes, score, kept in zip(new, scores, old, strict=True):
+            missing = np.flatnonzero(np.isnan(score))
+            codes[self.population - len(missing) :] = kept[missing]  # shown again unchanged
+            elites = np.argsort(-score, kind="stable")[: min(self.n_conserve, self.population - len(missing))]
+            codes[: len(elites)] = kept[elites]
+        self.codes[ready] = new
+
+    def fitness(self, scores: np.ndarray) -> np.ndarray:
+        """Scores (R, P) -> how likely each is a parent (R, P), 1 for the best and 0 for a missing one."""
+        temperature = np.maximum(np.nanstd(scores, 1, keepdims=True) / self.selectivity, COLDEST)
+        clipped = np.minimum(scores, np.nanpercentile(scores, CLIP, 1, keepdims=True))
+        best = np.nanmax(clipped, 1, keepdims=True)
+        return np.where(np.isnan(scores), 0, np.exp((clipped - best) / temperature))
+
+    def _children(self, codes: np.ndarray, fitness: np.ndarray, draws: np.random.Generator) -> np.ndarray:
+        """A new population (P, D) of one run."""
+        reach = np.cumsum(fitness)
+        first, second = np.searchsorted(reach, draws.random((2, self.population)) * reach[-1], side="right")
+        inherited = draws.random(codes.shape, np.float32) < self.heritability
+        children = np.where(inherited, codes[first], codes[second])
+        mutated = draws.random(codes.shape, np.float32) < self.mutation_rate
+        changes = draws.standard_normal(np.count_nonzero(mutated), np.float32)
+        children[mutated] += self.mutation_size * changes
+        return children
