@@ -69,8 +69,8 @@ class Trainer:
         options = self.options(arch) | ({"epochs": epochs} if epochs else {})
         if size is not None:
             architecture["size"] = size
-            if "fold" in (core := {"fold": 2, **architecture["core"]}) and "backbone" not in core:
-                architecture["core"] = core | {"fold": max(1, core["fold"] * size // options["size"])}
+            if "patch_size" in (core := {"patch_size": 2, **architecture["core"]}) and "backbone" not in core:
+                architecture["core"] = core | {"patch_size": max(1, core["patch_size"] * size // options["size"])}
         size = architecture.get("size")
         data = [self.data(arch, session, size) for session in sessions]
         encoder, _ = train_member(data, architecture, options, seed)
@@ -157,7 +157,7 @@ def main(config_path: str, results: str, session: str, out: str, *curves: str) -
     trainer = Trainer(config, Path(results), session)
     for curve in curves or CURVES:
         for arch, architecture in config["encoders"]["architectures"].items():
-            if not {"mixture", "groups", "refit"} & set(architecture):
+            if not {"combined", "groups", "refit"} & set(architecture):
                 run(trainer, arch, curve, folder / "curves.csv")
     draw(pd.read_csv(folder / "curves.csv")).savefig(folder / "curves.png", dpi=200)
 

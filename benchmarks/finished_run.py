@@ -24,7 +24,7 @@ class FinishedRun:
     def __init__(self, results: Path, architectures: Mapping[str, Mapping], units: int):
         self.results = results
         self.units = [str(unit) for unit in stores.load(results / "targets.zarr", "targets")["unit"].values[:units]]
-        self.ensembles = {name: self._ensemble(parts.get("mixture", [name])) for name, parts in architectures.items()}
+        self.ensembles = {name: self._ensemble(parts.get("combined", [name])) for name, parts in architectures.items()}
         groups = by_session(self.units)
         self.natural = [self._natural(session, units) for session, units in groups.items()]
         said = [stores.load(results / f"predictions/{session}.zarr", "predictions") for session in groups]

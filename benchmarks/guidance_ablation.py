@@ -29,14 +29,14 @@ from matplotlib.figure import Figure
 
 from finished_run import FinishedRun
 from v4egg.evaluation.judges import encoder_judges
-from v4egg.evaluation.transfer import heard_by
+from v4egg.evaluation.transfer import with_cached_predictions
 from v4egg.figures import style
 from v4egg.priors.prior import SAMPLERS
 from v4egg.seeding import torch_generator
 from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
-from v4egg.stats.metrics import relative_activation
+from v4egg.stats.metrics import normalized_activation
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
-from v4egg.synthesis.mei import exciting, shown
+from v4egg.synthesis.mei import display_constraint, mei_energy
 
 WAYS = {  # of guidance: its options and its colour
     "full": ({"guidance": "full", "noise_scaled": False}, "#0072B2"),
@@ -67,11 +67,11 @@ class Source:
     def __init__(self, run: Run, name: str):
         self.units, self.options = run.units, run.options
         self.generators = run.ensembles[name].generators()
-        self.canvas = self.generators.members[0].canvas
-        self.judges = [j for i, j in enumerate(encoder_judges(run.ensembles, name)) if not i or not j.took_part]
-        self.prior = load_guide(run.results / "prior.zarr", self.canvas)
+        self.stimulus_spec = self.generators.members[0].stimulus_spec
+        self.judges = [j for i, j in enumerate(encoder_judges(run.ensembles, name)) if not i or not j.shares_weights]
+        self.prior = load_guide(run.results / "prior.zarr", self.stimulus_spec)
         self.mean, self.best = (np.full((len(run.units), len(self.judges)), np.nan) for _ in range(2))
-        for session in heard_by(self.judges, run.natural, run.predictions):
+        for session in with_cached_predictions(self.judges, run.natural, run.predictions):
             responses = np.stack([session.known[judge.name] for judge in self.judges])  # (judge, image, unit)
             rows = [run.units.index(unit) for unit in session.units]
             self.mean[rows] = responses.mean(1).T
@@ -81,7 +81,7 @@ class Source:
     def __call__(self, sampler: str, way: str, steps: int, scale: float) -> pd.DataFrame:
         """A row for each unit and judge: relative activation, and seconds an image of the whole batch."""
         key = (0, "energy_guided")
-        energy = exciting(self.generators, [(unit, 0) for unit in self.units], self.options, key)
+        energy = mei_energy(self.generators, [(unit, 0) for unit in self.units], self.options, key)
         draws = [torch_generator(*key, unit, 0) for unit in self.units]
         start = time.process_time()  # of one thread: other jobs on the machine count less than in wall time
         made = energy_guided(
@@ -92,14 +92,14 @@ class Source:
             energy_scale=scale,
             sampler=sampler,
             smoothing=self.options["smoothing"],
-            constraint=shown(self.options["norm"], self.canvas),
+            constraint=display_constraint(self.options["norm"], self.stimulus_spec),
             **WAYS[way][0],
         )
         seconds = (time.process_time() - start) / len(self.units)
         activation = np.stack([judge(made.images, self.units).numpy() for judge in self.judges], 1)
-        relative = relative_activation(activation, self.mean, self.best)
+        relative = normalized_activation(activation, self.mean, self.best)
         rows = [
-            {"unit": unit, "judge": judge.name, "relative_activation": relative[u, j], "seconds": seconds}
+            {"unit": unit, "judge": judge.name, "normalized_activation": relative[u, j], "seconds": seconds}
             for (u, unit), (j, judge) in itertools.product(enumerate(self.units), enumerate(self.judges))
         ]
         return pd.DataFrame(rows)
@@ -121,14 +121,14 @@ def run(results: Run, table: Path, steps: list[int], scales: list[float]) -> Non
         found = results.sources[name](*setting)
         head = {"source": name, **dict(zip(SETTING, setting, strict=True))}
         found.assign(**head).to_csv(table, mode="a", header=not table.exists(), index=False)
-        medians = found.groupby("judge", sort=False)["relative_activation"].median().round(2).to_dict()
+        medians = found.groupby("judge", sort=False)["normalized_activation"].median().round(2).to_dict()
         print(f"{count}/{len(todo)}", *head.values(), medians, f"{found['seconds'][0]:.2f} s", flush=True)
 
 
 def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     """A row for each unit, source and setting: what generators promise, and the mean over judges that took no part."""
     keys = [*SETTING, "source", "unit"]
-    wide = rows.pivot_table(index=[*keys, "seconds"], columns="judge", values="relative_activation").reset_index()
+    wide = rows.pivot_table(index=[*keys, "seconds"], columns="judge", values="normalized_activation").reset_index()
     outside = [judge for judge in ("validators", "across") if judge in wide]
     return wide.assign(outside=wide[outside].mean(axis=1))
 
@@ -139,24 +139,24 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     ``confirmed`` is the median of judges that took no part over the median of the generators; ``p`` is of a paired
     Wilcoxon test against the best setting.
     """
-    values = found.pivot_table(index=SETTING, columns=["source", "unit"], values="outside")
+    values = found.pivot_table(index=SETTING, columns=["source", "unit"], values="external")
     medians = values.median(axis=1)
     best = values.loc[medians.idxmax()]
     rows = []
     for setting, here in found.groupby(SETTING):
-        low, high = bootstrap_interval(here["outside"], np.median, ("guidance", *setting))
+        low, high = bootstrap_interval(here["external"], np.median, ("guidance", *setting))
         judged = {j: here[j].median() for j in ("generators", "validators", "across") if j in here}
-        numbers = {"outside": medians[setting], "low": low, "high": high, **judged}
+        numbers = {"external": medians[setting], "low": low, "high": high, **judged}
         numbers["confirmed"] = medians[setting] / judged["generators"]
         p = paired_wilcoxon(values.loc[setting], best).p_value
         head = dict(zip(SETTING, setting, strict=True))
         rows.append({**head, "n": len(here), "seconds": here["seconds"].mean(), **numbers, "p": p})
-    return pd.DataFrame(rows).sort_values("outside", ascending=False, ignore_index=True)
+    return pd.DataFrame(rows).sort_values("external", ascending=False, ignore_index=True)
 
 
 def choose(table: pd.DataFrame) -> pd.Series:
     """The cheapest setting that is as good as the best."""
-    good = table[(table["outside"] >= CLOSE * table["outside"].max()) & ~(table["p"] < 0.05)]
+    good = table[(table["external"] >= CLOSE * table["external"].max()) & ~(table["p"] < 0.05)]
     return good.loc[good["seconds"].idxmin()]
 
 
@@ -181,7 +181,7 @@ def draw(table: pd.DataFrame) -> Figure:
     figure = style.new_figure(5.6)
     maps, right = figure.subfigures(1, 2, width_ratios=(1.7, 1))
     panels = maps.subplots(len(WAYS), len(SAMPLERS), sharex=True, sharey=True, squeeze=False)
-    limits = {"vmin": max(0.0, table["outside"].min()), "vmax": table["outside"].max()}
+    limits = {"vmin": max(0.0, table["external"].min()), "vmax": table["external"].max()}
     for (way, row), (column, sampler) in itertools.product(zip(WAYS, panels, strict=True), enumerate(SAMPLERS)):
         here = table[(table["sampler"] == sampler) & (table["way"] == way)]
         image = _map(row[column], here, limits)
@@ -207,14 +207,14 @@ def draw(table: pd.DataFrame) -> Figure:
     ]
     chosen = choose(table)
     for axes, x in ((cost, "seconds"), (promise, "generators")):
-        ring = axes.scatter(chosen[x], chosen["outside"], s=45, facecolors="none", edgecolors=style.BLACK)
+        ring = axes.scatter(chosen[x], chosen["external"], s=45, facecolors="none", edgecolors=style.BLACK)
     ring.set_label("right for this prior")
     right.legend(handles=[*marks, ring], loc="outside lower center", ncols=2, columnspacing=0.8, handletextpad=0.2)
     return figure
 
 
 def _map(axes: Axes, here: pd.DataFrame, limits: dict):
-    grid = here.pivot_table(index="steps", columns="energy_scale", values="outside")
+    grid = here.pivot_table(index="steps", columns="energy_scale", values="external")
     image = axes.imshow(grid.values, aspect="auto", origin="lower", cmap="cividis", **limits)
     axes.set_xticks(range(grid.shape[1]), [f"{value:g}" for value in grid.columns])
     axes.set_yticks(range(grid.shape[0]), [f"{value:g}" for value in grid.index])
@@ -229,7 +229,7 @@ def _map(axes: Axes, here: pd.DataFrame, limits: dict):
 
 def _points(axes: Axes, table: pd.DataFrame, x: str) -> None:
     for (way, sampler), here in table.groupby(["way", "sampler"]):
-        axes.scatter(here[x], here["outside"], color=WAYS[way][1], marker=MARKERS[sampler], **style.POINTS)
+        axes.scatter(here[x], here["external"], color=WAYS[way][1], marker=MARKERS[sampler], **style.POINTS)
 
 
 def main() -> None:

@@ -46,13 +46,13 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     from v4egg.synthesis.energies import Excite
     from v4egg.synthesis.energy_guided import energy_guided
     from v4egg.synthesis.gradient_ascent import gradient_ascent
-    from v4egg.synthesis.mei import SHARED, shown
+    from v4egg.synthesis.mei import SHARED, display_constraint
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     images = config["images"]
     scale = {"mean": [0.5] * images["channels"], "std": [0.2] * images["channels"], "output": "elu+1"}
-    architecture = next(parts for parts in config["encoders"]["architectures"].values() if "mixture" not in parts)
+    architecture = next(parts for parts in config["encoders"]["architectures"].values() if "combined" not in parts)
     spec = {"size": images["size"], "channels": images["channels"], **architecture, **scale}
     made = [Encoder(["s-u000"], copy.deepcopy(spec)) for _ in range(config["encoders"]["generators"])]
     generators = Ensemble([member.eval().requires_grad_(False) for member in made])
@@ -63,14 +63,17 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
         prior.enable_gradient_checkpointing()
     prior = frozen(prior, "cpu", torch.float32)
     options = {**config["synthesis"]["methods"][method], **changed}
-    constraint, canvas = shown(options["norm"], generators.members[0].canvas), generators.members[0].canvas
+    constraint, stimulus_spec = (
+        display_constraint(options["norm"], generators.members[0].stimulus_spec),
+        generators.members[0].stimulus_spec,
+    )
     own = {name: value for name, value in options.items() if name not in (*SHARED, "steps")}
 
     def make(n: int, steps: int) -> None:
         energy = Excite(generators, torch.zeros(n, dtype=torch.long))
         draws = [torch_generator("cost", i) for i in range(n)]
         if method == "gradient_ascent":
-            gradient_ascent(energy, draws, canvas, steps=steps, constraint=constraint, **own)
+            gradient_ascent(energy, draws, stimulus_spec, steps=steps, constraint=constraint, **own)
         else:
             energy_guided(energy, draws, prior, steps=steps, constraint=constraint, **own)
 

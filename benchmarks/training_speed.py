@@ -16,7 +16,7 @@ from v4egg.encoders import training as encoder_training
 from v4egg.encoders.training_data import TrainingSession
 from v4egg.priors import training as prior_training
 
-PRIOR = {"size": 56, "channels": 3, "fold": 2, "widths": [64, 128, 128], "layers": 1}
+PRIOR = {"size": 56, "channels": 3, "patch_size": 2, "widths": [64, 128, 128], "layers": 1}
 ENCODER = {"core": {"name": "residual"}, "readout": {"name": "attention"}}
 OPTIONS = {
     "size": 56,

@@ -30,7 +30,7 @@ from finished_run import FinishedRun
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.evaluation.best_images import best_images
 from v4egg.evaluation.judges import Judge, encoder_judges
-from v4egg.evaluation.transfer import heard_by, judge_images
+from v4egg.evaluation.transfer import judge_images, with_cached_predictions
 from v4egg.figures import style
 from v4egg.stats.inference import bootstrap_interval
 from v4egg.synthesis import most_exciting_images
@@ -47,7 +47,7 @@ SETTINGS = {  # factor -> levels of dotted options; a method is tried where it h
     "noise": [{"jitter.copies": 2, "jitter.noise": value} for value in (0.0, 0.03, 0.1)],
     "scale": [{"jitter.copies": 2, "jitter.scale": value} for value in (0.0, 0.1, 0.2)],
     "patch": [{"jitter.copies": 2, "jitter.patch": value} for value in (0.0, 0.2, 0.4)],
-    "caution": [{"caution": value} for value in (0.0, 1.0, 2.0)],
+    "uncertainty_penalty": [{"uncertainty_penalty": value} for value in (0.0, 1.0, 2.0)],
     "smoothing": [{"smoothing": value} for value in (0.0, 1.0, 2.0)],
     "guidance": [{"guidance": value} for value in ("full", "straight_through")],
     "sampler": [{"sampler": value} for value in ("ancestral", "ddim", "dpm_solver")],
@@ -113,13 +113,13 @@ class Run(FinishedRun):
 
     def _judged(self, source: str, generators: Ensemble, made: xr.Dataset) -> list[dict]:
         """A row for each judge, of each unit's image that the generators rate highest."""
-        others = [judge for judge in encoder_judges(self.ensembles, source)[1:] if not judge.took_part]
+        others = [judge for judge in encoder_judges(self.ensembles, source)[1:] if not judge.shares_weights]
         own = {id(member) for member in generators.members}
         others = [judge for judge in others if not own & {id(m) for model in judge.models for m in model.members}]
-        judges = [Judge("generators", [generators], took_part=True), *others]
+        judges = [Judge("generators", [generators], shares_weights=True), *others]
         predicted = set(self.predictions[0]["arch"].values)  # what stands in need not be: it is asked now
         asked = [judge for judge in judges if {m.arch for model in judge.models for m in model.members} <= predicted]
-        natural = heard_by(asked, self.natural, self.predictions)
+        natural = with_cached_predictions(asked, self.natural, self.predictions)
         judged = best_images(judge_images({"made": made["image"]}, judges, natural)).sel({"method": "made"})
         cost = float(made["seconds"].mean()) * made.sizes["seed"]
         return [self._row(judged.sel(judge=judge.name), judge.name, cost) for judge in judges]
@@ -127,7 +127,7 @@ class Run(FinishedRun):
     def _row(self, judged: xr.Dataset, judge: str, seconds: float) -> dict:
         values, matched = (
             judged[name].values[np.isfinite(judged[name].values)]
-            for name in ("relative_activation", "matched_relative_activation")
+            for name in ("normalized_activation", "normalized_at_matched_contrast")
         )
         low, high = bootstrap_interval(values, np.median, ("ablation", judge))
         numbers = {"median": np.median(values), "low": low, "high": high, "share_above": (values > 1).mean()}

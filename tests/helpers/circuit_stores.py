@@ -84,7 +84,7 @@ def save_adversarial(path, size=8):
     images = numpy_generator("adversarial figure").random((*shape, 3, size, size))
     natural = np.zeros((N, 2, 2))
     random = np.tile([0.2, -0.2, 0.1], (N, 2, 2, 2, 1))[..., None] * np.ones(2)
-    spread = np.ones((N, 2))
+    natural_sd = np.ones((N, 2))
     variables = {
         "image": (("unit", "direction", "epsilon", "sample", "channel", "y", "x"), images),
         "natural_image": (("unit", "sample", "channel", "y", "x"), np.full((N, 2, 3, size, size), 128, np.uint8)),
@@ -93,8 +93,8 @@ def save_adversarial(path, size=8):
         "adversarial": (("unit", "direction", "epsilon", "sample", "judge"), moved * sign * np.ones((*shape, 2))),
         "random": (("unit", "kind", "epsilon", "sample", "draw", "judge"), random),
         "position": (("unit", "sample"), np.zeros((N, 2), int)),
-        "spread": (("unit", "judge"), spread),
-        "took_part": ("judge", [True, False]),
+        "natural_sd": (("unit", "judge"), natural_sd),
+        "shares_weights": ("judge", [True, False]),
     }
     coords = {"unit": UNITS, "direction": ["raise", "lower"], "epsilon": [0.01, 0.03], "kind": ["white", "spectrum"]}
     stores.save(xr.Dataset(variables, {**coords, "judge": judges}, HEAD), path, "adversarial")
@@ -103,5 +103,5 @@ def save_adversarial(path, size=8):
 
 def save_maximizing(path):
     return save_transfer(
-        path, N, 1, ("published_compact",), ("maximizing", "best_natural", "noise"), judges=("attention",)
+        path, N, 1, ("published_compact",), ("maximizing", "model_selected_natural", "noise"), judges=("attention",)
     )

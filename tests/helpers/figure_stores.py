@@ -9,7 +9,7 @@ import xarray as xr
 from v4egg.io import stores
 from v4egg.seeding import numpy_generator
 
-METHODS = ("gradient_ascent", "energy_guided", "best_natural")
+METHODS = ("gradient_ascent", "energy_guided", "model_selected_natural")
 SCORE = ("arch", "member", "split", "unit")
 JUDGED = ("method", "arch", "unit", "seed", "judge")
 ARCHS = ("attention", "task_driven")
@@ -31,10 +31,10 @@ def save_scores(path, sessions, archs=ARCHS, extras=True):
     if extras:
         variables["correlation_to_truth"] = (SCORE, values + 0.05)
         variables["ceiling"] = ("unit", values[0, 0, 1])
-        variables["yardstick_correlation"] = (("yardstick", "split", "unit"), values[:1, 0])
-        variables["mixture_correlation"] = (("mixture", "split", "unit"), values[:, 4].mean(0, keepdims=True))
+        variables["reference_model_correlation"] = (("reference_model", "split", "unit"), values[:1, 0])
+        variables["combined_correlation"] = (("combined", "split", "unit"), values[:, 4].mean(0, keepdims=True))
         variables["baseline_correlation"] = (("baseline", "unit"), values[0, :2, 1] / 2)
-        coords |= {"mixture": ["mixed"], "yardstick": ["published_compact"], "baseline": ["ridge", "shuffled"]}
+        coords |= {"combined": ["mixed"], "reference_model": ["published_compact"], "baseline": ["ridge", "shuffled"]}
     stores.save(xr.Dataset(variables, {**coords, "session": ("unit", names)}), path, "scores")
     return path
 
@@ -45,18 +45,18 @@ def save_transfer(
     units, judges = units_of({"s": n_units}), ["generators", *judges]
     shape = (len(methods), len(archs), n_units, n_seeds, len(judges))
     values = numpy_generator("transfer", n_units).gamma(3.0, 1.0, shape)
-    if "best_natural" in methods:
-        values[methods.index("best_natural"), :, :, 1:] = np.nan
+    if "model_selected_natural" in methods:
+        values[methods.index("model_selected_natural"), :, :, 1:] = np.nan
     names = np.array([[f"{arch}/{unit}" for unit in units] for arch in archs], object)
     variables = {
         "activation": (JUDGED, values),
         "zscore": (JUDGED, values - 1),
-        "relative_activation": (JUDGED, values / 3),
-        "relative_to_own_best": (JUDGED, values / 4),
-        "matched_relative_activation": (JUDGED, values / 5),
+        "normalized_activation": (JUDGED, values / 3),
+        "normalized_to_best_natural": (JUDGED, values / 4),
+        "normalized_at_matched_contrast": (JUDGED, values / 5),
         "contrast": (JUDGED[:-1], values[..., 0]),
-        "took_part": (("arch", "judge"), np.array([[judge == "generators" for judge in judges]] * len(archs))),
-        "best_natural": (("arch", "unit"), names),
+        "shares_weights": (("arch", "judge"), np.array([[judge == "generators" for judge in judges]] * len(archs))),
+        "model_selected_natural": (("arch", "unit"), names),
         "natural_image": (("arch", "unit", "channel", "y", "x"), np.full((len(archs), n_units, channels, 6, 6), 0.5)),
     }
     coords = {"method": list(methods), "arch": list(archs), "unit": units, "judge": judges}
@@ -139,7 +139,7 @@ def save_judged(path, settings=(0, 1, 10), n_units=6, samples=2, archs=ARCHS, ju
     values = numpy_generator("judged", *shape).gamma(3.0, 1.0, shape)
     variables = {
         "activation": (("arch", *SERIES, "judge"), values),
-        "took_part": (("arch", "judge"), np.array([[name == "generators" for name in names]] * len(archs))),
+        "shares_weights": (("arch", "judge"), np.array([[name == "generators" for name in names]] * len(archs))),
     }
     coords = {"arch": list(archs), "unit": units_of({"s": n_units}), "setting": list(map(float, settings))}
     stores.save(xr.Dataset(variables, {**coords, "judge": names}), path, "judged")
@@ -182,7 +182,7 @@ def save_reconstruction_scores(path, archs=("attention",), n=5, judges=("generat
     variables = {
         "distance": (("arch", *dims, "judge"), generator.gamma(2.0, 1.0, (*shape, len(judges)))),
         "similarity": (("arch", "measure", *dims), generator.random((len(archs), 3, *shape[1:]))),
-        "took_part": (("arch", "judge"), np.array([[judge == "generators" for judge in judges]] * len(archs))),
+        "shares_weights": (("arch", "judge"), np.array([[judge == "generators" for judge in judges]] * len(archs))),
     }
     coords = {
         "arch": list(archs),
@@ -214,7 +214,7 @@ def save_closed_loop(path, n_units=6, rounds=2, session="sim01"):
     variables = {
         "activation": (dims, 10 * values),
         "predicted": (dims, 15 * values),
-        "relative_activation": (dims, values),
+        "normalized_activation": (dims, values),
         "image": ((*dims, *IMAGE), np.zeros((*values.shape, 3, 6, 6))),
         "presentations": ("round", 100 * np.arange(rounds + 1)),
     }
@@ -235,7 +235,7 @@ def save_evolutions(folder):
             **dict.fromkeys(("best", "mean", "noiseless"), (("neuron", "round"), rise)),
             "evolved": ("neuron", natural * share),
             "natural": ("neuron", natural),
-            "relative_activation": ("neuron", np.where(natural > 0, share, np.nan)),
+            "evolved_over_natural": ("neuron", np.where(natural > 0, share, np.nan)),
             "image": (("neuron", "channel", "y", "x"), np.zeros((5, 3, 6, 6))),
             "group": ("neuron", np.array(groups, object)),
         }
@@ -259,13 +259,13 @@ def save_settings(folder):
             **dict.fromkeys(("best", "mean", "noiseless"), flat),
             "evolved": ("neuron", relative),
             "natural": ("neuron", np.ones(4)),
-            "relative_activation": ("neuron", relative),
+            "evolved_over_natural": ("neuron", relative),
             "image": (("neuron", "channel", "y", "x"), np.zeros((4, 3, 6, 6))),
             "group": ("neuron", np.array(["s1"] * 4, object)),
         }
         own = {**settings, setting: value} if setting else settings
-        varied = {"condition": "ga", "setting": setting} if setting else {}
-        attrs = {"condition": name, "settings": json.dumps(own), "varied": json.dumps(varied)}
+        swept = {"condition": "ga", "setting": setting} if setting else {}
+        attrs = {"condition": name, "settings": json.dumps(own), "swept": json.dumps(swept)}
         paths.append(folder / f"{name}.zarr")
         stores.save(xr.Dataset(variables, {"neuron": np.array(names, object)}, attrs), paths[-1], "evolution")
     return paths

@@ -77,9 +77,9 @@ def test_filters_are_compared_with_those_before_pruning(run_script, session, tmp
 def member(tmp_path) -> str:
     torch.manual_seed(0)
     parts = {"core": {"name": "residual", "channels": 8, "blocks": 1}, "readout": {"name": "attention", "dim": 8}}
-    canvas = {"size": SIZE, "channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3, "output": "identity"}
+    stimulus_spec = {"size": SIZE, "channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3, "output": "identity"}
     path = tmp_path / "m0.zarr"
-    Encoder(UNITS[:1], {**parts, **canvas}).save(path, arch="attention", member="m0", role="generator")
+    Encoder(UNITS[:1], {**parts, **stimulus_spec}).save(path, arch="attention", member="m0", role="generator")
     return str(path)
 
 
@@ -87,7 +87,7 @@ def judged(session, member, **more):
     params = {
         "path": session["compact"],
         "members": {"attention": [member]},
-        "outsiders": {},
+        "external_judges": {},
         "teachers": ["attention"],
     }
     return {**params, **more}
@@ -101,7 +101,7 @@ def test_adversarial_images_are_of_test_images_and_the_teacher_took_part(run_scr
     run_script("adversarial_images", input=inputs, output=[out], params=params, wildcards=WILDCARDS)
     found = stores.load(out, "adversarial")
     assert found["judge"].values.tolist() == ["students", "attention"]
-    assert found["took_part"].all()
+    assert found["shares_weights"].all()
     test = load_recording(session["recording"]).images[6:]
     assert np.array_equal(found["natural_image"].values, test[found["position"].values])
     assert np.isnan(found["adversarial"].sel(judge="attention", unit=UNITS[1])).all()  # not among its units
@@ -117,7 +117,7 @@ def test_maximizing_images_go_through_transfer(run_script, session, member, tmp_
     params = judged(session, member)
     run_script("transfer_maximizing", input=inputs, output=[out], params=params, wildcards=WILDCARDS)
     found = stores.load(out, "transfer")
-    assert found["method"].values.tolist() == ["maximizing", "best_natural", "noise"]
+    assert found["method"].values.tolist() == ["maximizing", "model_selected_natural", "noise"]
     assert found["arch"].values.tolist() == ["students"]
     own = found["activation"].sel(judge="students").isel(arch=0, seed=0).sel({"method": "maximizing"}).values
     np.testing.assert_allclose(own, stores.load(images)["activation"].max("step").values[:, 0], rtol=1e-4)

@@ -89,7 +89,7 @@ def test_from_teacher_to_compact_models(tmp_path, run_script, inputs):
         "gather_compact",
         input={"compact": [str(tmp_path / f"s1/{job}.zarr") for job in ("1", "0")]},
         output=[str(tmp_path / "s1.zarr")],
-        params={"outsider": {}},
+        params={"external_judge": {}},
         wildcards={"session": "s1"},
     )
     store = stores.load(tmp_path / "s1.zarr", "compact")

@@ -63,8 +63,8 @@ def test_it_makes_figures_numbers_and_summary(finished):
     assert summary["mei"]["evolution"]["attention"]["n_images"] == 6
     judges = summary["mei"]["gradient_ascent"]["attention"]["judges"]
     assert {"generators", "validators", "across", "simulated_brain"} <= set(judges)
-    assert judges["generators"]["took_part"]
-    assert not judges["simulated_brain"]["took_part"]
+    assert judges["generators"]["shares_weights"]
+    assert not judges["simulated_brain"]["shares_weights"]
     assert summary["seconds"]["encoders"] > 0
     assert {row["statistic"] for row in summary["stages"]["evolution"]} >= {"median", "share_above_1"}
     assert "min_correlation: -1" in (results / "config.yaml").read_text()
@@ -133,7 +133,7 @@ def test_compact_models_are_opened(finished):
     assert dots.attrs["unit"] in dots["unit"].values
     images = stores.load(results / "adversarial/students-sim01.zarr", "adversarial")
     assert images["judge"].values.tolist() == ["students", "attention", "simulated_brain"]
-    assert images["took_part"].values.tolist() == [True, True, False]  # the teacher, and not the brain
+    assert images["shares_weights"].values.tolist() == [True, True, False]  # the teacher, and not the brain
     assert (images["rms"] <= images["epsilon"] * (1 + 1e-5)).all()
     transfer = stores.load(results / "transfer_maximizing/students-sim01.zarr", "transfer")
     assert transfer["activation"].sel({"method": "maximizing"}).sel(judge="simulated_brain").notnull().all()
@@ -146,8 +146,8 @@ def test_evolution_tells_what_it_showed(finished):
     assert (found["genetic"]["best"] >= found["genetic"]["mean"]).all()
     assert not np.allclose(found["genetic"]["mean"], found["genetic"]["noiseless"])  # spikes
     assert len(set(found["hidden"]["group"].values)) > 1
-    varied = stores.load(finished / "results/tiny/evolution/genetic-mutation_rate-0.25.zarr", "evolution")
-    assert json.loads(varied.attrs["settings"])["mutation_rate"] == 0.25
+    swept = stores.load(finished / "results/tiny/evolution/genetic-mutation_rate-0.25.zarr", "evolution")
+    assert json.loads(swept.attrs["settings"])["mutation_rate"] == 0.25
     assert json.loads(found["genetic"].attrs["settings"])["mutation_rate"] == 0.5
     meis = stores.load(finished / "results/tiny/mei/evolution/attention.zarr", "mei")
     assert meis.sizes["step"] == 2

@@ -100,7 +100,7 @@ rule adversarial_images:
         path=lambda wildcards: compact_path(wildcards.models, wildcards.session),
         members={arch: members(arch) for arch in compact_judged()},
         teachers=teachers(),
-        outsiders=lambda wildcards: outsiders([wildcards.session]),
+        external_judges=lambda wildcards: external_judges([wildcards.session]),
         options={key: config["adversarial"][key] for key in ("epsilons", "images", "steps", "draws", "reference")},
         seed=config["seed"],
     script:
@@ -155,6 +155,6 @@ rule transfer_maximizing:
         path=lambda wildcards: compact_path(wildcards.models, wildcards.session),
         members={arch: members(arch) for arch in compact_judged()},
         teachers=teachers(),
-        outsiders=lambda wildcards: outsiders([wildcards.session]),
+        external_judges=lambda wildcards: external_judges([wildcards.session]),
     script:
         "../scripts/transfer_maximizing.py"

@@ -5,12 +5,12 @@ ENVIRONMENT = environment("models")
 
 rule closed_loop:
     input:
-        unpack(lambda wildcards: helpers_of(config["closed_loop"]["method"])),
+        unpack(lambda wildcards: method_inputs(config["closed_loop"]["method"])),
         members=lambda wildcards: members(wildcards.arch, "generator"),
         targets=f"{RESULTS}/targets.zarr",
         recording=f"{RESULTS}/recordings/{{session}}.zarr",
         responses=f"{RESULTS}/responses/{{session}}.zarr",
-        brain=lambda wildcards: outsider_files([wildcards.session]),
+        brain=lambda wildcards: external_judge_files([wildcards.session]),
     output:
         directory(f"{RESULTS}/closed_loop/{{arch}}-{{session}}.zarr"),
     log:

@@ -4,7 +4,7 @@ import re
 
 import v4egg.recordings.sources as sources
 from v4egg.workflow.configuration import expanded
-from v4egg.synthesis.required_stores import ingredient
+from v4egg.synthesis.required_stores import required_store
 from v4egg.workflow.provenance import code_digest, configuration_digest
 
 RESULTS = f"results/{config['name']}"
@@ -14,8 +14,8 @@ SESSIONS = list(config["sessions"])
 TEST_SESSIONS = [s for s, source in config["sessions"].items() if source["split"] != "none"]
 TARGET_SESSIONS = config["targets"]["sessions"] or TEST_SESSIONS
 RECONSTRUCTED_SESSIONS = [s for s in TARGET_SESSIONS if s in TEST_SESSIONS]
-NAMED = list(config["encoders"]["architectures"])  # architectures, and mixtures of them
-ARCHITECTURES = [a for a in NAMED if "mixture" not in config["encoders"]["architectures"][a]]
+NAMED = list(config["encoders"]["architectures"])  # architectures, and combined architectures of them
+ARCHITECTURES = [a for a in NAMED if "combined" not in config["encoders"]["architectures"][a]]
 REFITTED = {a: entry["refit"] for a, entry in config["encoders"]["architectures"].items() if "refit" in entry}
 SOURCES = config["synthesis"]["architectures"] or NAMED  # those that make images; the others only judge
 METHODS = list(config["synthesis"]["methods"])
@@ -25,7 +25,7 @@ ROLES = {m: "generator" if i < config["encoders"]["generators"] else "validator"
 SIMULATED_TARGETS = [s for s in TARGET_SESSIONS if config["sessions"][s]["format"] == "simulated"]
 LOOP_SESSIONS = SIMULATED_TARGETS if config["closed_loop"]["rounds"] else []
 CONDITIONS = expanded(config["evolution"]["conditions"])
-VARIED = [c for c, options in CONDITIONS.items() if "varied" in options]
+VARIED = [c for c, options in CONDITIONS.items() if "swept" in options]
 COMPACT_SESSIONS = config["compact"]["sessions"] or RECONSTRUCTED_SESSIONS
 SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
 SWITCHES |= {"compact": "teacher", "circuits": "models", "adversarial": "models"}
@@ -80,24 +80,24 @@ def batch_stop(batch):
 
 
 def members(source, role=None):
-    parts = config["encoders"]["architectures"][source].get("mixture", [source])
+    parts = config["encoders"]["architectures"][source].get("combined", [source])
     return [f"{RESULTS}/encoders/{arch}/{m}.zarr" for arch in parts for m in MEMBERS if role in (None, ROLES[m])]
 
 
-def outsiders(sessions):
+def external_judges(sessions):
     """Session -> the judge from outside that knows its neurons, where there is one."""
-    found = {s: sources.outsider(s, config["sessions"][s], COWLEY, RESULTS) for s in sessions}
+    found = {s: sources.external_judge(s, config["sessions"][s], COWLEY, RESULTS) for s in sessions}
     return {s: source for s, source in found.items() if source}
 
 
-def outsider_files(sessions):
-    return [path for s in sessions for path in sources.outsider_files(s, config["sessions"][s], COWLEY, RESULTS)]
+def external_judge_files(sessions):
+    return [path for s in sessions for path in sources.external_judge_files(s, config["sessions"][s], COWLEY, RESULTS)]
 
 
-def mixtures():
-    """The architectures that each mixture is of."""
+def combined_architectures():
+    """The architectures that each combined architecture is of."""
     named = config["encoders"]["architectures"]
-    return {arch: named[arch]["mixture"] for arch in NAMED if "mixture" in named[arch]}
+    return {arch: named[arch]["combined"] for arch in NAMED if "combined" in named[arch]}
 
 
 def trained_as(arch):
@@ -146,7 +146,7 @@ def frozen_inputs(arch):
 
 def natural_responses(sessions):
     """Session -> the store of that judge's responses to its natural images."""
-    return {s: f"{RESULTS}/judges/{s}.zarr" for s in outsiders(sessions)}
+    return {s: f"{RESULTS}/judges/{s}.zarr" for s in external_judges(sessions)}
 
 
 def baselines(sessions):
@@ -181,7 +181,7 @@ def compact_sessions(models):
     """The sessions that have compact models of that origin, of those that get them or images."""
     if models == "students":
         return COMPACT_SESSIONS
-    known = outsiders(TARGET_SESSIONS)
+    known = external_judges(TARGET_SESSIONS)
     return [s for s in TARGET_SESSIONS if known.get(s, {}).get("judge") == "published_compact"]
 
 
@@ -200,7 +200,7 @@ def compact_path(models, session):
 
 def compact_files(models, session):
     """The files that these models are read from."""
-    return outsider_files([session]) if models == "published" else [compact_path(models, session)]
+    return external_judge_files([session]) if models == "published" else [compact_path(models, session)]
 
 
 def compact_judged():
@@ -212,7 +212,7 @@ def compact_judged():
 def compact_judges(session):
     """The files of who scores the images of a session's compact models, beside these themselves."""
     judging = [path for arch in compact_judged() for path in members(arch)]
-    return {"members": judging, "outsiders": outsider_files([session])}
+    return {"members": judging, "external_judges": external_judge_files([session])}
 
 
 def analysed(stage, folder):
@@ -223,7 +223,7 @@ def analysed(stage, folder):
 def teachers():
     """The architectures that students learn from."""
     teacher = config["compact"]["teacher"]
-    return config["encoders"]["architectures"].get(teacher, {}).get("mixture", [teacher] if teacher else [])
+    return config["encoders"]["architectures"].get(teacher, {}).get("combined", [teacher] if teacher else [])
 
 
 def series_stores(family):
@@ -232,20 +232,20 @@ def series_stores(family):
     return [f"{RESULTS}/{family}/{arch}.zarr" for arch in chosen]
 
 
-def helpers_of(method):
+def method_inputs(method):
     """The prior or the image decoder, for the method that needs it."""
-    needed = ingredient(method, config["synthesis"]["methods"][method])
+    needed = required_store(method, config["synthesis"]["methods"][method])
     return {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
 
 
-def searched(condition):
+def evolution_inputs(condition):
     """The files of the neurons and of the image generator of a condition of the evolution experiment."""
     options = CONDITIONS[condition]
-    needed = ingredient("evolution", options)
+    needed = required_store("evolution", options)
     found = {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
-    if options["neurons"] == "outside":
+    if options["neurons"] == "external":
         known = list(natural_responses(TARGET_SESSIONS).values())
-        return {**found, "outsiders": outsider_files(TARGET_SESSIONS), "natural_responses": known}
+        return {**found, "external_judges": external_judge_files(TARGET_SESSIONS), "natural_responses": known}
     if options["neurons"] == "encoder":
         found["targets"] = f"{RESULTS}/targets.zarr"
     return {**found, "members": members(options["arch"] or SOURCES[0], "generator")}
@@ -253,7 +253,7 @@ def searched(condition):
 
 def compared_settings():
     """The conditions from which a setting departs, and those departures."""
-    bases = {CONDITIONS[condition]["varied"]["condition"] for condition in VARIED}
+    bases = {CONDITIONS[condition]["swept"]["condition"] for condition in VARIED}
     return [condition for condition in CONDITIONS if condition in bases or condition in VARIED]
 
 

@@ -73,7 +73,7 @@ rule gather_compact:
         compact=lambda wildcards: [
             f"{RESULTS}/compact/{wildcards.session}/{job}.zarr" for job in range(config["compact"]["jobs"])
         ],
-        outsiders=lambda wildcards: outsider_files([wildcards.session]),
+        external_judges=lambda wildcards: external_judge_files([wildcards.session]),
     output:
         directory(f"{RESULTS}/compact/{{session}}.zarr"),
     log:
@@ -88,7 +88,7 @@ rule gather_compact:
         runtime=10,
     params:
         code=code("gather_compact"),
-        outsider=lambda wildcards: outsiders([wildcards.session]).get(wildcards.session, {}),
+        external_judge=lambda wildcards: external_judges([wildcards.session]).get(wildcards.session, {}),
     script:
         "../scripts/gather_compact.py"
 

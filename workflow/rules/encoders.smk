@@ -158,7 +158,7 @@ rule score_encoders:
         runtime=60,
     params:
         code=code("score_encoders"),
-        mixtures=mixtures(),
+        combined_architectures=combined_architectures(),
         natural_responses=[natural_responses(TEST_SESSIONS).get(s) for s in SESSIONS],
         baselines=[baselines(TEST_SESSIONS).get(s) for s in SESSIONS],
     script:

@@ -5,7 +5,7 @@ ENVIRONMENT = environment("models")
 
 rule evolve_neurons:
     input:
-        unpack(lambda wildcards: searched(wildcards.condition)),
+        unpack(lambda wildcards: evolution_inputs(wildcards.condition)),
         pool=f"{RESULTS}/pool.zarr",
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
     output:
@@ -25,7 +25,7 @@ rule evolve_neurons:
         code=code("evolve_neurons"),
         state=f"{RESULTS}/.training",
         seed=config["seed"],
-        outsiders=outsiders(TARGET_SESSIONS),
+        external_judges=external_judges(TARGET_SESSIONS),
         options=lambda wildcards: CONDITIONS[wildcards.condition],
     script:
         "../scripts/evolve_neurons.py"

@@ -34,7 +34,7 @@ rule score_reconstructions:
     input:
         reconstructions=series_stores("reconstruction"),
         members=[path for arch in ARCHITECTURES for path in members(arch)],
-        outsiders=outsider_files(RECONSTRUCTED_SESSIONS),
+        external_judges=external_judge_files(RECONSTRUCTED_SESSIONS),
     output:
         directory(f"{RESULTS}/judged/reconstruction.zarr"),
     log:
@@ -50,6 +50,6 @@ rule score_reconstructions:
     params:
         code=code("score_reconstructions"),
         members={name: members(name) for name in NAMED},
-        outsiders=outsiders(RECONSTRUCTED_SESSIONS),
+        external_judges=external_judges(RECONSTRUCTED_SESSIONS),
     script:
         "../scripts/score_reconstructions.py"

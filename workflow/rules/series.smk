@@ -85,7 +85,7 @@ rule judge_series:
     input:
         series=lambda wildcards: series_stores(wildcards.family),
         members=[path for arch in ARCHITECTURES for path in members(arch)],
-        outsiders=outsider_files(TARGET_SESSIONS),
+        external_judges=external_judge_files(TARGET_SESSIONS),
     output:
         directory(f"{RESULTS}/judged/{{family}}.zarr"),
     log:
@@ -103,6 +103,6 @@ rule judge_series:
     params:
         code=code("judge_series"),
         members={name: members(name) for name in NAMED},
-        outsiders=outsiders(TARGET_SESSIONS),
+        external_judges=external_judges(TARGET_SESSIONS),
     script:
         "../scripts/judge_series.py"

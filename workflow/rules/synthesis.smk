@@ -49,7 +49,7 @@ rule select_targets:
 
 rule synthesize:
     input:
-        unpack(lambda wildcards: helpers_of(wildcards.method)),
+        unpack(lambda wildcards: method_inputs(wildcards.method)),
         members=lambda wildcards: members(wildcards.arch, "generator"),
         targets=f"{RESULTS}/ranking.zarr",  # not targets.zarr: one unit more must not touch the other batches
     output:

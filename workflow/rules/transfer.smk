@@ -6,7 +6,7 @@ ENVIRONMENT = environment("models")
 rule judge_natural_images:
     input:
         recording=f"{RESULTS}/recordings/{{session}}.zarr",
-        outsiders=lambda wildcards: outsider_files([wildcards.session]),
+        external_judges=lambda wildcards: external_judge_files([wildcards.session]),
     output:
         directory(f"{RESULTS}/judges/{{session}}.zarr"),
     log:
@@ -21,7 +21,7 @@ rule judge_natural_images:
         runtime=120,
     params:
         code=code("judge_natural_images"),
-        outsider=lambda wildcards: outsiders([wildcards.session])[wildcards.session],
+        external_judge=lambda wildcards: external_judges([wildcards.session])[wildcards.session],
     script:
         "../scripts/judge_natural_images.py"
 
@@ -33,7 +33,7 @@ rule transfer:
         targets=f"{RESULTS}/targets.zarr",
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
         predictions=expand(f"{RESULTS}/predictions/{{session}}.zarr", session=TARGET_SESSIONS),
-        outsiders=outsider_files(TARGET_SESSIONS),
+        external_judges=external_judge_files(TARGET_SESSIONS),
         natural_responses=list(natural_responses(TARGET_SESSIONS).values()),
     output:
         directory(f"{RESULTS}/transfer.zarr"),
@@ -52,7 +52,7 @@ rule transfer:
         images={m: {arch: f"{RESULTS}/mei/{m}/{arch}.zarr" for arch in SOURCES} for m in METHODS},
         sources=SOURCES,
         members={name: members(name) for name in NAMED},
-        outsiders=outsiders(TARGET_SESSIONS),
+        external_judges=external_judges(TARGET_SESSIONS),
         natural_responses=natural_responses(TARGET_SESSIONS),
     script:
         "../scripts/transfer.py"

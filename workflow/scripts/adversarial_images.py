@@ -14,7 +14,7 @@ with job(snakemake) as run:
     models, session = snakemake.wildcards.models, snakemake.wildcards.session
     own = load_models(models, run.local(params.path), session)
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(params.members).items()}
-    judges = compact_judges(models, own, ensembles, params.teachers, run.local(params.outsiders))
+    judges = compact_judges(models, own, ensembles, params.teachers, run.local(params.external_judges))
     natural = held_out_images(load_recording(inputs.recording), load_responses(inputs.responses))
     result = adversarial_experiment(own, natural, judges, **params.options, seed=params.seed, progress=run.progress)
     result.attrs |= {"models": models, "session": session}

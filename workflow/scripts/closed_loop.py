@@ -23,7 +23,7 @@ with job(snakemake) as run:
     shown, key = loop["rounds"] * len(units) * loop["samples"], (seed, "closed loop", recording.session)
     crops, _ = photograph_crops(shown, recording.images.shape[-1], "fit", key=key)
 
-    def synthesise(ensemble, turn):
+    def synthesise(ensemble, round_index):
         made = most_exciting_images(
             loop["method"],
             ensemble,
@@ -32,7 +32,7 @@ with job(snakemake) as run:
             prior_path=helpers["prior"],
             decoder_path=helpers["decoder"],
             seeds=loop["samples"],
-            seed=seed_of(seed, "closed loop", turn),
+            seed=seed_of(seed, "closed loop", round_index),
             device=run.device,
         )
         return made["image"].values

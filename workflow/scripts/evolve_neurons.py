@@ -3,12 +3,12 @@
 import json
 
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.evaluation.judges import outside_judges
-from v4egg.images.processing import canvas_of
+from v4egg.evaluation.judges import load_external_judges
+from v4egg.images.processing import stimulus_spec_of
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.recording import load_recording
-from v4egg.synthesis.required_stores import ingredient
+from v4egg.synthesis.required_stores import required_store
 from v4egg.workflow.jobs import job
 from v4egg.xdream.experiment import evolution_experiment, experiment_neurons, responses_to_natural
 from v4egg.xdream.generators import make_generator
@@ -22,19 +22,19 @@ with job(snakemake) as run:
     if inputs.get("targets"):
         units = [str(unit) for unit in stores.load(inputs.targets, "targets")["unit"].values]
     ensemble = load_encoder(list(inputs.members)) if inputs.get("members") else None
-    judges = outside_judges(run.local(snakemake.params.outsiders)) if ensemble is None else []
+    judges = load_external_judges(run.local(snakemake.params.external_judges)) if ensemble is None else []
     external = [model for judge in judges for model in judge.models]
     neurons = experiment_neurons(options, units, ensemble, external, next(iter(images.values())), seed)
     known = {}
     if ensemble is None:
         natural = [stores.load(path, "natural_responses")["response"] for path in inputs.natural_responses]
-        known = dict(zip(snakemake.params.outsiders, natural, strict=True))
+        known = dict(zip(snakemake.params.external_judges, natural, strict=True))
     used = {session: shown for session, shown in images.items() if ensemble or session in known}
     responses = responses_to_natural(neurons, used, known)
-    generator, needed = dict(options["generator"]), ingredient("evolution", options)
+    generator, needed = dict(options["generator"]), required_store("evolution", options)
     generator |= {needed: inputs[needed]} if needed else {}
-    canvas = canvas_of(stores.load(inputs.pool, "pool")["images"].values)
-    image_generator = make_generator(canvas=canvas, device=run.device, **generator)
+    stimulus_spec = stimulus_spec_of(stores.load(inputs.pool, "pool")["images"].values)
+    image_generator = make_generator(stimulus_spec=stimulus_spec, device=run.device, **generator)
     read = [path for path in inputs if str(path).endswith(".zarr")]
     key = {"options": options, "seed": seed, "code": snakemake.params.code}
     checkpoint = Checkpoint.for_inputs(snakemake.params.state, read, key)
@@ -51,6 +51,6 @@ with job(snakemake) as run:
     )
     settings = settings_of(options["optimizer"], options["settings"])
     result.attrs |= {"condition": snakemake.wildcards.condition, "settings": json.dumps(settings)}
-    result.attrs["varied"] = json.dumps(options.get("varied", {}))
+    result.attrs["swept"] = json.dumps(options.get("swept", {}))
     stores.save(result, snakemake.output[0], "evolution", config=options, seed=seed, inputs=read)
     checkpoint.remove()

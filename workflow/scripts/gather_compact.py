@@ -1,13 +1,13 @@
 """Gather the compact models of a session's units, beside the sizes of published ones where there are any."""
 
 from v4egg.compact.scores import gathered
-from v4egg.evaluation.judges import OUTSIDERS
+from v4egg.evaluation.judges import EXTERNAL_JUDGES
 from v4egg.io import stores
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
-    paths, outsider = list(snakemake.input.compact), run.local(snakemake.params.outsider)
+    paths, external_judge = list(snakemake.input.compact), run.local(snakemake.params.external_judge)
     published = None
-    if outsider.get("judge") == "published_compact":
-        published = OUTSIDERS["published_compact"](outsider["path"], snakemake.wildcards.session)
+    if external_judge.get("judge") == "published_compact":
+        published = EXTERNAL_JUDGES["published_compact"](external_judge["path"], snakemake.wildcards.session)
     stores.save(gathered(paths, published), snakemake.output[0], "compact", inputs=paths)

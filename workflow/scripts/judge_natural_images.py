@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from v4egg.evaluation.judges import outside_judges
+from v4egg.evaluation.judges import load_external_judges
 from v4egg.images.processing import to_float
 from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
@@ -10,7 +10,7 @@ from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     recording = load_recording(snakemake.input.recording)
-    (judge,) = outside_judges({recording.session: run.local(snakemake.params.outsider)})
+    (judge,) = load_external_judges({recording.session: run.local(snakemake.params.external_judge)})
     units = list(recording.units.index)
     images = to_float(recording.images)
     blocks = run.progress(range(0, len(images), 64))

@@ -1,19 +1,19 @@
 """Score the images of a family of series, or those that natural search found, under every judge."""
 
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.evaluation.judges import encoder_judges, outside_judges
+from v4egg.evaluation.judges import encoder_judges, load_external_judges
 from v4egg.evaluation.transfer import join_architectures, judge_series
 from v4egg.io import stores
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
-    outsiders = outside_judges(run.local(snakemake.params.outsiders))
+    external_judges = load_external_judges(run.local(snakemake.params.external_judges))
     parts = {}
     for path in run.progress(snakemake.input.series):
         series = stores.load(path)
         arch = series.attrs["arch"]
-        parts[arch] = judge_series(series["image"], [*encoder_judges(ensembles, arch), *outsiders])
+        parts[arch] = judge_series(series["image"], [*encoder_judges(ensembles, arch), *external_judges])
     result = join_architectures(parts)
     result.attrs |= {"family": snakemake.wildcards.family}
     stores.save(result, snakemake.output[0], "judged", inputs=[*snakemake.input.series, *snakemake.input.members])

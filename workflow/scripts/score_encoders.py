@@ -14,7 +14,7 @@ def scored_session(responses_path, predictions_path, natural_path, baselines_pat
         if natural.attrs["judge"] == "simulated_brain":
             session.truth = response
         else:
-            session.yardsticks[natural.attrs["judge"]] = response
+            session.reference_models[natural.attrs["judge"]] = response
     if baselines_path is not None:
         prediction = stores.load(baselines_path, "baselines")["prediction"].sel(unit=session.units)
         session.baselines |= {str(name): prediction.sel(baseline=name).values for name in prediction["baseline"].values}
@@ -26,4 +26,4 @@ with job(snakemake) as run:
     others = zip(*map(run.local, (snakemake.params.natural_responses, snakemake.params.baselines)), strict=True)
     sessions = [scored_session(*stored, *known) for stored, known in zip(own, others, strict=True)]
     inputs = [*snakemake.input.responses, *snakemake.input.predictions]
-    stores.save(score(sessions, snakemake.params.mixtures), snakemake.output[0], "scores", inputs=inputs)
+    stores.save(score(sessions, snakemake.params.combined_architectures), snakemake.output[0], "scores", inputs=inputs)

@@ -1,8 +1,14 @@
 """Score every image under every judge."""
 
 from v4egg.encoders.ensemble import load_encoder
-from v4egg.evaluation.judges import encoder_judges, outside_judges
-from v4egg.evaluation.transfer import NaturalImages, gather_architectures, heard_by, judge_images, known_responses
+from v4egg.evaluation.judges import encoder_judges, load_external_judges
+from v4egg.evaluation.transfer import (
+    NaturalImages,
+    gather_architectures,
+    judge_images,
+    known_responses,
+    with_cached_predictions,
+)
 from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
 from v4egg.recordings.units import by_session
@@ -10,7 +16,7 @@ from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
-    outsiders = outside_judges(run.local(snakemake.params.outsiders))
+    external_judges = load_external_judges(run.local(snakemake.params.external_judges))
     units = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
     groups = by_session(units)
     natural, predictions, natural_responses = [], [], run.local(snakemake.params.natural_responses)
@@ -25,7 +31,7 @@ with job(snakemake) as run:
     for arch in run.progress(snakemake.params.sources):
         paths = {method: run.local(by_arch[arch]) for method, by_arch in snakemake.params.images.items()}
         meis = {method: stores.load(path, "mei")["image"] for method, path in paths.items()}
-        judges = [*encoder_judges(ensembles, arch), *outsiders]
-        parts[arch] = judge_images(meis, judges, heard_by(judges, natural, predictions))
+        judges = [*encoder_judges(ensembles, arch), *external_judges]
+        parts[arch] = judge_images(meis, judges, with_cached_predictions(judges, natural, predictions))
     result = gather_architectures(parts)
     stores.save(result, snakemake.output[0], "transfer", inputs=[p for p in snakemake.input if p.endswith(".zarr")])

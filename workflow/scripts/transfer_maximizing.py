@@ -13,7 +13,7 @@ with job(snakemake) as run:
     models, session = snakemake.wildcards.models, snakemake.wildcards.session
     own = load_models(models, run.local(params.path), session)
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(params.members).items()}
-    judges = compact_judges(models, own, ensembles, params.teachers, run.local(params.outsiders))
+    judges = compact_judges(models, own, ensembles, params.teachers, run.local(params.external_judges))
     meis = stores.load(inputs.images, "mei")
     known = {name: said for path in inputs.natural_responses for name, said in known_responses(path, own.units).items()}
     recording = load_recording(inputs.recording)

@@ -13,7 +13,7 @@ from v4egg.compact.model import STAGES
 from v4egg.compact.network import STRIDES, CompactModels, CompactNetwork
 from v4egg.compact.pruning import pruned, r2
 from v4egg.compact.students import Students, new_network
-from v4egg.compact.teacher import Lessons
+from v4egg.compact.teacher import DistillationDataset
 from v4egg.errors import V4eggError
 from v4egg.images.processing import blur, to_float
 from v4egg.io.checkpoints import Checkpoint
@@ -27,7 +27,7 @@ Checkpoints = Callable[[str, Sequence[str]], Checkpoint]  # stage and units -> w
 
 
 def compact_networks(
-    lessons: Lessons,
+    lessons: DistillationDataset,
     options: Mapping[str, Any],
     seed: int,
     *,
@@ -63,7 +63,7 @@ def compact_networks(
     return found, {stage: [float(value)] * len(units) for stage, value in zip(STAGES, each, strict=True)}
 
 
-def r2_to_teacher(networks: Sequence[CompactNetwork], lessons: Lessons, split: str = "test") -> np.ndarray:
+def r2_to_teacher(networks: Sequence[CompactNetwork], lessons: DistillationDataset, split: str = "test") -> np.ndarray:
     """Squared correlation (U,) of each network with the teacher on images of a split."""
     images, responses = lessons.part(split)
     return r2(responses_of(networks, images), responses)
@@ -77,7 +77,9 @@ def responses_of(networks: Sequence[CompactNetwork], images: np.ndarray) -> np.n
     return torch.cat([models(to_float(images[i : i + 64])) for i in range(0, len(images), 64)]).numpy()
 
 
-def _pruned(networks: Sequence[CompactNetwork], lessons: Lessons, options: Mapping[str, Any]) -> list[CompactNetwork]:
+def _pruned(
+    networks: Sequence[CompactNetwork], lessons: DistillationDataset, options: Mapping[str, Any]
+) -> list[CompactNetwork]:
     images, responses = lessons.part("pruning")
     seen = centred_pixels(images)
     keep = {name: options[name] for name in ("keep_r2", "keep_output")}
@@ -87,7 +89,7 @@ def _pruned(networks: Sequence[CompactNetwork], lessons: Lessons, options: Mappi
 def _trained(
     stage: str,
     networks: Sequence[CompactNetwork],
-    lessons: Lessons,
+    lessons: DistillationDataset,
     options: Mapping[str, Any],
     seed: int,
     *,

@@ -71,7 +71,7 @@ def best_dot_detector(scores: xr.Dataset) -> str:
     return str(scores["unit"].values[np.nanargmax(index)])
 
 
-class _Asked:
+class AblationProbe:
     """A network that is asked again and again what it prefers, without some filters of one layer.
 
     Args:
@@ -151,7 +151,7 @@ def dot_circuit(
     network = models.networks[models.units.index(unit)]
     table, response = table_of(tuning), driven(tuning.sel(unit=[unit]))[0]
     images, rows, (dots, rivals) = _selected(models, table, response, per_family)
-    asked = _Asked(network, images, dots, rivals)
+    asked = AblationProbe(network, images, dots, rivals)
     dot, rival = (int(rows[which][response[rows[which]].argmax()]) for which in (dots, rivals))
     whole = float(response[dot] - response[rival])
     scale = whole if whole > 0 else np.nan  # without a preference there is nothing to lose
@@ -197,7 +197,7 @@ def _selection(rows: np.ndarray, response: np.ndarray, count: int) -> np.ndarray
     return np.concatenate([ordered[:half], rest[spread]])
 
 
-def _single_ablations(asked: _Asked) -> dict[str, np.ndarray]:
+def _single_ablations(asked: AblationProbe) -> dict[str, np.ndarray]:
     """What each filter gives to the responses to the best dot and to the best rival (layer, filter)."""
     widths = asked.network.widths
     lost = np.full((2, len(widths), max(widths)), np.nan)
@@ -213,7 +213,7 @@ def _removed(widths: Sequence[int]) -> list[int]:
 
 
 def _joint_ablations(
-    asked: _Asked, alone: dict[str, np.ndarray], numbers: Sequence[int], draws: int, key: tuple[int, str]
+    asked: AblationProbe, alone: dict[str, np.ndarray], numbers: Sequence[int], draws: int, key: tuple[int, str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Selectivity (layer, removed) without the filters it needs most, and (layer, removed, draw) without drawn ones."""
     needed, widths = alone["contribution"] - alone["rival_contribution"], asked.network.widths

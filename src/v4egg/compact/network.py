@@ -121,7 +121,7 @@ class CompactModels(nn.Module):
         self._early = torch.float32
 
     @contextmanager
-    def quick(self) -> Iterator[None]:
+    def reduced_precision(self) -> Iterator[None]:
         """Within, layers 0 and 1 compute in bf16 where the hardware is fast at it: half of the time.
 
         Responses then differ from the exact ones by some thousandths of their standard deviation: good enough for

@@ -9,7 +9,7 @@ import xarray as xr
 from v4egg.compact.distillation import r2_to_teacher, responses_of
 from v4egg.compact.model import STAGES, load_compact_models, networks_dataset
 from v4egg.compact.network import CompactModels, CompactNetwork
-from v4egg.compact.teacher import Lessons
+from v4egg.compact.teacher import DistillationDataset
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 from v4egg.recordings.recording import Recording
@@ -20,7 +20,7 @@ from v4egg.stats import metrics
 def compact_dataset(
     networks: Mapping[str, Sequence[CompactNetwork]],
     seconds: Mapping[str, Sequence[float]],
-    lessons: Lessons,
+    lessons: DistillationDataset,
     recording: Recording,
     responses: Responses,
     teacher: str | Path,

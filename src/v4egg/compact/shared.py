@@ -16,7 +16,7 @@ from v4egg.compact.distillation import CALIBRATION, centred_pixels, train
 from v4egg.compact.network import STRIDES, CompactNetwork
 from v4egg.compact.pruning import r2
 from v4egg.compact.students import PIXEL_SCALE, Students, new_network
-from v4egg.compact.teacher import Lessons
+from v4egg.compact.teacher import DistillationDataset
 from v4egg.images.processing import conform
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.responses import Responses
@@ -58,7 +58,7 @@ class SharedStudents(Students):
 
 
 def shared_models(
-    lessons: Lessons,
+    lessons: DistillationDataset,
     images: np.ndarray,
     responses: Responses,
     options: Mapping[str, Any],

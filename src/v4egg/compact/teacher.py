@@ -22,7 +22,7 @@ SAVED = 64  # batches between two states of the checkpoint
 
 
 @dataclass
-class Lessons:
+class DistillationDataset:
     """What a teacher said of views of pictures.
 
     Attributes:
@@ -52,10 +52,10 @@ class Lessons:
         chosen = self.split == split
         return self.images[chosen], self.responses[chosen]
 
-    def of(self, units: Sequence[str]) -> "Lessons":
+    def of(self, units: Sequence[str]) -> "DistillationDataset":
         """The same for some of the units."""
         columns = [self.units.index(unit) for unit in units]
-        return Lessons(self.images, self.responses[:, columns], self.split, self.group, list(units))
+        return DistillationDataset(self.images, self.responses[:, columns], self.split, self.group, list(units))
 
 
 def teach(
@@ -111,8 +111,8 @@ def teach(
     return xr.Dataset(variables, coords, attrs)
 
 
-def load_lessons(path: str | Path, units: Sequence[str] | None = None) -> Lessons:
-    """The :class:`Lessons` in a ``teacher`` store, of some units or all.
+def load_lessons(path: str | Path, units: Sequence[str] | None = None) -> DistillationDataset:
+    """The :class:`DistillationDataset` in a ``teacher`` store, of some units or all.
 
     Raises:
         V4eggError: there is no such store or unit, or a group of pictures lies in two splits.
@@ -123,7 +123,7 @@ def load_lessons(path: str | Path, units: Sequence[str] | None = None) -> Lesson
     if missing:
         raise V4eggError(f"{path}: the teacher has no unit {missing[0]}; it has {known[0]} to {known[-1]}")
     names = ("images", "response", "split", "group")
-    lessons = Lessons(*(store[name].values for name in names), known)
+    lessons = DistillationDataset(*(store[name].values for name in names), known)
     return lessons if units is None else lessons.of(units)
 
 

@@ -22,7 +22,7 @@ def changed_against(encoder: Encoder, images: Tensor, error: Callable[[Tensor], 
         error: images -> the error, a scalar to which each image adds a part of its own.
         norm: L2 length of a change, in sd of the pixels by channel, as z-scored images have it.
     """
-    std = encoder.canvas.std
+    std = encoder.stimulus_spec.std
     encoder.eval()
     varied = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(error(varied), varied)

@@ -51,9 +51,10 @@ class ResidualBlock(nn.Module):
 class ResidualCore(nn.Sequential):
     """A data-driven convolutional core that is fast on a CPU: two reductions of the image, then residual blocks.
 
-    A 56 px image becomes a 14 x 14 map, and so does one of 112 px with ``fold`` 4, for little more time. Three choices
-    are for speed in bf16 on a CPU: the first reduction folds blocks of ``fold`` x ``fold`` pixels into channels (a
-    strided convolution of 3 channels is slow), convolutions are ordinary (depthwise ones gain nothing), and units
+    A 56 px image becomes a 14 x 14 map, and so does one of 112 px with ``patch_size`` 4, for little more time. Three
+    choices are for speed in bf16 on a CPU: the first reduction folds blocks of ``patch_size`` x ``patch_size`` pixels
+    into channels (a strided convolution of 3 channels is slow), convolutions are ordinary (depthwise ones gain
+    nothing), and units
     rectify (an exponential costs more than the convolution before it).
     """
 
@@ -63,12 +64,12 @@ class ResidualCore(nn.Sequential):
         channels: int = 64,
         blocks: int = 2,
         first_kernel: int = 5,
-        fold: int = 2,
+        patch_size: int = 2,
         smoothness: float = 0.0,
     ):
         super().__init__(
-            nn.PixelUnshuffle(fold),
-            nn.Conv2d(fold**2 * in_channels, channels, first_kernel, padding=first_kernel // 2, bias=False),
+            nn.PixelUnshuffle(patch_size),
+            nn.Conv2d(patch_size**2 * in_channels, channels, first_kernel, padding=first_kernel // 2, bias=False),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
@@ -76,11 +77,11 @@ class ResidualCore(nn.Sequential):
             nn.ReLU(),
             *(ResidualBlock(channels) for _ in range(blocks)),
         )
-        self.channels, self.fold, self.smoothness = channels, fold, smoothness
+        self.channels, self.patch_size, self.smoothness = channels, patch_size, smoothness
 
     def pixel_kernels(self) -> Tensor:
-        """The first kernels as they lie on the image (channels, in_channels, fold k, fold k): its blocks unfolded."""
-        return F.pixel_shuffle(self[1].weight, self.fold)
+        """The first kernels on the image's pixel grid, (channels, in_channels, patch_size k, patch_size k)."""
+        return F.pixel_shuffle(self[1].weight, self.patch_size)
 
     def penalty(self) -> Tensor:
         """Roughness of the first kernels in pixels."""
@@ -159,7 +160,7 @@ class TaskDrivenCore(nn.Module):
         channels: of the head, and of the feature map that it gives.
         blocks: residual blocks of the head.
         dropout: share of the frozen channels left out of each training image.
-        beside: whether the frozen network's own channels follow those of the head in the feature map.
+        concat_backbone: whether the frozen network's own channels follow those of the head in the feature map.
     """
 
     def __init__(
@@ -169,7 +170,7 @@ class TaskDrivenCore(nn.Module):
         channels: int = 96,
         blocks: int = 2,
         dropout: float = 0.0,
-        beside: bool = False,
+        concat_backbone: bool = False,
     ):
         super().__init__()
         self.backbone = make_backbone(**backbone)
@@ -181,7 +182,7 @@ class TaskDrivenCore(nn.Module):
             nn.ReLU(),
             *(ResidualBlock(channels) for _ in range(blocks)),
         )
-        self.channels, self.beside = channels, beside
+        self.channels, self.concat_backbone = channels, concat_backbone
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
         """Fetch the frozen network's weights."""
@@ -194,7 +195,7 @@ class TaskDrivenCore(nn.Module):
     def on_frozen(self, features: Tensor) -> Tensor:
         """What the frozen network gives (B, feature, grid, grid) -> feature map."""
         maps = self.head(features)
-        return torch.cat([maps, features.to(maps.dtype)], 1) if self.beside else maps
+        return torch.cat([maps, features.to(maps.dtype)], 1) if self.concat_backbone else maps
 
     def penalty(self) -> Tensor:
         """Nothing: the head looks at no pixel."""
@@ -229,9 +230,9 @@ def completed_core(core: Mapping[str, Any], prior: str | Path | None) -> dict[st
     return {**core, "backbone": completed(core["backbone"], prior)} if "backbone" in core else dict(core)
 
 
-def seen_images(core: Mapping[str, Any], size: int, canvas: Mapping[str, Any]) -> dict[str, Any]:
+def seen_images(core: Mapping[str, Any], size: int, stimulus_spec: Mapping[str, Any]) -> dict[str, Any]:
     """Size, channels, mean and std of what a core's network sees: a frozen network's own, or those of the canvas."""
     if "backbone" not in core:
-        return {**canvas, "size": size}
+        return {**stimulus_spec, "size": size}
     mean, std = make_backbone(**core["backbone"]).statistics
     return {"size": size, "channels": len(mean), "mean": list(mean), "std": list(std)}

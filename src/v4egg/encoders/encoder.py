@@ -32,14 +32,14 @@ class Encoder(nn.Module):
         spec: everything that rebuilds the module: core, readout, output; size, channels, mean and std of what its
             network sees; and canvas, the same four of the images that are made for it, where they differ.
         preprocess: from images to what the network sees.
-        canvas: size, colour and scale of the images that are made for the encoder.
+        stimulus_spec: size, colour and scale of the images that are made for the encoder.
     """
 
     def __init__(self, units: Sequence[str], spec: Mapping[str, Any]):
         super().__init__()
         self.units, self.spec = list(units), dict(spec)
         self.preprocess = Preprocess(spec["size"], spec["channels"], spec["mean"], spec["std"])
-        self.canvas = Preprocess(**spec["canvas"]) if "canvas" in spec else self.preprocess
+        self.stimulus_spec = Preprocess(**spec["stimulus_spec"]) if "stimulus_spec" in spec else self.preprocess
         self.core = make_core(in_channels=spec["channels"], **spec["core"])
         self.readout = make_readout(shape=self._feature_shape(), n_units=len(self.units), **spec["readout"])
         self.output = OUTPUTS[spec["output"]]
@@ -148,9 +148,9 @@ class GroupedEncoder(nn.Module):
         return cls(units, {**parts[0].spec, "groups": {name: part.units for name, part in encoders.items()}}, parts)
 
     @property
-    def canvas(self) -> Preprocess:
+    def stimulus_spec(self) -> Preprocess:
         """Size, colour and scale of the images that are made for the encoder."""
-        return self.parts[0].canvas
+        return self.parts[0].stimulus_spec
 
     forward = Encoder.forward
     paired = Encoder.paired

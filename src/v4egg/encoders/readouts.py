@@ -114,7 +114,7 @@ class RefittedAttention(_Attention):
     :func:`v4egg.encoders.refit.refitted`.
 
     Args:
-        keyed: how many of the channels, the first ones, the keys are made from; all if None.
+        key_channels: how many of the channels, the first ones, the keys are made from; all if None.
         dim, heads, temperature: as the trained readout has them.
     """
 
@@ -122,7 +122,7 @@ class RefittedAttention(_Attention):
         self,
         shape: tuple[int, int, int],
         n_units: int,
-        keyed: int | None = None,
+        key_channels: int | None = None,
         dim: int = 128,
         heads: int = 1,
         temperature: float = 1.0,
@@ -130,9 +130,9 @@ class RefittedAttention(_Attention):
     ):
         super().__init__(dim, heads, temperature)
         channels, height, width = shape
-        self.keyed, self.l1 = channels if keyed is None else keyed, l1
-        self.register_buffer("position", sinusoidal_code(self.keyed, height, width), persistent=False)
-        self.key = nn.Linear(self.keyed, dim, bias=False)
+        self.key_channels, self.l1 = channels if key_channels is None else key_channels, l1
+        self.register_buffer("position", sinusoidal_code(self.key_channels, height, width), persistent=False)
+        self.key = nn.Linear(self.key_channels, dim, bias=False)
         self.query = nn.Parameter(torch.randn(n_units, dim))
         self.weight = nn.Parameter(torch.randn(n_units, heads, channels) * channels**-0.5)
         self.bias = nn.Parameter(torch.zeros(n_units))
@@ -161,10 +161,10 @@ class RefittedAttention(_Attention):
     def _tokens(self, features: Tensor) -> Tensor:
         """Features (B, C, h, w) -> (B, h * w, C), with the position code."""
         tokens = features.flatten(2).transpose(1, 2)
-        return torch.cat([tokens[..., : self.keyed] + self.position, tokens[..., self.keyed :]], -1)
+        return torch.cat([tokens[..., : self.key_channels] + self.position, tokens[..., self.key_channels :]], -1)
 
     def _keys(self, tokens: Tensor) -> Tensor:
-        return self._grouped(self.key(tokens[..., : self.keyed]))
+        return self._grouped(self.key(tokens[..., : self.key_channels]))
 
     def _attention(self, tokens: Tensor, units: Tensor | None) -> Tensor:
         """Where each unit looks (B, U, heads, h * w), a distribution over places."""
@@ -180,11 +180,11 @@ class GaussianReadout(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], n_units: int, spread: float = 0.4, sigma: float = 0.6, l1: float = 0.0
+        self, shape: tuple[int, int, int], n_units: int, init_mu_range: float = 0.4, sigma: float = 0.6, l1: float = 0.0
     ):
         super().__init__()
         self.l1 = l1
-        self.mu = nn.Parameter(torch.empty(n_units, 2).uniform_(-spread, spread))
+        self.mu = nn.Parameter(torch.empty(n_units, 2).uniform_(-init_mu_range, init_mu_range))
         self.log_sigma = nn.Parameter(torch.full((n_units, 2), math.log(sigma)))
         self.feature = nn.Parameter(torch.randn(n_units, shape[0]) * shape[0] ** -0.5)
         self.bias = nn.Parameter(torch.zeros(n_units))

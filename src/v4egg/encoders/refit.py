@@ -58,17 +58,17 @@ def _with_free_weights(encoder: Encoder) -> Encoder:
             f"{encoder.spec['output']}; refit another architecture"
         )
     kept = {key: readout[key] for key in ("dim", "heads", "temperature") if key in readout}
-    keyed = encoder.readout.key.in_features
-    spec = {**encoder.spec, "readout": {"name": "refitted_attention", "keyed": keyed, **kept}}
+    key_channels = encoder.readout.key.in_features
+    spec = {**encoder.spec, "readout": {"name": "refitted_attention", "key_channels": key_channels, **kept}}
     if hasattr(encoder.core, "backbone"):
-        spec["core"] = {**spec["core"], "beside": True}
+        spec["core"] = {**spec["core"], "concat_backbone": True}
     made = Encoder(encoder.units, spec).to(encoder.readout.bias.device).eval()
     made.core.load_state_dict(encoder.core.state_dict())
     made.readout.key.load_state_dict(encoder.readout.key.state_dict())
     with torch.no_grad():
         made.readout.query.copy_(encoder.readout.query)
         made.readout.weight.zero_()
-        made.readout.weight[..., :keyed] = _trained_weights(encoder.readout)
+        made.readout.weight[..., :key_channels] = _trained_weights(encoder.readout)
         made.readout.bias.copy_(encoder.readout.bias)
     return made
 

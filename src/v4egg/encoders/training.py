@@ -86,11 +86,11 @@ def _train_groups(
 ) -> tuple[GroupedEncoder, dict[str, list[float]]]:
     """An encoder for each group, trained by itself; all make images for the canvas of all sessions."""
     encoders, curves, counts = {}, [], []
-    canvas = _canvas(sessions, options)
+    stimulus_spec = _canvas(sessions, options)
     for name, group in _grouped(sessions, architecture["groups"]).items():
         own = seed_of(seed, "group", name)
         torch.manual_seed(seed_of(own, "initialisation"))
-        encoder = _new_encoder(group, architecture, options, prior, canvas)
+        encoder = _new_encoder(group, architecture, options, prior, stimulus_spec)
         state = checkpoint.part(name) if checkpoint else None
         encoders[name], found = _trained(encoder, group, options, own, state, **shared)
         curves.append(found)
@@ -129,7 +129,7 @@ def _trained(
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options["learning_rate"], weight_decay=options["weight_decay"])
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options["learning_rate"], steps, pct_start=0.2)
-    average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(options["average"]), use_buffers=True)
+    average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(options["ema_decay"]), use_buffers=True)
     parts = {"encoder": encoder, "average": average, "optimizer": optimizer, "schedule": schedule}
     curves: dict[str, list[float]] = {"loss": [], "validation": []}
     best = _clone(encoder)
@@ -159,15 +159,19 @@ def _canvas(sessions: Sequence[TrainingSession], options: Mapping[str, Any]) -> 
 
 
 def _new_encoder(
-    sessions: Sequence[TrainingSession], architecture: Mapping, options: Mapping, prior, canvas: Mapping[str, Any]
+    sessions: Sequence[TrainingSession],
+    architecture: Mapping,
+    options: Mapping,
+    prior,
+    stimulus_spec: Mapping[str, Any],
 ) -> Encoder:
     """Before training: random weights, and those of a frozen network where the core has one."""
     core = completed_core(architecture["core"], prior)
     spec = {
         "core": core,
         "readout": architecture["readout"],
-        **seen_images(core, architecture.get("size", options["size"]), canvas),
-        "canvas": canvas,
+        **seen_images(core, architecture.get("size", options["size"]), stimulus_spec),
+        "stimulus_spec": stimulus_spec,
         "output": "identity" if options["loss"] == "mse" else "elu+1",
     }
     encoder = Encoder(list(itertools.chain.from_iterable(session.units for session in sessions)), spec)

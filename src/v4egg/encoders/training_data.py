@@ -138,5 +138,5 @@ def _augmented(images: Tensor, encoder: Encoder, options: Mapping) -> Tensor:
             [image[:, r : r + size, c : c + size] for image, r, c in zip(padded, rows, columns, strict=True)]
         )
     if options["noise"]:
-        images = images + options["noise"] * encoder.canvas.std * torch.randn(images.shape).to(images)
+        images = images + options["noise"] * encoder.stimulus_spec.std * torch.randn(images.shape).to(images)
     return images

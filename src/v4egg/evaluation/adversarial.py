@@ -64,12 +64,12 @@ def adversarial_experiment(
     }
     variables = {name: (dims[name], np.stack([part[name] for part in parts])) for name in dims}
     chosen = numpy_generator(seed, "adversarial reference").permutation(len(natural))[:reference]
-    spread = [judge.responses(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
+    natural_sd = [judge.responses(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
     variables |= {
         "position": (("unit", "sample"), drawn),
         "natural_image": (("unit", "sample", "channel", "y", "x"), natural[drawn]),
-        "spread": (("unit", "judge"), np.stack(spread, 1)),
-        "took_part": ("judge", [judge.took_part for judge in judges]),
+        "natural_sd": (("unit", "judge"), np.stack(natural_sd, 1)),
+        "shares_weights": ("judge", [judge.shares_weights for judge in judges]),
     }
     coords = {"unit": np.array(units, object), "direction": list(DIRECTIONS), "epsilon": list(map(float, epsilons))}
     return xr.Dataset(variables, {**coords, "kind": list(KINDS), "judge": [judge.name for judge in judges]})
@@ -126,10 +126,10 @@ def movements(dataset: xr.Dataset) -> xr.Dataset:
         (unit, kind, epsilon, judge), of either sign, mean over images and draws; ``largest`` likewise, mean over images
         of the largest draw. NaN where a judge does not know a unit or gives it one response only.
     """
-    spread = dataset["spread"].where(dataset["spread"] > 0)
+    natural_sd = dataset["natural_sd"].where(dataset["natural_sd"] > 0)
     sign = xr.DataArray(list(DIRECTIONS.values()), dims="direction", coords={"direction": list(DIRECTIONS)})
-    made = (dataset["adversarial"] - dataset["natural"]) * sign / spread
-    chance = np.abs(dataset["random"] - dataset["natural"]) / spread
+    made = (dataset["adversarial"] - dataset["natural"]) * sign / natural_sd
+    chance = np.abs(dataset["random"] - dataset["natural"]) / natural_sd
     return xr.Dataset(
         {
             "adversarial": made.mean("sample").transpose("unit", "direction", "epsilon", "judge"),

@@ -31,7 +31,7 @@ def load_transfer(path: str | Path) -> xr.Dataset:
 def best_images(transfer: xr.Dataset) -> xr.Dataset:
     """Each unit's image that the generators rate highest, method by method and architecture by architecture.
 
-    Returns activation, zscore and relative_activation with dims (method, arch, unit, judge) and the coordinate
+    Returns activation, zscore and normalized_activation with dims (method, arch, unit, judge) and the coordinate
     ``seed`` (method, arch, unit); NaN where a method made no image for the unit.
     """
     own = transfer["activation"].sel(judge=GENERATORS, drop=True)

@@ -25,7 +25,7 @@ from v4egg.recordings.responses import Responses
 from v4egg.seeding import numpy_generator, seed_of
 from v4egg.simulation.brain import SimulatedBrain
 from v4egg.simulation.session import GAIN_SD
-from v4egg.stats.metrics import relative_activation
+from v4egg.stats.metrics import normalized_activation
 
 SYNTHESISED, NATURAL = "synthesised", "natural"
 ARMS = (SYNTHESISED, NATURAL)
@@ -58,15 +58,15 @@ def closed_loop(
         synthesise: (ensemble, round) -> images (unit, sample, c, y, x) in [0, 1]; draws differ between rounds only.
         natural: uint8 (m, c, y, x) natural images never shown before, at least rounds x units x samples.
         options: those of :func:`v4egg.encoders.training.train_member`, with ``epochs`` and ``learning_rate`` of each
-            training, and ``rounds``, ``repeats`` (presentations of each image) and ``emphasis`` (times that an epoch
+            training, and ``rounds``, ``repeats`` (presentations of each image) and ``oversample`` (times that an epoch
             passes a new image).
         seed: keys the brain's noise and the order of training.
 
     Returns:
         Kind ``closed_loop``, dims (arm, round, unit) with rounds + 1 rounds: ``activation`` (the brain's true response
         to the unit's image, the sample that the arm's encoders rate highest), ``predicted`` (what they promised),
-        ``relative_activation`` (0 the mean natural image of the session, 1 the one that the first encoders like best),
-        ``image``; and ``presentations`` (round), shown to each arm until then.
+        ``normalized_activation`` (0 the mean natural image of the session, 1 the one that the first encoders like
+        best), ``image``; and ``presentations`` (round), shown to each arm until then.
 
     Raises:
         V4eggError: there is no target unit.
@@ -80,21 +80,21 @@ def closed_loop(
     mean, best = _natural_scale(Ensemble(list(members)), brain, images, units)
     made: dict[str, list[tuple]] = {arm: [] for arm in ARMS}
     shown = 0
-    for turn in progress(range(options["rounds"] + 1)):
+    for round_index in progress(range(options["rounds"] + 1)):
         for arm, (encoders, data) in arms.items():
-            if turn == 0 and arm == NATURAL:
+            if round_index == 0 and arm == NATURAL:
                 made[arm].append(made[SYNTHESISED][0])  # the same encoders and draws: the same images
             else:
-                made[arm].append(_round(Ensemble(encoders), brain, units, synthesise, turn))
-            if turn == options["rounds"]:
+                made[arm].append(_round(Ensemble(encoders), brain, units, synthesise, round_index))
+            if round_index == options["rounds"]:
                 continue
             samples = made[arm][-1][0]
             new = to_uint8(samples.flatten(0, 1))
             if arm == NATURAL:
                 new = natural[shown : shown + len(new)]
-            counts = present(brain, new, responses, options["repeats"], (seed, "closed loop", arm, turn))
+            counts = present(brain, new, responses, options["repeats"], (seed, "closed loop", arm, round_index))
             data = [*data[:place], with_new(data[place], new, counts, responses, options), *data[place + 1 :]]
-            key = (seed, "closed loop", arm, turn)
+            key = (seed, "closed loop", arm, round_index)
             arms[arm] = [_trained_on(m, data, options, seed_of(*key, i)) for i, m in enumerate(encoders)], data
         shown += made[SYNTHESISED][-1][0].flatten(0, 1).shape[0]
     each = shown // (options["rounds"] + 1)
@@ -119,9 +119,9 @@ def present(brain: SimulatedBrain, images: np.ndarray, responses: Responses, rep
     return generator.poisson(expected[:, None] * gain).astype(np.float32)
 
 
-def _round(ensemble: Ensemble, brain, units: Sequence[str], synthesise: Synthesise, turn: int) -> tuple:
+def _round(ensemble: Ensemble, brain, units: Sequence[str], synthesise: Synthesise, round_index: int) -> tuple:
     """All samples (unit, sample, c, y, x); the one of each unit that the ensemble likes best; promise and truth."""
-    samples = torch.from_numpy(synthesise(ensemble, turn))
+    samples = torch.from_numpy(synthesise(ensemble, round_index))
     own, true = ensemble.index(units), torch.tensor([brain.units.index(unit) for unit in units])
     with torch.no_grad():
         promised = torch.stack([ensemble.paired(samples[:, s], own) for s in range(samples.shape[1])], 1)
@@ -132,7 +132,7 @@ def _round(ensemble: Ensemble, brain, units: Sequence[str], synthesise: Synthesi
 def with_new(
     session: TrainingSession, images: np.ndarray, counts: np.ndarray, responses: Responses, options: Mapping[str, Any]
 ) -> TrainingSession:
-    """The session with new training images uint8 (n, c, y, x), each ``emphasis`` times an epoch.
+    """The session with new training images uint8 (n, c, y, x), each ``oversample`` times an epoch.
 
     ``counts`` (n, repeat, unit) are the answers of its units; targets are scaled as the session's own.
     """
@@ -146,7 +146,7 @@ def with_new(
         images=np.concatenate([session.images, conform(images, side, channels)]),
         target=np.concatenate([session.target, target.astype(np.float32)]),
         trials=np.concatenate([session.trials, np.full(len(images), counts.shape[1], np.float32)]),
-        train=np.concatenate([session.train, np.tile(rows, options["emphasis"])]),
+        train=np.concatenate([session.train, np.tile(rows, options["oversample"])]),
     )
 
 
@@ -179,7 +179,7 @@ def _dataset(made: Mapping[str, list[tuple]], units: Sequence[str], mean, best, 
         {
             "activation": (dims, activation),
             "predicted": (dims, gathered(2)),
-            "relative_activation": (dims, relative_activation(activation, mean, best)),
+            "normalized_activation": (dims, normalized_activation(activation, mean, best)),
             "image": ((*dims, "channel", "y", "x"), gathered(1)),
             "presentations": ("round", presentations),
         },

@@ -26,9 +26,9 @@ def compact_numbers(paths: Sequence[str | Path]) -> dict[str, Any]:
 def adversarial_numbers(paths: Sequence[str | Path]) -> dict[str, Any]:
     """Of ``adversarial`` stores at the largest epsilon, over units and directions.
 
-    ``<models>-<session>``: ``epsilon`` (RMS, intensity 0-1) and ``judges.<judge>`` with ``took_part`` and, where known,
-    ``above_random``: share of units that adversarial images move more than random ones of the same norm do on average;
-    ``carried_over``: median share of the models' own movement that the judge shows too.
+    ``<models>-<session>``: ``epsilon`` (RMS, intensity 0-1) and ``judges.<judge>`` with ``shares_weights`` and, where
+    known, ``above_random``: share of units that adversarial images move more than random ones of the same norm do on
+    average; ``carried_over``: median share of the models' own movement that the judge shows too.
     """
     return dict(_adversarial(path) for path in paths)
 
@@ -69,7 +69,7 @@ def _adversarial(path: str | Path) -> tuple[str, dict[str, Any]]:
                 "carried_over": _median(numbers["carried_over"].sel(judge=judge)),
             }
         )
-        | {"took_part": bool(store["took_part"].sel(judge=judge))}
+        | {"shares_weights": bool(store["shares_weights"].sel(judge=judge))}
         for judge in store["judge"].values
     }
     epsilon = {"epsilon": float(moved["epsilon"])}

@@ -24,14 +24,14 @@ class ScoredSession:
     Attributes:
         predictions: of kind ``predictions``, of the selected units; validation and test images are read.
         truth: the noise-free response (n, U) of the selected units, where it is known (simulations).
-        yardsticks: predictions (n, U) of other models for the selected units, by name.
+        reference_models: predictions (n, U) of other models for the selected units, by name.
         baselines: likewise of simpler models, whose validation images took part in their fit.
     """
 
     responses: Responses
     predictions: xr.Dataset
     truth: np.ndarray | None = None
-    yardsticks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    reference_models: Mapping[str, np.ndarray] = field(default_factory=dict)
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -39,24 +39,26 @@ class ScoredSession:
         return self.responses.selected_units
 
 
-def score(sessions: Sequence[ScoredSession], mixtures: Mapping[str, Sequence[str]] | None = None) -> xr.Dataset:
+def score(
+    sessions: Sequence[ScoredSession], combined_architectures: Mapping[str, Sequence[str]] | None = None
+) -> xr.Dataset:
     """Scores by arch, member, split and unit; NaN where a session has no such split.
 
     Members are labelled m0, m1, ...; ``generators``, ``validators`` and ``ensemble`` are means of members. The mean of
-    the ensembles of each of ``mixtures`` (names of ensembles, by its own), in spikes per window, is scored as
-    ``mixture_correlation``; where none is given and there are several ensembles, that of all as ``mixed``.
+    the ensembles of each of ``combined_architectures`` (names of ensembles, by its own), in spikes per window, is
+    scored as ``combined_correlation``; where none is given and there are several ensembles, that of all as ``mixed``.
     ``correlation_by_size`` is the mean correlation to average of ensembles of ``size`` members, over at most
     :data:`SUBSETS` random subsets of them. The coordinates ``core`` and ``readout`` name each architecture's parts.
     """
     archs = [str(arch) for arch in sessions[0].predictions["arch"].values]
-    mixtures = mixtures or ({"mixed": archs} if len(archs) > 1 else {})
-    parts = [_score_session(session, mixtures) for session in sessions]
+    combined_architectures = combined_architectures or ({"mixed": archs} if len(archs) > 1 else {})
+    parts = [_score_session(session, combined_architectures) for session in sessions]
     names = {part: ("arch", sessions[0].predictions[part].values) for part in ("core", "readout")}
     # minimal: a session without yardsticks has no such coordinate, whichever session comes first
     return xr.concat(parts, "unit", join="outer", coords="minimal").assign_coords(names)
 
 
-def _score_session(session: ScoredSession, mixtures: Mapping[str, Sequence[str]]) -> xr.Dataset:
+def _score_session(session: ScoredSession, combined_architectures: Mapping[str, Sequence[str]]) -> xr.Dataset:
     units = session.units
     columns = np.flatnonzero(session.responses.selected)
     tables: dict[str, list] = {}
@@ -74,15 +76,18 @@ def _score_session(session: ScoredSession, mixtures: Mapping[str, Sequence[str]]
     variables["correlation_by_size"] = (("arch", "size", "split", "unit"), np.asarray(by_size, np.float32))
     coords["size"] = np.arange(len(by_size[0])) + 1
     variables |= {name: ("unit", values) for name, values in _test_data(session, columns).items()}
-    if mixtures:
-        mixed = [np.mean([whole[arch] for arch in archs], axis=0) for archs in mixtures.values()]
+    if combined_architectures:
+        mixed = [np.mean([whole[arch] for arch in archs], axis=0) for archs in combined_architectures.values()]
         values = [_correlations(session, prediction, columns) for prediction in mixed]
-        variables["mixture_correlation"] = (("mixture", "split", "unit"), np.asarray(values, np.float32))
-        coords["mixture"] = list(mixtures)
-    if session.yardsticks:
-        values = [_correlations(session, prediction, columns) for prediction in session.yardsticks.values()]
-        variables["yardstick_correlation"] = (("yardstick", "split", "unit"), np.asarray(values, np.float32))
-        coords["yardstick"] = list(session.yardsticks)
+        variables["combined_correlation"] = (("combined", "split", "unit"), np.asarray(values, np.float32))
+        coords["combined"] = list(combined_architectures)
+    if session.reference_models:
+        values = [_correlations(session, prediction, columns) for prediction in session.reference_models.values()]
+        variables["reference_model_correlation"] = (
+            ("reference_model", "split", "unit"),
+            np.asarray(values, np.float32),
+        )
+        coords["reference_model"] = list(session.reference_models)
     if session.baselines:
         test = SPLITS.index("test")
         values = [_correlations(session, prediction, columns)[test] for prediction in session.baselines.values()]

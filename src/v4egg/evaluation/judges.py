@@ -27,7 +27,7 @@ def _published_compact(path: str, session: str) -> nn.Module:
     return load_published_models(path, session)
 
 
-OUTSIDERS: dict[str, Callable[[str, str], nn.Module]] = {
+EXTERNAL_JUDGES: dict[str, Callable[[str, str], nn.Module]] = {
     "simulated_brain": _simulated_brain,
     "published_compact": _published_compact,
 }
@@ -40,12 +40,12 @@ class Judge:
     Attributes:
         name: generators, validators, across, simulated_brain or published_compact.
         models: models that together hold all units; each has ``units``, ``forward`` and ``paired``.
-        took_part: whether its networks, or a frozen part of them, made the images, as generators or as the prior.
+        shares_weights: whether its networks, or a frozen part of them, made the images, as generators or as the prior.
     """
 
     name: str
     models: Sequence[nn.Module]
-    took_part: bool
+    shares_weights: bool
 
     @torch.no_grad()
     def __call__(self, images: Tensor, units: Sequence[str], batch: int = 64) -> Tensor:
@@ -77,7 +77,7 @@ class Judge:
 
 
 def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
-    """The judges that are encoders, for images made by the generators of ``arch``, which may be a mixture.
+    """The judges that are encoders, for images made by the generators of ``arch``, which may be a combined one.
 
     ``across`` is the whole ensemble of the architectures that are not in ``arch``; there may be none. A judge with a
     frozen network that the generators have too took part: an image that fools that network fools both. So did one that
@@ -85,15 +85,15 @@ def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
     """
     generators, validators = ensembles[arch].generators(), ensembles[arch].validators()
     judges = [
-        Judge("generators", [generators], took_part=True),
-        Judge("validators", [validators], took_part=_took_part(generators, validators)),
+        Judge("generators", [generators], shares_weights=True),
+        Judge("validators", [validators], shares_weights=_shares_weights(generators, validators)),
     ]
     own = {_family(member) for member in ensembles[arch].members}
     every = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
     others = [member for member in every.values() if _family(member) not in own]
     if others:
         across = Ensemble(others)
-        judges.append(Judge("across", [across], took_part=_took_part(generators, across)))
+        judges.append(Judge("across", [across], shares_weights=_shares_weights(generators, across)))
     return judges
 
 
@@ -102,7 +102,7 @@ def _family(member: nn.Module) -> str:
     return getattr(member, "family", member.arch)
 
 
-def _took_part(generators: Ensemble, judge: Ensemble) -> bool:
+def _shares_weights(generators: Ensemble, judge: Ensemble) -> bool:
     return generators.shares_network(judge) or "denoiser" in judge.frozen_networks()
 
 
@@ -110,16 +110,16 @@ def _index(model: nn.Module) -> dict[str, int]:
     return {unit: i for i, unit in enumerate(model.units)}
 
 
-def outside_judges(sources: Mapping[str, Mapping[str, str]]) -> list[Judge]:
+def load_external_judges(sources: Mapping[str, Mapping[str, str]]) -> list[Judge]:
     """Judges that no workflow of ours trained: the simulated brain, the published compact models.
 
     Args:
-        sources: session -> ``judge`` (a name of :data:`OUTSIDERS`) and ``path`` (its store or folder).
+        sources: session -> ``judge`` (a name of :data:`EXTERNAL_JUDGES`) and ``path`` (its store or folder).
     """
     models: dict[str, list[nn.Module]] = {}
     for session, source in sources.items():
-        models.setdefault(source["judge"], []).append(OUTSIDERS[source["judge"]](source["path"], session))
-    return [Judge(name, found, took_part=False) for name, found in models.items()]
+        models.setdefault(source["judge"], []).append(EXTERNAL_JUDGES[source["judge"]](source["path"], session))
+    return [Judge(name, found, shares_weights=False) for name, found in models.items()]
 
 
 def compact_judges(
@@ -127,7 +127,7 @@ def compact_judges(
     own: CompactModels,
     ensembles: Mapping[str, Ensemble],
     teachers: Sequence[str],
-    outsiders: Mapping[str, Mapping[str, str]],
+    external_judges: Mapping[str, Mapping[str, str]],
 ) -> list[Judge]:
     """Who scores images that compact models made: they themselves first, each architecture, and those from outside.
 
@@ -135,11 +135,11 @@ def compact_judges(
         ensembles: architecture -> all of its members.
         teachers: architectures that the students learned from: an image that fools a copy of a teacher may fool the
             teacher, so it counts as having taken part.
-        outsiders: session -> source, as :func:`outside_judges` takes them; the models themselves are left
+        external_judges: session -> source, as :func:`load_external_judges` takes them; the models themselves are left
             out.
     """
-    judges = [Judge(NAMES[models], [own], took_part=True)]
+    judges = [Judge(NAMES[models], [own], shares_weights=True)]
     taught = set(teachers) if models == STUDENTS else set()
-    judges += [Judge(arch, [ensemble], took_part=arch in taught) for arch, ensemble in ensembles.items()]
-    others = {session: source for session, source in outsiders.items() if source["judge"] != NAMES[models]}
-    return [*judges, *outside_judges(others)]
+    judges += [Judge(arch, [ensemble], shares_weights=arch in taught) for arch, ensemble in ensembles.items()]
+    others = {session: source for session, source in external_judges.items() if source["judge"] != NAMES[models]}
+    return [*judges, *load_external_judges(others)]

@@ -28,7 +28,7 @@ def score_reconstructions(made: xr.Dataset, judges: Sequence[Judge], units: Sequ
 
     Returns:
         distance[source, method, image, judge] and similarity[measure, source, method, image], with ``other_image``, the
-        mean over the other true images, as the last method, and took_part[judge].
+        mean over the other true images, as the last method, and shares_weights[judge].
     """
     true, names = made["true"].values, [str(name) for name in made["image"].values]
     sources = [str(source) for source in made["source"].values]
@@ -40,7 +40,7 @@ def score_reconstructions(made: xr.Dataset, judges: Sequence[Judge], units: Sequ
         {
             "distance": ((*dims, "judge"), distance.astype(np.float32)),
             "similarity": (("measure", *dims), _similarities(made["made"].values, true).astype(np.float32)),
-            "took_part": ("judge", [judge.took_part for judge in judges]),
+            "shares_weights": ("judge", [judge.shares_weights for judge in judges]),
         },
         {
             "source": sources,

@@ -24,7 +24,7 @@ def scores_on_test(path: str | Path) -> xr.Dataset:
     scores = stores.load(path, "scores")
     if "session" not in scores.coords:
         raise V4eggError(f"{path}: the coordinate session(unit) is missing; run the rule that makes it again")
-    if "yardstick" in scores and scores["yardstick"].ndim != 1:
+    if "reference_model" in scores and scores["reference_model"].ndim != 1:
         raise V4eggError(f"{path}: yardstick must hold names; write the correlations as yardstick_correlation")
     stores.require(scores, "split", "test", path)
     stores.require(scores, "member", "ensemble", path)
@@ -56,7 +56,7 @@ def mean_interval(values: xr.DataArray | np.ndarray, *key: str) -> tuple[float, 
 def compare(scores: xr.Dataset) -> pd.DataFrame:
     """Paired comparisons over the units of each session, of correlations to average on test images.
 
-    ``scores`` is what :func:`scores_on_test` gives. Encoders (ensembles of an architecture, and mixtures) are compared
+    ``scores`` is what :func:`scores_on_test` gives. Encoders (ensembles of an architecture, combined ones too) are compared
     with each other and with every yardstick and baseline. Columns: session; a, b; mean_a, mean_b; difference (a - b)
     with its 95% bootstrap interval low, high; p_value (two-sided Wilcoxon, not corrected for the number of
     comparisons); effect (rank-biserial, positive where a wins); n, units with both. Means are over these units.
@@ -67,13 +67,13 @@ def compare(scores: xr.Dataset) -> pd.DataFrame:
 
 
 def named_encoders(scores: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The encoders' correlations to average (unit,) by name: each mixture and each architecture."""
+    """The encoders' correlations to average (unit,) by name: each combined architecture and each architecture."""
     ensembles = scores["correlation_to_average"].sel(member="ensemble")
-    return known(scores, "mixture") | {str(arch): ensembles.sel(arch=arch) for arch in scores["arch"].values}
+    return known(scores, "combined") | {str(arch): ensembles.sel(arch=arch) for arch in scores["arch"].values}
 
 
 def known(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
-    """The correlations (unit,) of the yardsticks, baselines or mixtures (``kind``, without s) by name."""
+    """The correlations (unit,) of the yardsticks, baselines or combined architectures (``kind``, without s) by name."""
     if f"{kind}_correlation" not in scores:
         return {}
     values = scores[f"{kind}_correlation"]
@@ -81,7 +81,7 @@ def known(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
 
 
 def _comparisons(here: xr.Dataset, session: str) -> list[tuple]:
-    ours, others = named_encoders(here), {**known(here, "yardstick"), **known(here, "baseline")}
+    ours, others = named_encoders(here), {**known(here, "reference_model"), **known(here, "baseline")}
     pairs = [*itertools.combinations(ours, 2), *itertools.product(ours, others)]
     found = {**others, **ours}
     rows = [(session, a, b, *_paired(found[a].values, found[b].values, session, a, b)) for a, b in pairs]

@@ -16,12 +16,18 @@ from v4egg.images.processing import conform, to_channels, to_float
 from v4egg.io import stores
 from v4egg.recordings.units import by_session
 from v4egg.seeding import torch_generator
-from v4egg.stats.metrics import relative_activation
+from v4egg.stats.metrics import normalized_activation
 from v4egg.synthesis.constraints import FAINT, PixelRange, RMSContrast, rms_contrast
 
-BEST_NATURAL = "best_natural"
+MODEL_SELECTED_NATURAL = "model_selected_natural"
 NOISE = "noise"
-MEASURES = ("activation", "zscore", "relative_activation", "relative_to_own_best", "matched_relative_activation")
+MEASURES = (
+    "activation",
+    "zscore",
+    "normalized_activation",
+    "normalized_to_best_natural",
+    "normalized_at_matched_contrast",
+)
 
 
 @dataclass
@@ -46,7 +52,7 @@ def known_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndar
     return {natural.attrs["judge"]: natural["response"].reindex(unit=list(units)).values}
 
 
-def heard_by(
+def with_cached_predictions(
     judges: Sequence[Judge], natural: Sequence[NaturalImages], predictions: Sequence[xr.Dataset]
 ) -> list[NaturalImages]:
     """The sessions with what judges that are ensembles say of their images: means of what their members have said.
@@ -91,19 +97,21 @@ def judge_images(
         natural: the natural images of each session that has target units.
 
     Returns:
-        :data:`MEASURES` [method, unit, seed, judge]; the last methods are ``best_natural`` (seed 0 only) and ``noise``.
+        :data:`MEASURES` [method, unit, seed, judge]; the last methods are ``model_selected_natural`` (seed 0 only) and
+        ``noise``.
         With a the activation and m the mean response to natural images, all of the same judge: ``zscore`` (a - m) / sd
-        of those responses; ``relative_activation`` (a - m) / (best natural - m); ``relative_to_own_best`` likewise with
-        the image that the judge itself likes best, a ceiling; ``matched_relative_activation`` as the second, of the
-        image brought to the contrast of the best natural one. Moreover contrast[method, unit, seed] (RMS, of the
-        luminance), took_part[judge], best_natural[unit] and natural_image[unit, channel, y, x].
+        of those responses; ``normalized_activation`` (a - m) / (best natural - m); ``normalized_to_best_natural``
+        likewise with the image that the judge itself likes best, a ceiling; ``normalized_at_matched_contrast`` as the
+        second, of the image brought to the contrast of the best natural one. Moreover contrast[method, unit, seed]
+        (RMS, of the luminance), shares_weights[judge], model_selected_natural[unit] and natural_image[unit, channel, y,
+        x].
     """
     template = next(iter(meis.values()))
     units, seeds, names = list(template["unit"].values), template.sizes["seed"], [judge.name for judge in judges]
     reference = _natural_reference(judges, natural, units)
     images = {method: torch.from_numpy(made.transpose("unit", "seed", ...).values) for method, made in meis.items()}
     images[NOISE] = _noise(reference["image"], units, template.shape[1:])
-    methods = [*meis, BEST_NATURAL, NOISE]
+    methods = [*meis, MODEL_SELECTED_NATURAL, NOISE]
     shape = (len(methods), len(units), seeds, len(judges))
     activation, matched = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     contrast = np.full(shape[:-1], np.nan, np.float32)
@@ -116,7 +124,7 @@ def judge_images(
             for j, judge in enumerate(judges):
                 activation[m, :, s, j] = judge(batch, units).numpy()
                 matched[m, :, s, j] = judge(_at_contrast(batch, rival), units).numpy()
-    m = methods.index(BEST_NATURAL)
+    m = methods.index(MODEL_SELECTED_NATURAL)
     activation[m, :, 0] = matched[m, :, 0] = reference["best"]
     contrast[m, :, 0] = rival
     mean, sd, best, own = (reference[key][None, :, None] for key in ("mean", "sd", "best", "own"))
@@ -125,16 +133,16 @@ def judge_images(
     measures = (
         activation,
         (activation - mean) / sd,
-        relative_activation(activation, mean, best),
-        relative_activation(activation, mean, own),
-        relative_activation(matched, mean, best),
+        normalized_activation(activation, mean, best),
+        normalized_activation(activation, mean, own),
+        normalized_activation(matched, mean, best),
     )
     return xr.Dataset(
         {name: (dims, values) for name, values in zip(MEASURES, measures, strict=True)}
         | {
             "contrast": (dims[:-1], contrast),
-            "took_part": ("judge", [judge.took_part for judge in judges]),
-            "best_natural": ("unit", np.array(reference["name"], object)),
+            "shares_weights": ("judge", [judge.shares_weights for judge in judges]),
+            "model_selected_natural": ("unit", np.array(reference["name"], object)),
             "natural_image": (("unit", "channel", "y", "x"), np.stack(shown).astype(np.float32) / 255),
         },
         {"method": methods, "unit": units, "judge": names},
@@ -171,7 +179,7 @@ def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
         images: [unit, setting, sample, channel, y, x] in [0, 1], or without ``setting``.
 
     Returns:
-        activation[unit, setting, sample, judge] in the judge's units and took_part[judge].
+        activation[unit, setting, sample, judge] in the judge's units and shares_weights[judge].
     """
     if "setting" not in images.dims:
         images = images.expand_dims({"setting": [0.0]}, 1)
@@ -185,7 +193,7 @@ def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
     return xr.Dataset(
         {
             "activation": (("unit", "setting", "sample", "judge"), activation),
-            "took_part": ("judge", [judge.took_part for judge in judges]),
+            "shares_weights": ("judge", [judge.shares_weights for judge in judges]),
         },
         {"unit": units, "setting": images["setting"].values, "judge": [judge.name for judge in judges]},
     )
@@ -227,8 +235,8 @@ def gather_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
 def join_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Datasets by architecture as one with the dim ``arch``.
 
-    NaN where an architecture lacks a judge, as a mixture of all of them lacks one across.
+    NaN where an architecture lacks a judge, as a combined architecture of all of them lacks one across.
     """
     judges = list(dict.fromkeys(str(judge) for part in parts.values() for judge in part["judge"].values))
-    whole = [part.reindex(judge=judges, fill_value={"took_part": False}) for part in parts.values()]
+    whole = [part.reindex(judge=judges, fill_value={"shares_weights": False}) for part in parts.values()]
     return xr.concat(whole, xr.Variable("arch", list(parts)))

@@ -11,28 +11,28 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from v4egg.evaluation.transfer import BEST_NATURAL, NOISE
+from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL, NOISE
 from v4egg.recordings.units import by_session
 from v4egg.stats.inference import bootstrap_interval, huber_slope, paired_wilcoxon
 
 POOLED = "all"
-RELATIVE = ("relative_activation", "matched_relative_activation", "relative_to_own_best")
-HEAD = ["session", "arch", "judge", "took_part", "measure", "method"]
+RELATIVE = ("normalized_activation", "normalized_at_matched_contrast", "normalized_to_best_natural")
+HEAD = ["session", "arch", "judge", "shares_weights", "measure", "method"]
 
 
-def against_natural(best: xr.Dataset, took_part: xr.DataArray) -> pd.DataFrame:
+def against_natural(best: xr.Dataset, shares_weights: xr.DataArray) -> pd.DataFrame:
     """How far each method's images exceed natural ones, for each of :data:`RELATIVE` that ``best`` has.
 
     Args:
         best: what :func:`v4egg.evaluation.best_images.best_images` gives: dims (method, arch, unit, judge).
-        took_part: bool (arch, judge).
+        shares_weights: bool (arch, judge).
 
     Returns:
         A row for each session, architecture, judge, measure and method: ``n`` units with a finite value, their
         ``median`` with its 95% bootstrap interval ``low`` and ``high``, and ``share_above``, of units above 1.
     """
     rows = []
-    for head, here in _cells(best, took_part):
+    for head, here in _cells(best, shares_weights):
         for method in here["method"].values:
             values = _finite(here.sel({"method": method}).values)
             low, high = bootstrap_interval(values, np.median, ("transfer", *head[:3], head[4], str(method)))
@@ -42,7 +42,7 @@ def against_natural(best: xr.Dataset, took_part: xr.DataArray) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*HEAD, "n", "median", "low", "high", "share_above"])
 
 
-def between_methods(best: xr.Dataset, took_part: xr.DataArray) -> pd.DataFrame:
+def between_methods(best: xr.Dataset, shares_weights: xr.DataArray) -> pd.DataFrame:
     """Every method against every one that the store names before it, over units that have both.
 
     Arguments as :func:`against_natural` has them. Noise is left out, and the best natural image is only compared
@@ -55,8 +55,8 @@ def between_methods(best: xr.Dataset, took_part: xr.DataArray) -> pd.DataFrame:
         and ``slope``, of method on against through the origin (Huber).
     """
     rows = []
-    for head, here in _cells(best, took_part):
-        names = [str(method) for method in here["method"].values if method not in (BEST_NATURAL, NOISE)]
+    for head, here in _cells(best, shares_weights):
+        names = [str(method) for method in here["method"].values if method not in (MODEL_SELECTED_NATURAL, NOISE)]
         for against, method in itertools.combinations(names, 2):
             x, y = here.sel({"method": against}).values, here.sel({"method": method}).values
             both = np.isfinite(x) & np.isfinite(y)
@@ -66,8 +66,8 @@ def between_methods(best: xr.Dataset, took_part: xr.DataArray) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*HEAD, "against", *columns])
 
 
-def _cells(best: xr.Dataset, took_part: xr.DataArray) -> Iterator[tuple[tuple, xr.DataArray]]:
-    """(session, arch, judge, took_part, measure) and the values (method, unit), where any is finite."""
+def _cells(best: xr.Dataset, shares_weights: xr.DataArray) -> Iterator[tuple[tuple, xr.DataArray]]:
+    """(session, arch, judge, shares_weights, measure) and the values (method, unit), where any is finite."""
     units = [str(unit) for unit in best["unit"].values]
     sessions = by_session(units)
     groups = {POOLED: units} | (sessions if len(sessions) > 1 else {})
@@ -76,7 +76,7 @@ def _cells(best: xr.Dataset, took_part: xr.DataArray) -> Iterator[tuple[tuple, x
     for (session, chosen), arch, judge, measure in itertools.product(groups.items(), archs, judges, measures):
         here = best[measure].sel(arch=arch, judge=judge, unit=chosen).transpose("method", "unit")
         if here.notnull().any():
-            shared = bool(took_part.sel(arch=arch, judge=judge))
+            shared = bool(shares_weights.sel(arch=arch, judge=judge))
             yield (session, str(arch), str(judge), shared, measure), here
 
 

@@ -33,7 +33,7 @@ _UNITS, _AMPLIFIED = 2, 0.4  # units shown; largest change as it is shown, in [0
 def table(adversarial: Sequence[str | Path], transfer: Sequence[str | Path]) -> pd.DataFrame:
     """Every number of the figure, one a row.
 
-    Columns: models, session, judge, took_part, measure, direction, kind, epsilon, unit, value. Measures of a unit:
+    Columns: models, session, judge, shares_weights, measure, direction, kind, epsilon, unit, value. Measures of a unit:
     ``movement`` (sd of the judge's natural responses, in the direction asked for; kind ``white`` or ``spectrum``: of
     random changes, of either sign), ``carried_over`` (over the movement of the models themselves) and
     ``maximizing`` (relative activation: 1 is the best natural image). Over units: ``median_...``, ``low_...`` and
@@ -173,12 +173,12 @@ def _draw_maximizing(axes: Axes, transfer: xr.Dataset) -> None:
 
 def _maximizing(transfer: xr.Dataset) -> xr.DataArray:
     """Relative activation (unit, judge) of a unit's maximizing images, mean over seeds."""
-    relative = transfer["relative_activation"].isel(arch=0, drop=True).sel({"method": METHOD}, drop=True)
+    relative = transfer["normalized_activation"].isel(arch=0, drop=True).sel({"method": METHOD}, drop=True)
     return relative.mean("seed").transpose("unit", "judge")
 
 
 def _judge_ticks(axes: Axes, data: xr.Dataset) -> None:
-    stars = ["*" if took_part else "" for took_part in data["took_part"].values]
+    stars = ["*" if shares_weights else "" for shares_weights in data["shares_weights"].values]
     names = [style.label(str(judge)) + star for judge, star in zip(data["judge"].values, stars, strict=True)]
     _name_judges(axes, names)
     axes.set_xlim(-0.6, len(names) - 0.4)
@@ -226,10 +226,12 @@ def _table(data: xr.Dataset, transfer: xr.Dataset) -> pd.DataFrame:
         rows += [(name, judge, direction, "adversarial", epsilon, value) for name, value in numbers.items()]
     over = pd.DataFrame(rows, columns=[*head, "value"]).assign(unit="").dropna(subset="value")
     whole = pd.concat([whole, over], ignore_index=True)
-    took_part = data["took_part"].to_series()
+    shares_weights = data["shares_weights"].to_series()
     whole = whole.assign(
-        models=data.attrs["models"], session=data.attrs["session"], took_part=whole["judge"].map(took_part).values
+        models=data.attrs["models"],
+        session=data.attrs["session"],
+        shares_weights=whole["judge"].map(shares_weights).values,
     )
     return whole[
-        ["models", "session", "judge", "took_part", "measure", "direction", "kind", "epsilon", "unit", "value"]
+        ["models", "session", "judge", "shares_weights", "measure", "direction", "kind", "epsilon", "unit", "value"]
     ]

@@ -29,7 +29,7 @@ def table(loops: Sequence[str | Path]) -> pd.DataFrame:
     """Every number of the figure, one a row.
 
     Columns: session, arch, arm, round, presentations, statistic, unit, value. Statistics of a unit: ``activation``,
-    ``predicted``, ``relative_activation``; over units: ``median``, ``low`` and ``high`` of the last; and, in the last
+    ``predicted``, ``normalized_activation``; over units: ``median``, ``low`` and ``high`` of the last; and, in the last
     round, of the arm shown its own images against the other ``p_value``, ``effect`` (rank-biserial) and ``n_won``.
     """
     return pd.concat([_table(loop) for loop in _read(loops)], ignore_index=True)
@@ -59,9 +59,9 @@ def _read(paths: Sequence[str | Path]) -> list[xr.Dataset]:
 def _draw_course(axes: Axes, loop: xr.Dataset) -> None:
     x = loop["presentations"].values
     for arm, colour in _COLOURS.items():
-        values = loop["relative_activation"].sel(arm=arm).values
+        values = loop["normalized_activation"].sel(arm=arm).values
         axes.plot(x, values, color=colour, linewidth=0.4, alpha=0.35)
-        middle = np.array([_interval(loop, arm, turn, values[turn]) for turn in range(len(x))])
+        middle = np.array([_interval(loop, arm, round_index, values[round_index]) for round_index in range(len(x))])
         axes.fill_between(x, middle[:, 1], middle[:, 2], color=colour, alpha=0.2, linewidth=0)
         axes.plot(x, middle[:, 0], "o-", color=colour, markersize=3, linewidth=1.4, label=_LABELS[arm])
     axes.axhline(1, color=style.BLACK, linewidth=0.7, linestyle=(0, (4, 2)), label="best natural image")
@@ -70,7 +70,7 @@ def _draw_course(axes: Axes, loop: xr.Dataset) -> None:
 
 
 def _draw_pairs(axes: Axes, loop: xr.Dataset) -> None:
-    last = loop["relative_activation"].isel(round=-1)
+    last = loop["normalized_activation"].isel(round=-1)
     x, y = last.sel(arm=NATURAL).values, last.sel(arm=SYNTHESISED).values
     axes.scatter(x, y, color=style.BLACK, **style.POINTS)
     _square(axes, x, y)
@@ -83,10 +83,10 @@ def _draw_pairs(axes: Axes, loop: xr.Dataset) -> None:
 def _draw_promise(axes: Axes, loop: xr.Dataset) -> None:
     own = loop.sel(arm=SYNTHESISED)
     shown = []
-    for turn, fill in ((0, "white"), (-1, _COLOURS[SYNTHESISED])):
-        here = own.isel(round=turn)
+    for round_index, fill in ((0, "white"), (-1, _COLOURS[SYNTHESISED])):
+        here = own.isel(round=round_index)
         x, y = here["predicted"].values, here["activation"].values
-        label = "first round" if turn == 0 else "last round"
+        label = "first round" if round_index == 0 else "last round"
         axes.scatter(x, y, s=9, facecolors=fill, edgecolors=_COLOURS[SYNTHESISED], linewidths=0.6, label=label)
         shown.append(np.stack([x, y]))
     _square(axes, *np.concatenate(shown, 1))
@@ -103,24 +103,24 @@ def _square(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     style.identity_line(axes)
 
 
-def _interval(loop: xr.Dataset, arm: str, turn: int, values: np.ndarray) -> tuple[float, float, float]:
+def _interval(loop: xr.Dataset, arm: str, round_index: int, values: np.ndarray) -> tuple[float, float, float]:
     """Median over units and its 95% bootstrap interval."""
     values = values[np.isfinite(values)]
     median = float(np.median(values)) if values.size else np.nan
-    key = ("closed loop", loop.attrs["session"], loop.attrs["arch"], arm, turn)
+    key = ("closed loop", loop.attrs["session"], loop.attrs["arch"], arm, round_index)
     return median, *bootstrap_interval(values, np.median, key)
 
 
 def _table(loop: xr.Dataset) -> pd.DataFrame:
-    frame = loop[["activation", "predicted", "relative_activation"]].to_dataframe().reset_index()
+    frame = loop[["activation", "predicted", "normalized_activation"]].to_dataframe().reset_index()
     units = frame.melt(["arm", "round", "unit"], var_name="statistic").dropna(subset="value")
     rows = []
     for arm in loop["arm"].values:
-        for turn in range(loop.sizes["round"]):
-            values = loop["relative_activation"].sel(arm=arm).isel(round=turn).values
-            numbers = zip(("median", "low", "high"), _interval(loop, str(arm), turn, values), strict=True)
-            rows += [(str(arm), turn, "", name, value) for name, value in numbers]
-    last = loop["relative_activation"].isel(round=-1)
+        for round_index in range(loop.sizes["round"]):
+            values = loop["normalized_activation"].sel(arm=arm).isel(round=round_index).values
+            numbers = zip(("median", "low", "high"), _interval(loop, str(arm), round_index, values), strict=True)
+            rows += [(str(arm), round_index, "", name, value) for name, value in numbers]
+    last = loop["normalized_activation"].isel(round=-1)
     own, other = last.sel(arm=SYNTHESISED).values, last.sel(arm=NATURAL).values
     test = paired_wilcoxon(own, other)
     tests = {"p_value": test.p_value, "effect": test.rank_biserial, "n_won": float(np.sum(own > other))}

@@ -107,8 +107,12 @@ def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
         add(measure, "teacher", store[f"teacher_{key}"].values)
         for stage in map(str, store["stage"].values):
             add(measure, stage, store[measure].sel(stage=stage).values)
-    if "yardstick_correlation" in test and _PUBLISHED in test["yardstick"].values:
-        add("correlation_to_average", _PUBLISHED, test["yardstick_correlation"].sel(yardstick=_PUBLISHED).values)
+    if "reference_model_correlation" in test and _PUBLISHED in test["reference_model"].values:
+        add(
+            "correlation_to_average",
+            _PUBLISHED,
+            test["reference_model_correlation"].sel(reference_model=_PUBLISHED).values,
+        )
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 

@@ -29,9 +29,9 @@ _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 def table(meis: Sequence[str | Path], transfer: str | Path | None = None) -> pd.DataFrame:
     """Every number of the figure, one a row.
 
-    Columns: method, arch, measure (``seconds``, ``evaluations``, ``relative_activation``, ``judged``: by ``judge``),
+    Columns: method, arch, measure (``seconds``, ``evaluations``, ``normalized_activation``, ``judged``: by ``judge``),
     statistic (``image``, ``mean``, ``ratio``: the mean of gradient ascent over this method's; ``q25``, ``median``,
-    ``q75`` over units), unit, seed, step_fraction, evaluations (an image, until then), judge, took_part, value.
+    ``q75`` over units), unit, seed, step_fraction, evaluations (an image, until then), judge, shares_weights, value.
 
     Raises:
         V4eggError: there is no store, or a store lacks its attributes.
@@ -40,7 +40,7 @@ def table(meis: Sequence[str | Path], transfer: str | Path | None = None) -> pd.
     columns = ["method", "arch", "measure", "statistic", "unit", "seed", "step_fraction", "evaluations", "judge"]
     parts = [_cost_table(groups, measure) for measure in _COSTS] + [_trajectory_table(groups)]
     parts += [] if transfer is None else [_judged_table(groups, load_transfer(transfer))]
-    return pd.concat(parts).reindex(columns=[*columns, "took_part", "value"]).reset_index(drop=True)
+    return pd.concat(parts).reindex(columns=[*columns, "shares_weights", "value"]).reset_index(drop=True)
 
 
 @style.styled
@@ -96,18 +96,18 @@ def _cost_table(groups: dict[tuple[str, str], list], measure: str) -> pd.DataFra
 
 def _judged_table(groups: dict[tuple[str, str], list], transfer: xr.Dataset) -> pd.DataFrame:
     """Quartiles over units of what each judge says of the images, each unit's mean over seeds."""
-    took_part = transfer["took_part"].to_series()
+    shares_weights = transfer["shares_weights"].to_series()
     rows = []
     for (method, arch), batches in groups.items():
         if method not in transfer["method"].values or arch not in transfer["arch"].values:
             continue
         evaluations = float(gather(batches, "evaluations").mean())
-        judged = transfer["relative_to_own_best"].sel({"method": method, "arch": arch}).mean("seed")
+        judged = transfer["normalized_to_best_natural"].sel({"method": method, "arch": arch}).mean("seed")
         for judge in map(str, judged["judge"].values):
             values = judged.sel(judge=judge).to_series().dropna()
-            head = (method, arch, "judged", evaluations, judge, bool(took_part[arch, judge]))
+            head = (method, arch, "judged", evaluations, judge, bool(shares_weights[arch, judge]))
             rows += [(*head, name, values.quantile(q)) for name, q in _QUARTILES.items() if len(values)]
-    columns = ["method", "arch", "measure", "evaluations", "judge", "took_part", "statistic", "value"]
+    columns = ["method", "arch", "measure", "evaluations", "judge", "shares_weights", "statistic", "value"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -128,7 +128,7 @@ def _trajectory_table(groups: dict[tuple[str, str], list]) -> pd.DataFrame:
         fractions = np.linspace(0, 1, len(values)) if len(values) > 1 else np.ones(1)
         evaluations = float(gather(batches, "evaluations").mean()) * np.arange(1, len(values) + 1) / len(values)
         quartiles = np.nanquantile(values, list(_QUARTILES.values()), axis=1).T
-        head = (method, arch, "relative_activation")
+        head = (method, arch, "normalized_activation")
         rows += [
             (*head, name, float(fraction), float(shown), float(value))
             for fraction, shown, row in zip(fractions, evaluations, quartiles, strict=True)
@@ -206,7 +206,7 @@ def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], 
             wide = rows.set_index("statistic")["value"]
             x = rows["evaluations"].iloc[0] * 1.07 ** (judges.index(judge) - (len(judges) - 1) / 2)
             error = [[wide["median"] - wide["q25"]], [wide["q75"] - wide["median"]]]
-            face = "white" if rows["took_part"].iloc[0] else colours[method]
+            face = "white" if rows["shares_weights"].iloc[0] else colours[method]
             look = {**looks[judge], "color": colours[method], "markerfacecolor": face}
             panel.errorbar(x, wide["median"], error, elinewidth=0.8, **look)
         panel.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)

@@ -27,7 +27,8 @@ _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 def table(diverse: Sequence[str | Path], judged: str | Path) -> pd.DataFrame:
     """Every number of the figure, one a row.
 
-    Columns: arch, judge, took_part, weight, measure (``diversity``, ``activation``, ``relative_activation``), statistic
+    Columns: arch, judge, shares_weights, weight, measure (``diversity``, ``activation``, ``normalized_activation``),
+        statistic
     (``unit``; ``q25``, ``median``, ``q75`` over units), unit, value. Diversity has no judge.
     """
     read = _read(diverse, judged)
@@ -36,10 +37,10 @@ def table(diverse: Sequence[str | Path], judged: str | Path) -> pd.DataFrame:
         here = read.sel(arch=arch)
         rows += _rows((arch, "", ""), "diversity", here["diversity"])
         for judge in map(str, here["judge"].values):
-            head = (arch, judge, bool(here["took_part"].sel(judge=judge)))
-            for measure in ("activation", "relative_activation"):
+            head = (arch, judge, bool(here["shares_weights"].sel(judge=judge)))
+            for measure in ("activation", "normalized_activation"):
                 rows += _rows(head, measure, here[measure].sel(judge=judge))
-    columns = ["arch", "judge", "took_part", "weight", "measure", "statistic", "unit", "value"]
+    columns = ["arch", "judge", "shares_weights", "weight", "measure", "statistic", "unit", "value"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -78,7 +79,7 @@ def _images(diverse: Sequence[str | Path]) -> dict[str, xr.DataArray]:
 
 
 def _read(diverse: Sequence[str | Path], judged: str | Path) -> xr.Dataset:
-    """diversity[arch, unit, setting]; activation and relative_activation[..., judge]; took_part[arch, judge]."""
+    """diversity[arch, unit, setting]; activation and normalized_activation[..., judge]; shares_weights[arch, judge]."""
     scored = stores.load(judged, "judged").load()
     images = _images(diverse)
     values = [
@@ -91,8 +92,8 @@ def _read(diverse: Sequence[str | Path], judged: str | Path) -> xr.Dataset:
         {
             "diversity": (("arch", "unit", "setting"), np.asarray(values)),
             "activation": activation,
-            "relative_activation": activation / least.where(least > 0),
-            "took_part": scored["took_part"],
+            "normalized_activation": activation / least.where(least > 0),
+            "shares_weights": scored["shares_weights"],
         }
     )
 
@@ -133,7 +134,7 @@ def _image_rows(images: xr.DataArray) -> tuple[list[tiles.Row], list[str]]:
 def _draw_curves(axes: Axes, here: xr.Dataset, arch: str) -> None:
     x = here["diversity"].median("unit").values
     for judge in map(str, here["judge"].values):
-        relative = here["relative_activation"].sel(judge=judge)
+        relative = here["normalized_activation"].sel(judge=judge)
         if relative.isnull().all():
             continue
         middle = relative.quantile(list(_QUARTILES.values()), "unit").values
@@ -151,6 +152,6 @@ def _draw_curves(axes: Axes, here: xr.Dataset, arch: str) -> None:
 def _explain(figure: Figure, axes: Axes, read: xr.Dataset) -> None:
     handles = []
     for judge in map(str, read["judge"].values):
-        part = " (took part)" if bool(read["took_part"].sel(judge=judge).all()) else ""
+        part = " (took part)" if bool(read["shares_weights"].sel(judge=judge).all()) else ""
         handles += axes.plot([], [], label=style.label(judge) + part, linewidth=0.9, **style.judge_look(judge))
     figure.legend(handles=handles, loc="lower center", ncols=len(handles))

@@ -106,7 +106,7 @@ def _read(path: str | Path) -> xr.Dataset:
 
 
 def _best(path: str | Path, sessions: Sequence[str]) -> dict[str, str]:
-    """Each session's architecture or mixture that predicts its validation images best: test images choose nothing."""
+    """Each session's architecture that predicts its validation images best: test images choose nothing."""
     scores = stores.load(path, "scores").sel(split="validation").load()
     found = {}
     for session in sessions:
@@ -122,7 +122,7 @@ def _rows(here: xr.Dataset) -> list[_Row]:
     correlation = here["correlation_to_average"].sel(member="ensemble")
     metric = "correlation_to_average"
     found = [_Row(arch, metric, correlation.sel(arch=arch).values, "own", _members(here, arch)) for arch in archs]
-    for kind, block in (("mixture", "own"), ("yardstick", "yardstick"), ("baseline", "baseline")):
+    for kind, block in (("combined", "own"), ("reference_model", "reference_model"), ("baseline", "baseline")):
         if f"{kind}_correlation" in here:
             values = here[f"{kind}_correlation"]
             found += [_Row(str(name), metric, values.sel({kind: name}).values, block) for name in here[kind].values]
@@ -191,7 +191,7 @@ def _pair(rows: list[_Row], best: str, colours: dict[str, str]) -> tuple[_Row, l
     scored = [row for row in rows if row.metric == "correlation_to_average"]
     own = [row for row in scored if row.model == best]
     choices = [
-        [row for row in scored if row.block == "yardstick"][:1],
+        [row for row in scored if row.block == "reference_model"][:1],
         [row for row in scored if row.model in colours and row.model != best],
         [row for row in scored if row.block == "baseline"][:1],
     ]

@@ -27,7 +27,7 @@ _QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 def table(conditions: Sequence[str | Path]) -> pd.DataFrame:
     """Every number of the figure, one a row.
 
-    Columns: condition, measure (``relative_activation``, ``mean_activation``), statistic (``neuron``; over neurons
+    Columns: condition, measure (``evolved_over_natural``, ``mean_activation``), statistic (``neuron``; over neurons
     ``median``, ``q25``, ``q75``, ``share_above_1``), group, neuron, presentations, value. ``mean_activation`` is that
     of the images of a round, over the best natural image's; a quartile of it is over neurons.
 
@@ -36,9 +36,9 @@ def table(conditions: Sequence[str | Path]) -> pd.DataFrame:
     """
     parts = []
     for name, data in _read(conditions).items():
-        final = data["relative_activation"].to_series().dropna()
+        final = data["evolved_over_natural"].to_series().dropna()
         groups = data["group"].to_series()
-        head = {"condition": name, "measure": "relative_activation"}
+        head = {"condition": name, "measure": "evolved_over_natural"}
         each = pd.DataFrame({"neuron": final.index, "group": groups[final.index].values, "value": final.values})
         parts.append(each.assign(**head, statistic="neuron"))
         for group, values in [("", final), *final.groupby(groups[final.index])]:
@@ -66,7 +66,7 @@ def draw(conditions: Sequence[str | Path]) -> Figure:
         figure = style.new_figure(5.6)
         axes = figure.subplots(2, 1)
     _draw_curves(axes[0], numbers[numbers["measure"] == "mean_activation"], colours, dashes)
-    _draw_final(axes[1], numbers[numbers["measure"] == "relative_activation"], colours)
+    _draw_final(axes[1], numbers[numbers["measure"] == "evolved_over_natural"], colours)
     for panel, letter in zip(axes, "ab", strict=True):
         panel.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
         style.panel_letter(panel, letter, -28)

@@ -18,7 +18,7 @@ from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import GENERATORS, best_images, load_transfer, mei_stores
 from v4egg.figures import style, tiles
 
-NATURAL = "best_natural"
+NATURAL = "model_selected_natural"
 MAX_UNITS = 12
 _CHARACTER = 0.06  # inches that a letter of a row's label takes, on the safe side
 _TILE = (0.4, 0.9)  # smallest and largest side of an image, inches
@@ -54,7 +54,7 @@ def table(
             "arch": row.arch,
             "unit": unit,
             "seed": row.numbers["seed"].sel(unit=unit).item() if row.method != NATURAL else "",
-            "natural_image": str(judged["best_natural"].sel(arch=row.arch, unit=unit).item())
+            "natural_image": str(judged["model_selected_natural"].sel(arch=row.arch, unit=unit).item())
             if row.method == NATURAL
             else "",
             "generators_activation": float(row.numbers["activation"].sel(unit=unit, judge=GENERATORS)),

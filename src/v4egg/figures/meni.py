@@ -21,7 +21,7 @@ from v4egg.figures import style, tiles
 from v4egg.io import stores
 from v4egg.stats.inference import paired_wilcoxon
 
-NATURAL, ASCENT, GUIDED = "best_natural", "gradient_ascent", "energy_guided"
+NATURAL, ASCENT, GUIDED = "model_selected_natural", "gradient_ascent", "energy_guided"
 PREFERRED = ("across", "validators")  # judges of the comparison with the natural image, by preference
 MAX_UNITS = 8
 _PANELS = 2.2  # inches: the height of an architecture's panels
@@ -37,7 +37,8 @@ def table(
 ) -> pd.DataFrame:
     """Every number of the figure, one a row.
 
-    Columns: arch, judge, took_part, image (``meni``, ``best_natural``), energy_scale, statistic, unit, value. Per unit:
+    Columns: arch, judge, shares_weights, image (``meni``, ``model_selected_natural``), energy_scale, statistic, unit,
+        value. Per unit:
     ``activation`` and ``relative`` (to gradient ascent). Over units: ``q25``, ``median``, ``q75`` of ``relative``; and
     of MENIs against the natural image ``median_ratio``, ``n_won``, ``n_units``, ``wilcoxon_p``, ``rank_biserial``.
 
@@ -46,7 +47,7 @@ def table(
     """
     read = _read(judged_meni, judged_natural, transfer)
     rows = [row for arch in read["arch"].values for judge in read["judge"].values for row in _rows(read, arch, judge)]
-    columns = ["arch", "judge", "took_part", "image", "energy_scale", "statistic", "unit", "value"]
+    columns = ["arch", "judge", "shares_weights", "image", "energy_scale", "statistic", "unit", "value"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -78,7 +79,7 @@ def draw(
 
 
 def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | Path) -> xr.Dataset:
-    """activation[arch, unit, setting, judge], natural and ascent [arch, unit, judge], relative and took_part."""
+    """activation[arch, unit, setting, judge], natural and ascent [arch, unit, judge], relative and shares_weights."""
     made, found = stores.load(judged_meni, "judged").load(), stores.load(judged_natural, "judged").load()
     scored = load_transfer(transfer)
     if ASCENT not in scored["method"].values:
@@ -94,7 +95,7 @@ def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | P
             "natural": natural,
             "relative": activation / scale,
             "natural_relative": natural / scale,
-            "took_part": made["took_part"],
+            "shares_weights": made["shares_weights"],
         }
     )
 
@@ -103,7 +104,7 @@ def _rows(read: xr.Dataset, arch: str, judge: str) -> list[tuple]:
     here = read.sel(arch=arch, judge=judge)
     if here["activation"].isnull().all():
         return []
-    head = (str(arch), str(judge), bool(here["took_part"]))
+    head = (str(arch), str(judge), bool(here["shares_weights"]))
     rows = _value_rows((*head, NATURAL, np.nan), here["natural"], here["natural_relative"])
     for setting in here["setting"].values:
         at = here.sel(setting=setting)
@@ -150,12 +151,12 @@ def _ratios(at: xr.Dataset) -> np.ndarray:
     return ratios[np.isfinite(ratios)]
 
 
-def independent_judge(took_part: xr.DataArray, known: xr.DataArray) -> str | None:
+def independent_judge(shares_weights: xr.DataArray, known: xr.DataArray) -> str | None:
     """The judge (of the dim ``judge``) that compares: of :data:`PREFERRED`, else the last, that took no part.
 
     ``known`` tells which judges have scored at all. None where all took part.
     """
-    held_out = [str(name) for name in took_part["judge"].values[(~took_part & known).values]]
+    held_out = [str(name) for name in shares_weights["judge"].values[(~shares_weights & known).values]]
     preferred = [name for name in PREFERRED if name in held_out]
     return (preferred + held_out[::-1] + [None])[0]
 
@@ -210,7 +211,7 @@ def _draw_curves(axes: Axes, read: xr.Dataset, arch: str) -> None:
 
 def _draw_strip(axes: Axes, read: xr.Dataset, arch: str) -> None:
     here = read.sel(arch=arch)
-    judge = independent_judge(here["took_part"], here["activation"].notnull().any(["unit", "setting"]))
+    judge = independent_judge(here["shares_weights"], here["activation"].notnull().any(["unit", "setting"]))
     if judge is None:
         axes.text(0.5, 0.5, "every judge\ntook part", transform=axes.transAxes, ha="center", va="center")
         axes.set_axis_off()
@@ -239,7 +240,7 @@ def _explain(figure: Figure, axes: Axes, read: xr.Dataset) -> None:
     """What the markers mean, once for all panels."""
     handles = []
     for judge in read["judge"].values:
-        part = " (took part)" if bool(read["took_part"].sel(judge=judge).all()) else ""
+        part = " (took part)" if bool(read["shares_weights"].sel(judge=judge).all()) else ""
         handles += axes.plot(
             [], [], label=style.label(str(judge)) + part, linewidth=0.9, **style.judge_look(str(judge))
         )

@@ -33,7 +33,7 @@ def table(reconstruction: Sequence[str | Path], scores: str | Path) -> pd.DataFr
 
     Columns: arch, source (of the responses), method (``other_image``: the other true images), measure
     (``response_distance``, ``relative_distance``, the similarities, ``training_error``, ``evaluations``, ``seconds``),
-    judge, took_part, statistic (``image``, ``median`` over images; and of energy guided diffusion against gradient
+    judge, shares_weights, statistic (``image``, ``median`` over images; and of energy guided diffusion against gradient
     descent ``n_lower``, ``n_images``, ``wilcoxon_p``, ``rank_biserial``), image, value.
     """
     scored = _read(scores)
@@ -44,7 +44,7 @@ def table(reconstruction: Sequence[str | Path], scores: str | Path) -> pd.DataFr
             rows += [(arch, source, *row) for row in _distance_rows(here) + _similarity_rows(here)]
     for store in map(stores.load, reconstruction):
         rows += _cost_rows(store)
-    columns = ["arch", "source", "method", "measure", "judge", "took_part", "statistic", "image", "value"]
+    columns = ["arch", "source", "method", "measure", "judge", "shares_weights", "statistic", "image", "value"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -81,7 +81,7 @@ def _read(path: str | Path) -> xr.Dataset:
 def _distance_rows(here: xr.Dataset) -> list[tuple]:
     rows = []
     for judge in map(str, here["judge"].values):
-        at, part = here.sel(judge=judge), bool(here["took_part"].sel(judge=judge))
+        at, part = here.sel(judge=judge), bool(here["shares_weights"].sel(judge=judge))
         for measure, name in (("response_distance", "distance"), ("relative_distance", "relative")):
             rows += _measure_rows(measure, at[name], (judge, part))
         rows += _test_rows("response_distance", at["distance"], (judge, part))
@@ -145,7 +145,7 @@ def _draw_distances(axes: Axes, here: xr.Dataset) -> None:
     for x, judge in enumerate(judges):
         _draw_pair(axes, x, here["relative"].sel(judge=judge), judge)
     axes.axhline(1, color=style.LIGHT, linewidth=0.7, zorder=0)
-    part = here["took_part"]
+    part = here["shares_weights"]
     names = [style.wrapped(judge) + ("\n(took part)" if bool(part.sel(judge=judge)) else "") for judge in judges]
     axes.set_xticks(range(len(judges)), names)
     style.plain_log(axes.yaxis)

@@ -27,7 +27,7 @@ def table(conditions: Sequence[str | Path]) -> pd.DataFrame:
     """Every number of the figure, one a row.
 
     Columns: condition (from which one setting departs), setting, value (of it), departs (False: the condition itself),
-    statistic (``neuron``; over neurons ``median``, ``q25``, ``q75``, ``share_above_1``), neuron, relative_activation.
+    statistic (``neuron``; over neurons ``median``, ``q25``, ``q75``, ``share_above_1``), neuron, normalized_activation.
 
     Raises:
         V4eggError: no store departs from a condition that is given.
@@ -74,18 +74,18 @@ def _read(conditions: Sequence[str | Path]) -> dict[str, xr.Dataset]:
 
 def _departures(data: xr.Dataset) -> list[tuple[str, str]]:
     """(setting, the condition from which it departs), of a store that does."""
-    varied = json.loads(data.attrs.get("varied", "{}"))
-    return [(varied["setting"], varied["condition"])] if varied else []
+    swept = json.loads(data.attrs.get("swept", "{}"))
+    return [(swept["setting"], swept["condition"])] if swept else []
 
 
 def _numbers(data: xr.Dataset, setting: str, base: str, *, departs: bool) -> pd.DataFrame:
     value = json.loads(data.attrs["settings"])[setting]
-    each = data["relative_activation"].to_series().dropna()
-    rows = [{"statistic": "neuron", "neuron": neuron, "relative_activation": a} for neuron, a in each.items()]
-    rows += [{"statistic": name, "relative_activation": each.quantile(q)} for name, q in _QUARTILES.items()]
-    rows.append({"statistic": "share_above_1", "relative_activation": (each > 1).mean() if len(each) else np.nan})
+    each = data["evolved_over_natural"].to_series().dropna()
+    rows = [{"statistic": "neuron", "neuron": neuron, "evolved_over_natural": a} for neuron, a in each.items()]
+    rows += [{"statistic": name, "evolved_over_natural": each.quantile(q)} for name, q in _QUARTILES.items()]
+    rows.append({"statistic": "share_above_1", "evolved_over_natural": (each > 1).mean() if len(each) else np.nan})
     head = {"condition": base, "setting": setting, "value": float(value), "departs": departs}
-    columns = [*head, "statistic", "neuron", "relative_activation"]
+    columns = [*head, "statistic", "neuron", "evolved_over_natural"]
     return pd.DataFrame(rows).assign(**head).reindex(columns=columns)
 
 
@@ -93,10 +93,10 @@ def _draw_setting(axes: Axes, numbers: pd.DataFrame) -> None:
     """Values stand side by side in their order, since some settings grow by factors and some by steps."""
     values = sorted(numbers["value"].unique())
     place = {value: i for i, value in enumerate(values)}
-    neurons = numbers[numbers["statistic"] == "neuron"].pivot(index="value", columns="neuron")["relative_activation"]
+    neurons = numbers[numbers["statistic"] == "neuron"].pivot(index="value", columns="neuron")["evolved_over_natural"]
     axes.plot(range(len(values)), neurons.reindex(values), color=style.LIGHT, linewidth=0.5, zorder=1)
     wide = numbers[numbers["statistic"] != "neuron"].pivot(
-        index="value", columns="statistic", values="relative_activation"
+        index="value", columns="statistic", values="evolved_over_natural"
     )
     wide = wide.reindex(values)
     error = np.abs(wide[["q25", "q75"]].to_numpy().T - wide["median"].to_numpy())

@@ -31,7 +31,7 @@ _METHODS = {
     "gradient_ascent": ("#D55E00", "gradient ascent"),
     "gradient_descent": ("#D55E00", "gradient descent"),
     "energy_guided": ("#0072B2", "energy guided"),
-    "best_natural": ("#009E73", "best natural image"),
+    "model_selected_natural": ("#009E73", "best natural image"),
     "evolution": ("#8C6D00", "evolution"),
     "noise": (GREY, "noise"),
 }

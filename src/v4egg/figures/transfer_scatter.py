@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import best_images, load_transfer
-from v4egg.evaluation.transfer import BEST_NATURAL as NATURAL
+from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL as NATURAL
 from v4egg.evaluation.transfer import NOISE
 from v4egg.evaluation.transfer_statistics import HEAD, RELATIVE, against_natural, between_methods
 from v4egg.figures import style
@@ -32,7 +32,8 @@ _PANEL, _STRIP = 1.75, 2.1  # heights of a row of scatters and of the strips, in
 def table(transfer: str | Path) -> pd.DataFrame:
     """Every number of the figure, and the statistics at matched contrast and against each judge's own best image.
 
-    One number a row; columns: session, arch, judge, took_part, measure, method, against, statistic, unit, value. Per
+    One number a row; columns: session, arch, judge, shares_weights, measure, method, against, statistic, unit, value.
+    Per
     unit: ``zscore`` and the relative activations of each method (statistic ``unit``). Over units: the columns of
     :func:`v4egg.evaluation.transfer_statistics.against_natural` and, against another method,
     :func:`v4egg.evaluation.transfer_statistics.between_methods`.
@@ -40,8 +41,12 @@ def table(transfer: str | Path) -> pd.DataFrame:
     Raises:
         V4eggError: the store holds no synthesised images, or no judge named generators.
     """
-    best, took_part = _read(transfer)
-    tables = [_unit_table(best, took_part), against_natural(best, took_part), between_methods(best, took_part)]
+    best, shares_weights = _read(transfer)
+    tables = [
+        _unit_table(best, shares_weights),
+        against_natural(best, shares_weights),
+        between_methods(best, shares_weights),
+    ]
     long = [tables[0], *(_melted(statistics) for statistics in tables[1:])]
     return pd.concat(long, ignore_index=True)[[*HEAD, "against", "statistic", "unit", "value"]]
 
@@ -49,18 +54,18 @@ def table(transfer: str | Path) -> pd.DataFrame:
 @style.styled
 def draw(transfer: str | Path) -> Figure:
     """The figure. Without one of the two methods there are no scatters. Raises as :func:`table` does."""
-    best, took_part = _read(transfer)
+    best, shares_weights = _read(transfer)
     archs = [str(arch) for arch in best["arch"].values]
     paired = {REFERENCE, CHALLENGER} <= {str(method) for method in best["method"].values}
     heights = [_PANEL * len(archs) + 0.7, _STRIP] if paired else [_STRIP]
     figure = style.new_figure(sum(heights) + 0.1)
     blocks = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     if paired:
-        _draw_scatters(blocks[0], best, took_part)
+        _draw_scatters(blocks[0], best, shares_weights)
     strips = blocks[-1].subplots(1, len(archs), squeeze=False, sharey=True)[0]
-    limits = style.usual_limits(best["relative_activation"].values)
+    limits = style.usual_limits(best["normalized_activation"].values)
     for axes, arch in zip(strips, archs, strict=True):
-        _draw_strips(axes, best["relative_activation"].sel(arch=arch), took_part.sel(arch=arch), arch, limits)
+        _draw_strips(axes, best["normalized_activation"].sel(arch=arch), shares_weights.sel(arch=arch), arch, limits)
     strips[0].set_ylabel("relative activation")
     _explain(blocks[-1], strips[0], best)
     style.panel_letter(strips[0], "b" if paired else "a", -30)
@@ -73,16 +78,16 @@ def _read(path: str | Path) -> tuple[xr.Dataset, xr.DataArray]:
         raise V4eggError(
             f"{path}: holds natural images only; make images by a method of the configuration (synthesis.methods)"
         )
-    return best_images(transfer), transfer["took_part"]
+    return best_images(transfer), transfer["shares_weights"]
 
 
-def _draw_scatters(block: SubFigure, best: xr.Dataset, took_part: xr.DataArray) -> None:
+def _draw_scatters(block: SubFigure, best: xr.Dataset, shares_weights: xr.DataArray) -> None:
     archs, judges = best["arch"].values, best["judge"].values
     panels = block.subplots(len(archs), len(judges), squeeze=False)
     for row, arch in enumerate(archs):
-        named = row == 0 or bool((took_part.sel(arch=arch) != took_part.isel(arch=0)).any())
+        named = row == 0 or bool((shares_weights.sel(arch=arch) != shares_weights.isel(arch=0)).any())
         for column, judge in enumerate(judges):
-            name = _judge_label(str(judge), took_part.sel(arch=arch)).replace(" (", "\n(") if named else ""
+            name = _judge_label(str(judge), shares_weights.sel(arch=arch)).replace(" (", "\n(") if named else ""
             _draw_scatter(panels[row, column], best["zscore"].sel(arch=arch, judge=judge), name)
         panels[row, 0].set_ylabel(f"{style.label(str(arch))}\n{style.label(CHALLENGER)} (z)")
     block.supxlabel(
@@ -94,7 +99,7 @@ def _draw_scatters(block: SubFigure, best: xr.Dataset, took_part: xr.DataArray) 
 def _draw_scatter(axes: Axes, zscore: xr.DataArray, name: str) -> None:
     """``zscore`` has dims (method, unit)."""
     x, y = zscore.sel({"method": REFERENCE}).values, zscore.sel({"method": CHALLENGER}).values
-    if not np.isfinite(x - y).any():  # a mixture of all architectures has no judge across
+    if not np.isfinite(x - y).any():  # a combined architecture of all architectures has no judge across
         axes.set_axis_off()
         return
     natural = _median(zscore.sel({"method": NATURAL}).values) if NATURAL in zscore["method"].values else np.nan
@@ -125,7 +130,7 @@ def _statistics_text(statistics: dict[str, float]) -> str:
 
 
 def _draw_strips(
-    axes: Axes, relative: xr.DataArray, took_part: xr.DataArray, arch: str, limits: tuple[float, float]
+    axes: Axes, relative: xr.DataArray, shares_weights: xr.DataArray, arch: str, limits: tuple[float, float]
 ) -> None:
     """``relative`` has dims (method, unit, judge)."""
     methods = [str(method) for method in relative["method"].values if method != NATURAL]
@@ -144,7 +149,7 @@ def _draw_strips(
     axes.axhline(1, **_NATURAL_LINE)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     axes.set_xticks(
-        range(relative.sizes["judge"]), [_tick(str(judge), took_part) for judge in relative["judge"].values]
+        range(relative.sizes["judge"]), [_tick(str(judge), shares_weights) for judge in relative["judge"].values]
     )
     axes.tick_params(axis="x", length=0)
     axes.set_title(style.label(arch), loc="left", pad=24 if step < _CLOSE else 13)
@@ -165,13 +170,13 @@ def _explain(block: SubFigure, axes: Axes, best: xr.Dataset) -> None:
     block.legend(handles=[*handles, median, natural], loc="outside lower center", ncols=len(handles) + 2)
 
 
-def _judge_label(judge: str, took_part: xr.DataArray) -> str:
-    return f"{style.label(judge)} ({'took part' if bool(took_part.sel(judge=judge)) else 'held out'})"
+def _judge_label(judge: str, shares_weights: xr.DataArray) -> str:
+    return f"{style.label(judge)} ({'took part' if bool(shares_weights.sel(judge=judge)) else 'held out'})"
 
 
-def _tick(judge: str, took_part: xr.DataArray) -> str:
+def _tick(judge: str, shares_weights: xr.DataArray) -> str:
     name = style.wrapped(judge)
-    return f"{name}\n(took part)" if bool(took_part.sel(judge=judge)) else name
+    return f"{name}\n(took part)" if bool(shares_weights.sel(judge=judge)) else name
 
 
 def _median(values: np.ndarray) -> float:
@@ -191,11 +196,11 @@ def _statistics(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def _unit_table(best: xr.Dataset, took_part: xr.DataArray) -> pd.DataFrame:
+def _unit_table(best: xr.Dataset, shares_weights: xr.DataArray) -> pd.DataFrame:
     measures = ["zscore", *RELATIVE]
     frame = best[measures].drop_vars("seed").to_dataframe().reset_index().melt(["method", "arch", "unit", "judge"])
     frame = frame.rename(columns={"variable": "measure"}).dropna(subset="value")
-    shared = took_part.to_series().rename("took_part").reset_index()
+    shared = shares_weights.to_series().rename("shares_weights").reset_index()
     session = frame["unit"].astype(str).str.rsplit("-", n=1).str[0]
     return frame.merge(shared, on=["arch", "judge"]).assign(session=session.values, against="", statistic="unit")
 

@@ -99,6 +99,6 @@ def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
     return scaled.mean((0, 2, 3), dtype=np.float64).tolist(), scaled.std((0, 2, 3), dtype=np.float64).tolist()
 
 
-def canvas_of(images: np.ndarray) -> Preprocess:
+def stimulus_spec_of(images: np.ndarray) -> Preprocess:
     """Size, colour and scale of images that are made to resemble these, uint8 (n, c, y, x)."""
     return Preprocess(images.shape[-1], images.shape[1], *channel_statistics(images))

@@ -115,11 +115,15 @@ KINDS: dict[str, dict[str, Variable]] = {
             "to average, of ensembles of so many members",
             True,
         ),
-        "mixture_correlation": Variable(
-            ("mixture", "split", "unit"), "float32", "correlation", "to average, of means of ensembles", True
+        "combined_correlation": Variable(
+            ("combined", "split", "unit"), "float32", "correlation", "to average, of means of ensembles", True
         ),
-        "yardstick_correlation": Variable(
-            ("yardstick", "split", "unit"), "float32", "correlation", "correlation to average of other models", True
+        "reference_model_correlation": Variable(
+            ("reference_model", "split", "unit"),
+            "float32",
+            "correlation",
+            "correlation to average of other models",
+            True,
         ),
         "baseline_correlation": Variable(
             ("baseline", "unit"), "float32", "correlation", "to average, of baselines on test images", True
@@ -152,7 +156,7 @@ KINDS: dict[str, dict[str, Variable]] = {
         "noiseless": Variable(("neuron", "round"), "float32", "response", "mean of the round's images, without noise"),
         "evolved": Variable(("neuron",), "float32", "response", "without noise, to the image that scored highest"),
         "natural": Variable(("neuron",), "float32", "response", "without noise, to the best natural image"),
-        "relative_activation": Variable(("neuron",), "float32", "1", "evolved over natural, where that is above 0"),
+        "evolved_over_natural": Variable(("neuron",), "float32", "1", "evolved over natural, where that is above 0"),
         "image": Variable(("neuron", *_IMAGE), "float32", "intensity 0-1", "the image that scored highest"),
         "group": Variable(("neuron",), "str", "name", "session or layer that the neuron belongs to"),
     },
@@ -161,35 +165,37 @@ KINDS: dict[str, dict[str, Variable]] = {
         "zscore": Variable(
             ("method", "arch", "unit", "seed", "judge"), "float32", "sd", "by the judge's responses to natural images"
         ),
-        "relative_activation": Variable(
+        "normalized_activation": Variable(
             ("method", "arch", "unit", "seed", "judge"),
             "float32",
             "1",
             "0: mean natural, 1: the best natural that the generators pick",
         ),
-        "relative_to_own_best": Variable(
+        "normalized_to_best_natural": Variable(
             ("method", "arch", "unit", "seed", "judge"),
             "float32",
             "1",
             "0: mean natural, 1: the natural image that the judge itself likes best",
         ),
-        "matched_relative_activation": Variable(
+        "normalized_at_matched_contrast": Variable(
             ("method", "arch", "unit", "seed", "judge"),
             "float32",
             "1",
-            "relative_activation of the image brought to the contrast of the best natural one",
+            "normalized_activation of the image brought to the contrast of the best natural one",
         ),
         "contrast": Variable(("method", "arch", "unit", "seed"), "float32", "intensity 0-1", "RMS of the luminance"),
-        "took_part": Variable(
+        "shares_weights": Variable(
             ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),
-        "best_natural": Variable(("arch", "unit"), "str", "image", "the natural image that the generators pick"),
+        "model_selected_natural": Variable(
+            ("arch", "unit"), "str", "image", "the natural image that the generators pick"
+        ),
         "natural_image": Variable(("arch", "unit", *_IMAGE), "float32", "intensity 0-1", "the same as an image"),
     },
     "closed_loop": {
         "activation": Variable(_LOOP, "float32", "spikes per window", "true response of the brain to the unit's image"),
         "predicted": Variable(_LOOP, "float32", "response of the encoders", "what those that made the image promised"),
-        "relative_activation": Variable(_LOOP, "float32", "1", "0: mean natural image, 1: the best by the encoders"),
+        "normalized_activation": Variable(_LOOP, "float32", "1", "0: mean natural image, 1: the best by the encoders"),
         "image": Variable((*_LOOP, *_IMAGE), "float32", "intensity 0-1", "made in that round, after what was learned"),
         "presentations": Variable(("round",), "int64", "presentations", "shown to each arm until then"),
     },
@@ -213,7 +219,7 @@ KINDS: dict[str, dict[str, Variable]] = {
         "activation": Variable(
             ("arch", *_SERIES, "judge"), "float32", "response of the judge", "to each image of a family of series"
         ),
-        "took_part": Variable(
+        "shares_weights": Variable(
             ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),
     },
@@ -243,7 +249,7 @@ KINDS: dict[str, dict[str, Variable]] = {
             "1",
             "to the true image: ssim, pixel_correlation, feature_distance",
         ),
-        "took_part": Variable(
+        "shares_weights": Variable(
             ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),
     },
@@ -333,8 +339,8 @@ KINDS: dict[str, dict[str, Variable]] = {
         "position": Variable(
             ("unit", "sample"), "int64", "index", "of the natural image among the session's test images"
         ),
-        "spread": Variable(("unit", "judge"), "float32", "response of the judge", "sd over natural images"),
-        "took_part": Variable(("judge",), "bool", "1", "the judge made the images"),
+        "natural_sd": Variable(("unit", "judge"), "float32", "response of the judge", "sd over natural images"),
+        "shares_weights": Variable(("judge",), "bool", "1", "the judge made the images"),
     },
     "compact_shared": {
         "r2_to_teacher": Variable(

@@ -225,7 +225,7 @@ def load_adm(
     unet.load_state_dict(state, assign=True)
     learned = unet.config.out_channels == 2 * unet.config.in_channels
     schedule = SCHEDULE | {"variance_type": "learned_range" if learned else "fixed_large"}
-    return frozen(Prior(unet, schedule, fold=1), device, precision)
+    return frozen(Prior(unet, schedule, patch_size=1), device, precision)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ class LatentPrior(Prior):
     """
 
     def __init__(self, unet: ModelMixin, schedule: Mapping[str, Any], vae: ModelMixin):
-        super().__init__(unet, schedule, fold=1)
+        super().__init__(unet, schedule, patch_size=1)
         channels, size, _ = self.shape
         if vae.config.latent_channels != channels:
             raise V4eggError(

@@ -30,7 +30,7 @@ def _networks_from_spec(spec: Mapping[str, Any]) -> Prior:
     network = NETWORKS[spec.get("class", "UNet2DModel")]
     unet = network.from_config(dict(spec["unet"]))
     if "vae" not in spec:
-        return Prior(unet, spec["schedule"], spec["fold"])
+        return Prior(unet, spec["schedule"], spec["patch_size"])
     return LatentPrior(unet, spec["schedule"], new_vae(spec["vae"]))
 
 

@@ -49,7 +49,9 @@ def _from_pipeline(weights: str) -> Prior:
     schedule = _schedule(weights)
     decoder = next((name for name in DECODERS if _named(index, name)), None)
     if decoder is None:
-        return Prior(unet, schedule, fold=index.get("fold", 1))  # a fold is of this package's own pipelines
+        return Prior(
+            unet, schedule, patch_size=index.get("patch_size", 1)
+        )  # a patch size is of this package's own pipelines
     vae = _network(weights, decoder, AUTOENCODERS)
     try:
         return LatentPrior(unet, schedule, vae)

@@ -40,21 +40,21 @@ class Prior(nn.Module):
 
     Args:
         unet: denoising network, a diffusers model whose configuration has ``sample_size`` and ``in_channels``; sees
-            images folded by ``fold`` (pixel-unshuffle: fewer, wider pixels are faster).
+            images folded by ``patch_size`` (pixel-unshuffle: fewer, wider pixels are faster).
         schedule: configuration of a :class:`diffusers.DDPMScheduler`, its prediction and variance types included.
-        fold: side of the pixel blocks that become channels.
+        patch_size: side of the pixel blocks that become channels.
 
     Attributes:
         shape: (channels, y, x) of what is noised and denoised: the images, or their latents.
         image_shape: (channels, y, x) of the images.
     """
 
-    def __init__(self, unet: ModelMixin, schedule: Mapping[str, Any], fold: int = 2):
+    def __init__(self, unet: ModelMixin, schedule: Mapping[str, Any], patch_size: int = 2):
         super().__init__()
-        self.unet, self.fold = unet, fold
+        self.unet, self.patch_size = unet, patch_size
         self.schedule = dict(schedule)
-        size = unet.config.sample_size * fold
-        self.shape = self.image_shape = (unet.config.in_channels // fold**2, size, size)
+        size = unet.config.sample_size * patch_size
+        self.shape = self.image_shape = (unet.config.in_channels // patch_size**2, size, size)
         self._reference = self.scheduler()
 
     def scheduler(self, steps: int | None = None, sampler: str = "ancestral") -> SchedulerMixin:
@@ -79,8 +79,8 @@ class Prior(nn.Module):
         """
         if tuple(noisy.shape[1:]) != self.shape:
             raise V4eggError(f"the prior takes images of shape {self.shape}, not {tuple(noisy.shape[1:])}")
-        folded = F.pixel_unshuffle(noisy, self.fold).to(self.unet.dtype, memory_format=torch.channels_last)
-        return F.pixel_shuffle(self.unet(folded, timestep).sample.float(), self.fold)
+        folded = F.pixel_unshuffle(noisy, self.patch_size).to(self.unet.dtype, memory_format=torch.channels_last)
+        return F.pixel_shuffle(self.unet(folded, timestep).sample.float(), self.patch_size)
 
     def denoise(self, noisy: Tensor, timestep: Tensor | int) -> Tensor:
         """The expected clean image x0_hat (B, C, y, x), not clipped."""
@@ -124,7 +124,7 @@ class Prior(nn.Module):
         """What rebuilds the prior without its weights, see :func:`v4egg.priors.loading.prior_from_spec`."""
         network = {"class": type(self.unet).__name__, "unet": network_options(self.unet)}
         use = {"checkpointing": self.unet.is_gradient_checkpointing}
-        return {**network, "schedule": self.schedule, "fold": self.fold, **use}
+        return {**network, "schedule": self.schedule, "patch_size": self.patch_size, **use}
 
 
 def network_options(network: ModelMixin) -> dict[str, Any]:

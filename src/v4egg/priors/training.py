@@ -23,15 +23,15 @@ SAVE_EVERY = 250  # steps between two saved states
 
 def new_prior(options: Mapping[str, Any]) -> Prior:
     """An untrained prior for images of ``size`` and ``channels``; ``widths`` are the channels of its levels."""
-    fold, size, widths = options["fold"], options["size"], tuple(options["widths"])
-    reduction = fold * 2 ** (len(widths) - 1)
+    patch_size, size, widths = options["patch_size"], options["size"], tuple(options["widths"])
+    reduction = patch_size * 2 ** (len(widths) - 1)
     if size % reduction:
-        raise V4eggError(f"prior: size {size} is not divisible by {reduction} (fold x 2^(levels - 1)); change it")
+        raise V4eggError(f"prior: size {size} is not divisible by {reduction} (patch_size x 2^(levels - 1)); change it")
     levels = len(widths)
     unet = UNet2DModel(
-        sample_size=size // fold,
-        in_channels=options["channels"] * fold**2,
-        out_channels=options["channels"] * fold**2,
+        sample_size=size // patch_size,
+        in_channels=options["channels"] * patch_size**2,
+        out_channels=options["channels"] * patch_size**2,
         block_out_channels=widths,
         layers_per_block=options["layers"],
         down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
@@ -45,7 +45,7 @@ def new_prior(options: Mapping[str, Any]) -> Prior:
         timestep_spacing="trailing",
         clip_sample=False,
     )
-    return Prior(unet, {k: v for k, v in scheduler.config.items() if not k.startswith("_")}, fold)
+    return Prior(unet, {k: v for k, v in scheduler.config.items() if not k.startswith("_")}, patch_size)
 
 
 def train_prior(
@@ -61,7 +61,8 @@ def train_prior(
 
     Args:
         images: the pool.
-        options: ``size``, ``channels``, ``fold``, ``widths``, ``layers``, ``steps``, ``batch_size``, ``learning_rate``.
+        options: ``size``, ``channels``, ``patch_size``, ``widths``, ``layers``, ``steps``, ``batch_size``,
+            ``learning_rate``.
         seed: everything random follows from it, step by step, so that a resumed run ends like an uninterrupted one.
         checkpoint: where the state is kept; an existing state is resumed.
 

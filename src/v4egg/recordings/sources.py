@@ -62,7 +62,7 @@ def _check_named(sessions: list[str], public_folder: str) -> None:
                 )
 
 
-def outsider(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> dict[str, str] | None:
+def external_judge(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> dict[str, str] | None:
     """The judge from outside for a session: its simulated brain, or published models of its neurons; or none."""
     if source["format"] == "simulated":
         return {"judge": "simulated_brain", "path": f"{results}/simulated/{session}.brain.zarr"}
@@ -71,9 +71,9 @@ def outsider(session: str, source: Mapping[str, Any], public_folder: str, result
     return None
 
 
-def outsider_files(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> list[str]:
+def external_judge_files(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> list[str]:
     """The files of that judge."""
-    found = outsider(session, source, public_folder, results)
+    found = external_judge(session, source, public_folder, results)
     if found is None:
         return []
     if found["judge"] == "simulated_brain":

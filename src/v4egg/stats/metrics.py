@@ -196,13 +196,15 @@ def leave_one_out_oracle(counts: ArrayLike) -> np.ndarray:
     return correlation(_pooled(counts), _pooled(_ratio(rest, others)))
 
 
-def relative_activation(activation: ArrayLike, mean_natural: ArrayLike, best_natural: ArrayLike) -> np.ndarray:
+def normalized_activation(
+    activation: ArrayLike, mean_natural: ArrayLike, model_selected_natural: ArrayLike
+) -> np.ndarray:
     """Activation on a scale where 0 is the mean natural image and 1 the best one; shapes broadcast.
 
     NaN where the best natural image does not exceed the mean under this judge: the scale has no direction there.
     """
-    activation, mean_natural, best_natural = map(_floats, (activation, mean_natural, best_natural))
-    span = best_natural - mean_natural
+    activation, mean_natural, model_selected_natural = map(_floats, (activation, mean_natural, model_selected_natural))
+    span = model_selected_natural - mean_natural
     return _ratio(activation - mean_natural, np.where(span > 0, span, np.nan))
 
 

@@ -71,29 +71,30 @@ class Excite(Energy):
     """Minus the response of one unit to each image, less what the members of an ensemble disagree by.
 
     Args:
-        model: anything with ``paired(images, units) -> (B,)``; with ``caution``, an ensemble.
+        model: anything with ``paired(images, units) -> (B,)``; with ``uncertainty_penalty``, an ensemble.
         units: index tensor (B,), the target unit of each image of the batch.
-        caution: k in mean - k sd over members: above 0, an image that excites one member alone does not pay.
+        uncertainty_penalty: k in mean - k sd over members: above 0, an image that excites one member alone does not
+            pay.
     """
 
-    def __init__(self, model: nn.Module, units: Tensor, caution: float = 0.0):
-        self.model, self.units, self.caution = model, units, caution
+    def __init__(self, model: nn.Module, units: Tensor, uncertainty_penalty: float = 0.0):
+        self.model, self.units, self.uncertainty_penalty = model, units, uncertainty_penalty
 
     def __call__(self, images: Tensor) -> Tensor:
-        return -_cautious(self, images, -self.caution)
+        return -_penalized(self, images, -self.uncertainty_penalty)
 
 
 class Depress(Energy):
     """The response of one unit to each image: small for what lowers it. Arguments as in :class:`Excite`.
 
-    ``caution`` is k in mean + k sd over members: an image that silences one member alone does not pay.
+    ``uncertainty_penalty`` is k in mean + k sd over members: an image that silences one member alone does not pay.
     """
 
-    def __init__(self, model: nn.Module, units: Tensor, caution: float = 0.0):
-        self.model, self.units, self.caution = model, units, caution
+    def __init__(self, model: nn.Module, units: Tensor, uncertainty_penalty: float = 0.0):
+        self.model, self.units, self.uncertainty_penalty = model, units, uncertainty_penalty
 
     def __call__(self, images: Tensor) -> Tensor:
-        return _cautious(self, images, self.caution)
+        return _penalized(self, images, self.uncertainty_penalty)
 
 
 class ExciteSparing(Energy):
@@ -308,15 +309,15 @@ def _matched(energy: Energy, images: Tensor, count: int, what: str) -> None:
         raise V4eggError(f"{name} got {len(images)} images for {count} {what}; give one for each image")
 
 
-def _cautious(energy: Excite | Depress, images: Tensor, caution: float) -> Tensor:
-    """Response of each image's unit (B,), plus ``caution`` standard deviations over members."""
+def _penalized(energy: Excite | Depress, images: Tensor, uncertainty_penalty: float) -> Tensor:
+    """Response of each image's unit (B,), plus ``uncertainty_penalty`` standard deviations over members."""
     _matched(energy, images, len(energy.units), "target units")
-    if not caution:
+    if not uncertainty_penalty:
         return energy.model.paired(images, energy.units)
     weights, each = energy.model.weights, energy.model.each_paired(images, energy.units)
     mean = torch.tensordot(weights, each, 1)
     variance = torch.tensordot(weights, (each - mean) ** 2, 1)
-    return mean + caution * (variance + TINY).sqrt()
+    return mean + uncertainty_penalty * (variance + TINY).sqrt()
 
 
 def _directions(images: Tensor, features: Features | None) -> Tensor:

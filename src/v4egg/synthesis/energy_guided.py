@@ -92,7 +92,7 @@ def energy_guided(
     return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds)
 
 
-def load_guide(path: str | Path, canvas: Preprocess, device: str = "cpu") -> Prior:
+def load_guide(path: str | Path, stimulus_spec: Preprocess, device: str = "cpu") -> Prior:
     """The prior in a store, for images that an encoder with this canvas sees.
 
     Grey and RGB of any size are bridged: the encoder resizes and converts. Anything else is refused.
@@ -102,7 +102,7 @@ def load_guide(path: str | Path, canvas: Preprocess, device: str = "cpu") -> Pri
     """
     prior = load_prior(path, device)
     if prior.image_shape[0] not in (1, 3):
-        wanted = (canvas.channels, canvas.size, canvas.size)
+        wanted = (stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
         raise V4eggError(
             f"{path}: the prior makes images of shape {prior.image_shape} and the encoder takes {wanted} "
             "(channel, y, x); size and grey or RGB are bridged, other channels are not: give a prior of such images"

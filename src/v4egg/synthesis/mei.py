@@ -20,7 +20,7 @@ from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.gradient_ascent import gradient_ascent
 from v4egg.synthesis.result import Synthesis
 
-SHARED = ("norm", "jitter", "caution")  # options that shape the energy, the same for every method
+SHARED = ("norm", "jitter", "uncertainty_penalty")  # options that shape the energy, the same for every method
 
 
 def most_exciting_images(
@@ -43,7 +43,7 @@ def most_exciting_images(
         method: a name of :data:`METHODS`.
         generators: the ensemble to climb.
         units: unit ids; none gives an empty result.
-        options: ``norm`` (L2 norm of the z-scored image, None: free), ``caution`` (see
+        options: ``norm`` (L2 norm of the z-scored image, None: free), ``uncertainty_penalty`` (see
             :class:`v4egg.synthesis.energies.Excite`), possibly ``jitter`` (options of
             :class:`v4egg.synthesis.energies.Jittered`), and those of the method.
         prior_path, decoder_path: stores of the prior and of the image decoder, for methods that use them.
@@ -57,36 +57,38 @@ def most_exciting_images(
         raise V4eggError(f"synthesis: unknown method '{method}'; known: {', '.join(sorted(METHODS))}")
     generators = generators.to(device)
     pairs = [(unit, sample) for unit in units for sample in range(seeds)]
-    canvas = generators.members[0].canvas
+    stimulus_spec = generators.members[0].stimulus_spec
     if not pairs:
-        shape = (0, seeds, canvas.channels, canvas.size, canvas.size)
+        shape = (0, seeds, stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
         return _dataset(units, np.zeros(shape), np.zeros((0, seeds, 0)), 0, 0.0)
-    energy = exciting(generators, pairs, options, (seed, method))
-    constraint = shown(options["norm"], canvas)
+    energy = mei_energy(generators, pairs, options, (seed, method))
+    constraint = display_constraint(options["norm"], stimulus_spec)
     draws = [torch_generator(seed, method, unit, sample) for unit, sample in pairs]
     own = {key: value for key, value in options.items() if key not in SHARED}
     stores = {"prior": prior_path, "decoder": decoder_path}
-    result = METHODS[method](_Task(energy, draws, canvas, constraint, device, progress, stores, checkpoint), own)
+    result = METHODS[method](_Task(energy, draws, stimulus_spec, constraint, device, progress, stores, checkpoint), own)
     images = result.images.cpu().numpy().reshape(len(units), seeds, *result.images.shape[1:])
     trajectory = -result.trajectory.cpu().numpy().reshape(len(units), seeds, -1)
     return _dataset(units, images, trajectory, result.evaluations, result.seconds / len(pairs))
 
 
-def exciting(
+def mei_energy(
     generators: Ensemble, pairs: Sequence[tuple[str, int]], options: Mapping[str, Any], key: tuple[object, ...]
 ) -> Energy:
-    """The energy of exciting each pair's unit (unit id, sample), with ``caution`` and over ``jitter``'s copies."""
+    """The energy of exciting each pair's unit (unit id, sample), with ``uncertainty_penalty`` and over ``jitter``'s
+    copies.
+    """
     units = generators.index([unit for unit, _ in pairs]).to(generators.weights.device)
-    energy, jitter = Excite(generators, units, options["caution"]), options.get("jitter")
+    energy, jitter = Excite(generators, units, options["uncertainty_penalty"]), options.get("jitter")
     if not jitter or not jitter["copies"]:
         return energy
     draws = [torch_generator(*key, "jitter", unit, sample) for unit, sample in pairs]
     return Jittered(energy, draws, **jitter)
 
 
-def shown(norm: float | None, canvas: Preprocess) -> Constraint:
+def display_constraint(norm: float | None, stimulus_spec: Preprocess) -> Constraint:
     """The pixel range, and before it the L2 norm if there is one."""
-    return PixelRange() if norm is None else chain(L2Norm(norm, canvas), PixelRange())
+    return PixelRange() if norm is None else chain(L2Norm(norm, stimulus_spec), PixelRange())
 
 
 def _dataset(units: Sequence[str], images, trajectory, evaluations: int, seconds: float) -> xr.Dataset:
@@ -109,7 +111,7 @@ class _Task:
 
     energy: Energy
     draws: list[torch.Generator]
-    canvas: Preprocess
+    stimulus_spec: Preprocess
     constraint: Constraint
     device: str
     progress: Callable
@@ -119,11 +121,11 @@ class _Task:
 
 def _gradient_ascent(task: _Task, options: Mapping[str, Any]) -> Synthesis:
     shared = {"constraint": task.constraint, "progress": task.progress}
-    return gradient_ascent(task.energy, task.draws, task.canvas, **shared, **options)
+    return gradient_ascent(task.energy, task.draws, task.stimulus_spec, **shared, **options)
 
 
 def _energy_guided(task: _Task, options: Mapping[str, Any]) -> Synthesis:
-    prior = load_guide(task.stores["prior"], task.canvas, task.device)
+    prior = load_guide(task.stores["prior"], task.stimulus_spec, task.device)
     shared = {"constraint": task.constraint, "progress": task.progress}
     return energy_guided(task.energy, task.draws, prior, **shared, **options)
 

@@ -25,7 +25,7 @@ class EnergyGuidedPipeline(DiffusionPipeline):
     Args:
         unet: the denoiser; frozen by the first call.
         scheduler: its noise schedule.
-        fold: side of the pixel blocks that are the network's channels; 1 for networks that see pixels or latents.
+        patch_size: side of the pixel blocks that are the network's channels; 1 for networks that see pixels or latents.
         vqvae: the autoencoder whose latents are denoised; None: pixels.
     """
 
@@ -35,18 +35,18 @@ class EnergyGuidedPipeline(DiffusionPipeline):
         self,
         unet: UNet2DModel,
         scheduler: DDPMScheduler,
-        fold: int = 1,
+        patch_size: int = 1,
         vqvae: VQModel | AutoencoderKL | None = None,
     ):
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, vqvae=vqvae)
-        self.register_to_config(fold=fold)
+        self.register_to_config(patch_size=patch_size)
 
     @classmethod
     def from_prior(cls, prior: Prior) -> "EnergyGuidedPipeline":
         """The pipeline of a prior (:func:`v4egg.load_prior`)."""
         scheduler = DDPMScheduler.from_config(prior.schedule)
-        return cls(prior.unet, scheduler, prior.fold, getattr(prior, "vae", None))
+        return cls(prior.unet, scheduler, prior.patch_size, getattr(prior, "vae", None))
 
     def __call__(
         self,
@@ -98,7 +98,7 @@ class EnergyGuidedPipeline(DiffusionPipeline):
 
     def _prior(self) -> Prior:
         if self.vqvae is None:
-            return Prior(self.unet, self.scheduler.config, self.config.fold)
+            return Prior(self.unet, self.scheduler.config, self.config.patch_size)
         return LatentPrior(self.unet, self.scheduler.config, self.vqvae)
 
 

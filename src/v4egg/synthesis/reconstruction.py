@@ -87,10 +87,10 @@ def reconstruct(
             gradient descent ``descent_steps`` (at most), ``learning_rate``, ``blur`` (sigma in pixels).
     """
     generators = generators.to(device)
-    canvas = generators.members[0].canvas
-    prior = load_guide(prior_path, canvas, device)
+    stimulus_spec = generators.members[0].stimulus_spec
+    prior = load_guide(prior_path, stimulus_spec, device)
     shape = (len(SOURCES), len(METHODS), sum(len(group.names) for group in targets))
-    image = np.zeros((*shape, canvas.channels, canvas.size, canvas.size), np.float32)
+    image = np.zeros((*shape, stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size), np.float32)
     cost = {name: np.zeros(shape, np.float32) for name in ("training_error", "evaluations", "seconds")}
     jobs = [(s, group, first) for s in range(len(SOURCES)) for group, first in _batches(targets)]
     for s, group, first in progress(jobs):
@@ -102,7 +102,7 @@ def reconstruct(
             cost["evaluations"][place] = np.asarray(result.evaluations)
             cost["seconds"][place] = result.seconds / len(group.names)
     dims = ("source", "method", "image")
-    true = np.concatenate([conform(group.images, canvas.size, canvas.channels) for group in targets])
+    true = np.concatenate([conform(group.images, stimulus_spec.size, stimulus_spec.channels) for group in targets])
     return xr.Dataset(
         {
             "made": ((*dims, "channel", "y", "x"), image),
@@ -131,11 +131,11 @@ def _batches(targets: Sequence[Targets]):
 
 def _both(generators: Ensemble, prior: Prior, group: Targets, source: str, options, seed: int) -> list[Synthesis]:
     """The results of METHODS for one batch of images."""
-    canvas, device = generators.members[0].canvas, generators.weights.device
-    true = to_float(conform(group.images, canvas.size, canvas.channels)).to(device)
+    stimulus_spec, device = generators.members[0].stimulus_spec, generators.weights.device
+    true = to_float(conform(group.images, stimulus_spec.size, stimulus_spec.channels)).to(device)
     energy = _energy(generators, group, source, true)
-    norm = canvas(true).flatten(1).norm(dim=1)
-    constraint = chain(L2Norm(norm, canvas), PixelRange()) if options["own_norm"] else PixelRange()
+    norm = stimulus_spec(true).flatten(1).norm(dim=1)
+    constraint = chain(L2Norm(norm, stimulus_spec), PixelRange()) if options["own_norm"] else PixelRange()
 
     def draws(method: str) -> list[torch.Generator]:
         return [torch_generator(seed, "reconstruction", method, name) for name in group.names]
@@ -148,11 +148,11 @@ def _both(generators: Ensemble, prior: Prior, group: Targets, source: str, optio
         constraint=constraint,
         **{name: options[name] for name in ("steps", "sampler", "guidance")},
     )
-    guided = _on_canvas(guided, energy, canvas)
+    guided = _on_canvas(guided, energy, stimulus_spec)
     descended = gradient_ascent(
         energy,
         draws("gradient_descent"),
-        canvas,
+        stimulus_spec,
         steps=options["descent_steps"],
         learning_rate=options["learning_rate"],
         smoothing=0.0,
@@ -175,8 +175,8 @@ def _blurred(sigma: float) -> Constraint:
     return lambda images: blur(images, sigma)
 
 
-def _on_canvas(made: Synthesis, energy: MatchResponse, canvas: Preprocess) -> Synthesis:
+def _on_canvas(made: Synthesis, energy: MatchResponse, stimulus_spec: Preprocess) -> Synthesis:
     """The images at the encoder's size and colour, where a prior makes others."""
-    images = resize(to_channels(made.images, canvas.channels), canvas.size)
+    images = resize(to_channels(made.images, stimulus_spec.channels), stimulus_spec.size)
     with torch.no_grad():
         return Synthesis(images, energy(images), made.trajectory, made.evaluations, made.seconds)

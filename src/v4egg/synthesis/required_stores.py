@@ -6,7 +6,7 @@ from typing import Any
 GENERATORS = {"decoder": "decoder", "diffusion": "prior"}  # image generator -> the store that holds its weights
 
 
-def ingredient(method: str, options: Mapping[str, Any]) -> str | None:
+def required_store(method: str, options: Mapping[str, Any]) -> str | None:
     """``prior``, ``decoder`` or None, for a method of synthesis and its options."""
     if method == "energy_guided":
         return "prior"

@@ -17,7 +17,7 @@ from v4egg.priors.prior import Prior
 from v4egg.seeding import torch_generator
 from v4egg.synthesis.energies import Diverse, Energy
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
-from v4egg.synthesis.mei import exciting, shown
+from v4egg.synthesis.mei import display_constraint, mei_energy
 from v4egg.synthesis.result import Synthesis
 
 GUIDANCE = ("steps", "sampler", "guidance")  # options that energy_guided takes as they are
@@ -42,8 +42,8 @@ def image_series(
         family: a name of :data:`FAMILIES`.
         generators: the ensemble to climb.
         units: unit ids; none gives an empty result.
-        options: ``steps``, ``sampler``, ``guidance``, ``norm``, ``jitter``, ``caution``; for ``meni`` ``energy_scales``
-            and ``seeds``, for ``diverse`` ``weights``, ``energy_scale`` and ``images``.
+        options: ``steps``, ``sampler``, ``guidance``, ``norm``, ``jitter``, ``uncertainty_penalty``; for ``meni``
+            ``energy_scales`` and ``seeds``, for ``diverse`` ``weights``, ``energy_scale`` and ``images``.
         deviations: sd of each unit's responses, which is 1 in the weights of ``diverse``.
         seed: every draw is keyed by (seed, family, unit, sample): neither batches nor other settings matter.
 
@@ -57,7 +57,7 @@ def image_series(
     pairs = [(unit, sample) for unit in units for sample in range(samples)]
     if not pairs:
         return _empty(generators, settings, samples)
-    prior = load_guide(prior_path, generators.members[0].canvas, device)
+    prior = load_guide(prior_path, generators.members[0].stimulus_spec, device)
     scales = torch.tensor([deviations.get(unit, 1.0) for unit, _ in pairs], device=device)
     made = [
         make(_Run(generators, prior, pairs, scales, options, (seed, family)), value) for value in progress(settings)
@@ -76,11 +76,11 @@ class _Run:
         self.deviations = deviations
 
     def excite(self) -> Energy:
-        return exciting(self.generators, self.pairs, self.options, self.key)
+        return mei_energy(self.generators, self.pairs, self.options, self.key)
 
     def __call__(self, energy: Energy, scale: float) -> Synthesis:
         draws = [torch_generator(*self.key, unit, sample) for unit, sample in self.pairs]
-        constraint = shown(self.options["norm"], self.generators.members[0].canvas)
+        constraint = display_constraint(self.options["norm"], self.generators.members[0].stimulus_spec)
         chosen = {name: self.options[name] for name in GUIDANCE}
         return energy_guided(energy, draws, self.prior, energy_scale=scale, constraint=constraint, **chosen)
 
@@ -124,7 +124,7 @@ def _dataset(units: Sequence[str], settings, samples: int, made: Sequence[Synthe
 
 
 def _empty(generators: Ensemble, settings, samples: int) -> xr.Dataset:
-    canvas = generators.members[0].canvas
-    blank = torch.zeros(0, canvas.channels, canvas.size, canvas.size)
+    stimulus_spec = generators.members[0].stimulus_spec
+    blank = torch.zeros(0, stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
     nothing = [Synthesis(blank, torch.zeros(0), torch.zeros(0, 0), 0, 0.0) for _ in settings]
     return _dataset([], settings, samples, nothing, [torch.zeros(0)] * len(nothing))

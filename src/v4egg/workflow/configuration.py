@@ -48,20 +48,20 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
 
 
 def expanded(conditions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Conditions of evolution, each followed by those that its ``vary`` asks for.
+    """Conditions of evolution, each followed by those that its ``sweep`` asks for.
 
-    ``ga`` with ``vary: {population: [10, 40]}`` gives ``ga``, ``ga-population-10`` and ``ga-population-40``. These have
-    ``varied``, from which ``condition`` which ``setting`` departs; none has ``vary`` any longer.
+    ``ga`` with ``sweep: {population: [10, 40]}`` gives ``ga``, ``ga-population-10`` and ``ga-population-40``. These
+    have ``swept``, from which ``condition`` which ``setting`` departs; none has ``sweep`` any longer.
     """
     found = {}
     for name, condition in conditions.items():
-        own = {key: value for key, value in condition.items() if key != "vary"}
+        own = {key: value for key, value in condition.items() if key != "sweep"}
         found[name] = own
-        for setting, values in condition["vary"].items():
+        for setting, values in condition["sweep"].items():
             for value in values:
                 settings = {**own["settings"], setting: value}
-                varied = {"condition": name, "setting": setting}
-                found[f"{name}-{setting}-{value:g}"] = {**own, "settings": settings, "varied": varied}
+                swept = {"condition": name, "setting": setting}
+                found[f"{name}-{setting}-{value:g}"] = {**own, "settings": settings, "swept": swept}
     return found
 
 
@@ -106,9 +106,9 @@ def _chosen(entries: Mapping[str, Any], chosen: Sequence[str], key: str, where: 
 
 def _check_architectures(encoders: Mapping[str, Any]) -> None:
     known = sorted(encoders["training"])
-    own = {arch: set(architecture) & {"mixture", "refit"} for arch, architecture in encoders["architectures"].items()}
+    own = {arch: set(architecture) & {"combined", "refit"} for arch, architecture in encoders["architectures"].items()}
     trained = {
-        "mixture": [arch for arch, kind in own.items() if "mixture" not in kind],
+        "combined": [arch for arch, kind in own.items() if "combined" not in kind],
         "refit": [arch for arch, kind in own.items() if not kind],
     }
     for arch, architecture in encoders["architectures"].items():
@@ -160,19 +160,19 @@ def _check_adversarial(encoders: Mapping[str, Any]) -> None:
 
 
 def _check_parts(where: str, architecture: Mapping[str, Any], trained: Mapping[str, Sequence[str]]) -> None:
-    """An architecture is a core and a readout, another one's refit, or a mixture of architectures that are either."""
-    kind = next((key for key in ("mixture", "refit") if key in architecture), None)
+    """An architecture is a core and a readout, another one's refit, or a combination of such architectures."""
+    kind = next((key for key in ("combined", "refit") if key in architecture), None)
     if kind is None:
         missing = [part for part in ("core", "readout") if part not in architecture]
         if missing:
             raise V4eggError(
-                f"configuration key '{where}.{missing[0]}' is missing; give core and readout, or refit, or mixture"
+                f"configuration key '{where}.{missing[0]}' is missing; give core and readout, or refit, or combined"
             )
         return
     more = [key for key in architecture if key != kind]
     if more:
         raise V4eggError(f"configuration key '{where}.{more[0]}' is set for a {kind}; remove it")
-    named = architecture["mixture"] if kind == "mixture" else [architecture["refit"]]
+    named = architecture["combined"] if kind == "combined" else [architecture["refit"]]
     for name in named:
         if name not in trained[kind]:
             known = ", ".join(trained[kind]) or "none, since architectures that are named replace the default ones"
@@ -204,11 +204,11 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
     prior = config["prior"]
     if prior["pretrained"]["weights"]:
         return
-    reduction = prior["fold"] * 2 ** (len(prior["widths"]) - 1)
+    reduction = prior["patch_size"] * 2 ** (len(prior["widths"]) - 1)
     if config["images"]["size"] % reduction:
         raise V4eggError(
             f"configuration key 'images.size' is {config['images']['size']}; the prior needs a multiple of {reduction} "
-            "(prior.fold x 2^(levels - 1))"
+            "(prior.patch_size x 2^(levels - 1))"
         )
 
 
@@ -228,7 +228,7 @@ def _check_closed_loop(config: Mapping[str, Any]) -> None:
 
 
 def _learns_whole(architecture: Mapping[str, Any]) -> bool:
-    """Whether it is no mixture and has no frozen network."""
+    """Whether it is no combined architecture and has no frozen network."""
     return "backbone" not in architecture.get("core", {"backbone": None})
 
 

@@ -46,12 +46,13 @@ def summarise(
       test split is left out. ``ci_low`` and ``ci_high`` bound the mean correlation to average (95% bootstrap over
       units), ``members_mean`` is that of single networks and ``ensemble_gain`` what their mean adds; ``by_size``,
       where known, is the mean correlation of ensembles of 1, 2, ... members.
-    - ``mixtures.<name>.<session>``, ``yardsticks.<name>.<session>`` and ``baselines.<name>.<session>`` likewise,
+    - ``combined_architectures.<name>.<session>``, ``reference_models.<name>.<session>`` and
+    ``baselines.<name>.<session>`` likewise,
       without members.
     - ``ceilings.<session>``: ``ceiling``, ``leave_one_out`` and ``explainable_variance``, means over units.
     - ``comparisons``: the rows of :func:`v4egg.evaluation.score_statistics.compare`.
     - ``mei.<method>.<arch>``: ``n_images``, ``seconds_per_image`` (mean over images) and ``judges.<judge>`` with
-      ``median_relative_activation``, ``median_activation`` (over units, one image each) and ``took_part``.
+      ``median_normalized_activation``, ``median_activation`` (over units, one image each) and ``shares_weights``.
     - ``transfer.against_natural`` and ``transfer.between_methods``: the rows of the two tables of
       :mod:`v4egg.evaluation.transfer_statistics`.
     - ``compact`` and ``adversarial``, where there are such stores: see :mod:`v4egg.evaluation.compact_summary`.
@@ -65,8 +66,8 @@ def summarise(
     judged = load_transfer(transfer)
     return {
         "encoders": _encoders(scored),
-        "mixtures": _others(scored, "mixture"),
-        "yardsticks": _others(scored, "yardstick"),
+        "combined_architectures": _others(scored, "combined"),
+        "reference_models": _others(scored, "reference_model"),
         "baselines": _others(scored, "baseline"),
         "ceilings": _ceilings(scored),
         "comparisons": _records(compare(scored)),
@@ -160,7 +161,7 @@ def _images(transfer: xr.Dataset, stores_by_pair: Mapping[tuple[str, str], Seque
         entry = _cost(batches) if batches else _free_of_cost(transfer, method, arch)
         if (method, arch) in judged:
             entry["judges"] = _by_judge(
-                best.sel({"method": method, "arch": arch}), transfer["took_part"].sel(arch=arch)
+                best.sel({"method": method, "arch": arch}), transfer["shares_weights"].sel(arch=arch)
             )
         if entry["n_images"]:
             found.setdefault(method, {})[arch] = entry
@@ -179,17 +180,17 @@ def _free_of_cost(transfer: xr.Dataset, method: str, arch: str) -> dict[str, Any
 
 
 def _transfer(transfer: xr.Dataset) -> dict[str, Any]:
-    best, took_part = best_images(transfer), transfer["took_part"]
+    best, shares_weights = best_images(transfer), transfer["shares_weights"]
     tables = {"against_natural": against_natural, "between_methods": between_methods}
-    return {name: _records(make(best, took_part)) for name, make in tables.items()}
+    return {name: _records(make(best, shares_weights)) for name, make in tables.items()}
 
 
-def _by_judge(best: xr.Dataset, took_part: xr.DataArray) -> dict[str, Any]:
+def _by_judge(best: xr.Dataset, shares_weights: xr.DataArray) -> dict[str, Any]:
     return {
         str(judge): {
-            "median_relative_activation": _number(best["relative_activation"].sel(judge=judge).median()),
+            "median_normalized_activation": _number(best["normalized_activation"].sel(judge=judge).median()),
             "median_activation": _number(best["activation"].sel(judge=judge).median()),
-            "took_part": bool(took_part.sel(judge=judge)),
+            "shares_weights": bool(shares_weights.sel(judge=judge)),
         }
         for judge in best["judge"].values
     }

@@ -19,8 +19,8 @@ def _encoder_table(summary: Mapping[str, Any]) -> str:
     extras = ("ensemble_gain", "correlation_to_truth")
     models = {
         **summary["encoders"],
-        **summary.get("mixtures", {}),
-        **summary["yardsticks"],
+        **summary.get("combined_architectures", {}),
+        **summary["reference_models"],
         **summary.get("baselines", {}),
     }
     rows = [
@@ -53,9 +53,9 @@ def _image_table(images: Mapping[str, Any]) -> str:
 
 
 def _marked(judged: Mapping[str, Any] | None) -> str | None:
-    if judged is None or judged["median_relative_activation"] is None:
+    if judged is None or judged["median_normalized_activation"] is None:
         return None
-    return f"{judged['median_relative_activation']:.2f}{'*' if judged['took_part'] else ' '}"
+    return f"{judged['median_normalized_activation']:.2f}{'*' if judged['shares_weights'] else ' '}"
 
 
 def _compact_table(sessions: Mapping[str, Any]) -> str:

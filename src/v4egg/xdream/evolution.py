@@ -24,7 +24,7 @@ _HISTORY = ("presentations", "best", "mean", "top", "noiseless")
 
 
 @dataclass
-class Show:
+class Trial:
     """Images to be shown next: ``codes`` (B, D) of the ``run`` (B,) and of the ``slot`` (B,) in its population.
 
     ``shown`` (B,) is how many presentations the run had before, which keys what is random about its responses.
@@ -76,7 +76,7 @@ class Evolution:
         runs = len(self.shown)
         return {name: np.array(rows).reshape(len(rows), runs) for name, rows in self._history.items()}
 
-    def ask(self) -> Show | None:
+    def ask(self) -> Trial | None:
         """What to show next, in the order of runs and slots; None when every run has spent its budget.
 
         Asking again before telling gives the same.
@@ -86,7 +86,7 @@ class Evolution:
         run, slot = np.nonzero(pending & affordable[:, None])
         if not len(run):
             return None
-        return Show(run, slot, self.optimizer.codes[run, slot], self.shown[run])
+        return Trial(run, slot, self.optimizer.codes[run, slot], self.shown[run])
 
     def tell(self, scores: np.ndarray, noiseless: np.ndarray | None = None) -> None:
         """The scores of what :meth:`ask` gave, in its order: (B,), or (B, repeats). NaN: missing, shown again.
@@ -117,7 +117,7 @@ class Evolution:
         self.optimizer.step(self.scores, ready)
         self.scores[ready] = np.nan
 
-    def _note(self, show: Show, scores: np.ndarray, noiseless: np.ndarray) -> None:
+    def _note(self, show: Trial, scores: np.ndarray, noiseless: np.ndarray) -> None:
         """Update the best image ever shown, and the history."""
         runs = len(self.shown)
         table = np.full((2, runs, self.optimizer.population), np.nan)
@@ -198,7 +198,7 @@ class PoissonSpikes:
                 f"PoissonSpikes: scale is {scale}; give expected spikes for each unit of response, above 0"
             )
 
-    def __call__(self, responses: np.ndarray, show: Show) -> np.ndarray:
+    def __call__(self, responses: np.ndarray, show: Trial) -> np.ndarray:
         """Responses (B,) -> scores (B, repeats), drawn by run and presentation."""
         scores = np.empty((len(responses), self.repeats))
         for run in np.unique(show.run):
@@ -246,7 +246,7 @@ def evolve(
 
 
 @torch.no_grad()
-def _responses(show: Show, images_of: Callable[[Tensor], Tensor], neurons: Neurons, batch: int) -> np.ndarray:
+def _responses(show: Trial, images_of: Callable[[Tensor], Tensor], neurons: Neurons, batch: int) -> np.ndarray:
     parts = []
     for start in range(0, len(show.run), batch):
         rows = slice(start, start + batch)

@@ -13,7 +13,7 @@ from v4egg.images.processing import Preprocess, resize, to_channels
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.synthesis.constraints import Constraint
 from v4egg.synthesis.energies import Energy
-from v4egg.synthesis.required_stores import ingredient
+from v4egg.synthesis.required_stores import required_store
 from v4egg.synthesis.result import Synthesis
 from v4egg.xdream.evolution import Evolution, evolve
 from v4egg.xdream.generators import ImageGenerator, make_generator
@@ -26,7 +26,7 @@ def evolved(
     energy: Energy,
     generators: Sequence[torch.Generator],
     image_generator: ImageGenerator,
-    canvas: Preprocess,
+    stimulus_spec: Preprocess,
     *,
     optimizer: str = "genetic",
     settings: Mapping[str, Any] | None = None,
@@ -40,7 +40,7 @@ def evolved(
     Args:
         energy: what to minimise; sees one image for each generator at a time, in their order.
         generators: one CPU generator an image, whose seed keys all draws of that image's evolution.
-        image_generator: from codes to images, brought to the size and colour of ``canvas``.
+        image_generator: from codes to images, brought to the size and colour of ``stimulus_spec``.
         optimizer, settings: a name of :data:`v4egg.xdream.optimizers.OPTIMIZERS` and its options.
         budget: images shown for each image made (published: 10,000).
         constraint: what an image becomes before the energy sees it, and at the end.
@@ -55,8 +55,8 @@ def evolved(
     evolution = Evolution(make_optimizer(optimizer, keys, image_generator.size, **(settings or {})), budget)
 
     def images_of(codes: Tensor) -> Tensor:
-        parts = [to_channels(image_generator(part), canvas.channels) for part in codes.split(BATCH)]
-        return constraint(resize(torch.cat(parts), canvas.size)).clamp(0, 1)
+        parts = [to_channels(image_generator(part), stimulus_spec.channels) for part in codes.split(BATCH)]
+        return constraint(resize(torch.cat(parts), stimulus_spec.size)).clamp(0, 1)
 
     def neurons(images: Tensor, run: np.ndarray) -> Tensor:
         by_slot = images.unflatten(0, (len(keys), -1)).transpose(0, 1)
@@ -77,9 +77,9 @@ def evolved(
 
 def evolution_method(task: Any, options: Mapping[str, Any]) -> Synthesis:
     """The method of synthesis ``evolution``, see :data:`v4egg.synthesis.mei.METHODS`."""
-    generator, needed = dict(options["generator"]), ingredient("evolution", options)
+    generator, needed = dict(options["generator"]), required_store("evolution", options)
     generator |= {needed: task.stores[needed]} if needed else {}
-    image_generator = make_generator(canvas=task.canvas, device=task.device, **generator)
+    image_generator = make_generator(stimulus_spec=task.stimulus_spec, device=task.device, **generator)
     own = {key: value for key, value in options.items() if key != "generator"}
     shared = {"constraint": task.constraint, "progress": task.progress, "checkpoint": task.checkpoint}
-    return evolved(task.energy, task.draws, image_generator, task.canvas, **shared, **own)
+    return evolved(task.energy, task.draws, image_generator, task.stimulus_spec, **shared, **own)

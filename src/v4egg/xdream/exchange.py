@@ -19,7 +19,7 @@ from torch import Tensor
 
 from v4egg.errors import V4eggError
 from v4egg.images.processing import to_uint8
-from v4egg.xdream.evolution import Evolution, Show
+from v4egg.xdream.evolution import Evolution, Trial
 
 STATE, IMAGES, SCORES = "evolution.npz", "images.csv", "scores.csv"
 _MISSING = ("", "nan", "NaN", "NA")
@@ -94,7 +94,7 @@ class Exchange:
             temporary.rename(self.current)
         self.evolution.save(self.folder / STATE, round=self.round, neurons=self.neurons)
 
-    def _write(self, show: Show, folder: Path) -> None:
+    def _write(self, show: Trial, folder: Path) -> None:
         images = to_uint8(self.images_of(torch.from_numpy(show.codes)))
         with (folder / IMAGES).open("w", newline="") as file:
             table = csv.writer(file)
@@ -106,7 +106,7 @@ class Exchange:
                 picture.save(folder / f"{name}.png")
                 table.writerow([name, f"{name}.png", self.neurons[run]])
 
-    def _ids(self, show: Show) -> list[str]:
+    def _ids(self, show: Trial) -> list[str]:
         """A name for each image of the round: its round, neuron and slot."""
         return [f"r{self.round:04d}-n{run:03d}-i{slot:03d}" for run, slot in zip(show.run, show.slot, strict=True)]
 

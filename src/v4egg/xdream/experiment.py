@@ -16,14 +16,14 @@ from v4egg.recordings.units import by_session
 from v4egg.seeding import numpy_generator
 from v4egg.xdream.evolution import Evolution, PoissonSpikes, evolve
 from v4egg.xdream.generators import ImageGenerator
-from v4egg.xdream.neurons import HiddenUnits, ModelUnits, Together, all_responses, depths, relative_activation
+from v4egg.xdream.neurons import HiddenUnits, ModelUnits, NeuronGroup, all_responses, depths, evolved_over_natural
 from v4egg.xdream.optimizers import make_optimizer
 
 PROBES = 64  # natural images that tell silent hidden units
 
 
 def evolution_experiment(
-    neurons: Together,
+    neurons: NeuronGroup,
     image_generator: ImageGenerator,
     natural: Sequence[np.ndarray],
     natural_responses: np.ndarray,
@@ -68,7 +68,7 @@ def evolution_experiment(
         offset = np.maximum(-np.nanmin(natural_responses, 0), 0)
         noise = PoissonSpikes(keys, spikes / np.where(best + offset > 0, best + offset, spikes), repeats, offset)
     shown = {"noise": noise, "checkpoint": checkpoint, "progress": progress}
-    with neurons.quick():
+    with neurons.reduced_precision():
         evolve(evolution, image_generator, neurons, **shown)
     images = torch.cat([image_generator(codes) for codes in torch.from_numpy(evolution.best_code).split(64)])
     history = {name: rows.T for name, rows in evolution.history.items()}
@@ -82,7 +82,7 @@ def evolution_experiment(
             **curves,
             "evolved": ("neuron", evolved),
             "natural": ("neuron", best),
-            "relative_activation": ("neuron", relative_activation(evolved, best)),
+            "evolved_over_natural": ("neuron", evolved_over_natural(evolved, best)),
             "image": (("neuron", "channel", "y", "x"), images.cpu().numpy()),
             "group": ("neuron", np.array(neurons.groups, object)),
         },
@@ -118,20 +118,20 @@ def experiment_neurons(
     external: Sequence[nn.Module],
     probe: np.ndarray,
     seed: int,
-) -> Together:
-    """The neurons of a condition (``neurons``: outside, encoder or hidden).
+) -> NeuronGroup:
+    """The neurons of a condition (``neurons``: external, encoder or hidden).
 
     Args:
-        options: ``neurons``; ``units``, at most so many outside or encoder neurons; ``layers`` and ``channels`` of
+        options: ``neurons``; ``units``, at most so many external or encoder neurons; ``layers`` and ``channels`` of
             hidden ones. Which are taken is drawn by ``seed``.
         units: unit ids to draw from.
-        ensemble: the encoders, for all but ``outside``; their first member's layers hold the hidden units.
-        external: models of the judges from outside, each with ``units``, for ``outside``.
+        ensemble: the encoders, for all but ``external``; their first member's layers hold the hidden units.
+        external: models of the judges from outside, each with ``units``, for ``external``.
         probe: uint8 images (n, C, y, x) to which a hidden unit has to respond.
     """
-    if options["neurons"] == "outside":
+    if options["neurons"] == "external":
         known = {unit for model in external for unit in model.units}
-        return outside_neurons(external, _drawn([unit for unit in units if unit in known], options["units"], seed))
+        return external_neurons(external, _drawn([unit for unit in units if unit in known], options["units"], seed))
     if options["neurons"] == "encoder":
         return encoder_neurons(ensemble, _drawn(units, options["units"], seed))
     member = ensemble.members[0]
@@ -144,7 +144,7 @@ def _drawn(units: Sequence[str], count: int, seed: int) -> list[str]:
     return [units[i] for i in sorted(chosen.tolist())]
 
 
-def outside_neurons(external: Sequence[nn.Module], units: Sequence[str]) -> Together:
+def external_neurons(external: Sequence[nn.Module], units: Sequence[str]) -> NeuronGroup:
     """The units that a judge from outside knows, as that judge: the nearest to a living neuron; grouped by session.
 
     Raises:
@@ -156,15 +156,15 @@ def outside_neurons(external: Sequence[nn.Module], units: Sequence[str]) -> Toge
             found[session] = ModelUnits(model, names)
     if not found:
         raise V4eggError("evolution: no judge from outside knows a target unit; set neurons to encoder or hidden")
-    return Together(found)
+    return NeuronGroup(found)
 
 
-def encoder_neurons(ensemble: Ensemble, units: Sequence[str]) -> Together:
+def encoder_neurons(ensemble: Ensemble, units: Sequence[str]) -> NeuronGroup:
     """The ensemble's prediction of each unit, grouped by session."""
-    return Together({session: ModelUnits(ensemble, names) for session, names in by_session(units).items()})
+    return NeuronGroup({session: ModelUnits(ensemble, names) for session, names in by_session(units).items()})
 
 
-def hidden_neurons(network: nn.Module, channels: int, layers: int, seed: int, probe: Tensor) -> Together:
+def hidden_neurons(network: nn.Module, channels: int, layers: int, seed: int, probe: Tensor) -> NeuronGroup:
     """``channels`` hidden units of each of ``layers`` layers spread over the depth of a network.
 
     Channels that are silent for all of the ``probe`` images (n, C, y, x) are left out: nothing can be relative to 0.
@@ -179,11 +179,11 @@ def hidden_neurons(network: nn.Module, channels: int, layers: int, seed: int, pr
             found[layer] = HiddenUnits(network, layer, sorted(drawn.tolist()))
     if not found:
         raise V4eggError("evolution: no hidden unit responds to natural images; train the encoders longer")
-    return Together(found)
+    return NeuronGroup(found)
 
 
 def responses_to_natural(
-    neurons: Together, sessions: Mapping[str, np.ndarray], known: Mapping[str, xr.DataArray]
+    neurons: NeuronGroup, sessions: Mapping[str, np.ndarray], known: Mapping[str, xr.DataArray]
 ) -> np.ndarray:
     """Responses (n, N) of every neuron to the uint8 images of all sessions, one session after another.
 

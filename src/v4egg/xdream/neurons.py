@@ -41,9 +41,9 @@ class ModelUnits:
         """Responses (B, N) of all neurons to all images."""
         return self.model(images, self.units.to(images.device))
 
-    def quick(self) -> AbstractContextManager:
+    def reduced_precision(self) -> AbstractContextManager:
         """Within, a model that has a quicker way to nearly the same responses takes it: for searching."""
-        return getattr(self.model, "quick", nullcontext)()
+        return getattr(self.model, "reduced_precision", nullcontext)()
 
     def to(self, device: str) -> "ModelUnits":
         """The same neurons there."""
@@ -88,7 +88,7 @@ class HiddenUnits:
             )
         return seen[:, self.channels.to(seen.device)]
 
-    def quick(self) -> AbstractContextManager:
+    def reduced_precision(self) -> AbstractContextManager:
         """No quicker way is known."""
         return nullcontext()
 
@@ -120,7 +120,7 @@ class HiddenUnits:
         return output.float()
 
 
-class Together:
+class NeuronGroup:
     """Neurons of several sources side by side, such as layers or sessions; ``groups`` names the source of each."""
 
     def __init__(self, sources: Mapping[str, ModelUnits | HiddenUnits]):
@@ -145,14 +145,14 @@ class Together:
         return torch.cat([source.every(images) for source in self.sources], 1)
 
     @contextmanager
-    def quick(self) -> Iterator[None]:
+    def reduced_precision(self) -> Iterator[None]:
         """Within, sources that have a quicker way to nearly the same responses take it: for searching."""
         with ExitStack() as stack:
             for source in self.sources:
-                stack.enter_context(source.quick())
+                stack.enter_context(source.reduced_precision())
             yield
 
-    def to(self, device: str) -> "Together":
+    def to(self, device: str) -> "NeuronGroup":
         """The same neurons there."""
         for source in self.sources:
             source.to(device)
@@ -170,12 +170,12 @@ def depths(network: nn.Module) -> list[str]:
     return rectified or [name for name, module in named.items() if isinstance(module, nn.Conv2d)]
 
 
-def all_responses(neurons: ModelUnits | HiddenUnits | Together, images: Tensor, batch: int = 64) -> np.ndarray:
+def all_responses(neurons: ModelUnits | HiddenUnits | NeuronGroup, images: Tensor, batch: int = 64) -> np.ndarray:
     """Responses (n, N) of every neuron to every image."""
     return np.concatenate([neurons.every(part).double().cpu().numpy() for part in images.split(batch)])
 
 
-def relative_activation(evolved: np.ndarray, natural: np.ndarray) -> np.ndarray:
+def evolved_over_natural(evolved: np.ndarray, natural: np.ndarray) -> np.ndarray:
     """Best evolved over best natural response, by neuron; NaN where the natural one is not above 0."""
     evolved, natural = np.asarray(evolved, float), np.asarray(natural, float)
     return np.divide(evolved, natural, out=np.full(evolved.shape, np.nan), where=natural > 0)

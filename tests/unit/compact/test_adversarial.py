@@ -102,8 +102,8 @@ def test_the_experiment_is_a_store_and_tells_what_moved(experiment, tmp_path):
     np.testing.assert_allclose(carried.isel(judge=0), 1)
     assert np.isnan(carried.sel(judge="attention", unit="s1-u002")).all()
     assert np.isnan(above["mean"].sel(judge="attention", unit="s1-u002")).all()
-    spread = data["spread"].values
-    expected = 0.5 * spread[:2, :1] / spread[:2, 1:]  # half of the weights carry all of the movement
+    natural_sd = data["natural_sd"].values
+    expected = 0.5 * natural_sd[:2, :1] / natural_sd[:2, 1:]  # half of the weights carry all of the movement
     np.testing.assert_allclose(carried.sel(judge="attention").values[:2], np.repeat(expected, 2, 1), rtol=0.15)
 
 

@@ -13,7 +13,7 @@ from v4egg.compact.network import CompactModels
 from v4egg.compact.scores import compact_dataset, gathered
 from v4egg.compact.shared import SharedStudents, shared_models
 from v4egg.compact.students import Students, new_network
-from v4egg.compact.teacher import Lessons, load_lessons, teach
+from v4egg.compact.teacher import DistillationDataset, load_lessons, teach
 from v4egg.compact.views import SPLITS, draw_view, groups_of, make_view, split_groups
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
@@ -53,7 +53,7 @@ def lessons():
     colours = images.mean((2, 3))
     split = np.array(["fit"] * 128 + ["pruning"] * 36 + ["test"] * 36)
     responses = (colours / 20 - 3).astype(np.float32)
-    return Lessons(images, responses, split, np.arange(200), UNITS)
+    return DistillationDataset(images, responses, split, np.arange(200), UNITS)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_crops_of_a_photograph_are_one_group():
 
 def test_shared_groups_are_refused(lessons):
     with pytest.raises(V4eggError, match="pictures of group 0 are in both 'fit' and 'pruning'"):
-        Lessons(lessons.images, lessons.responses, lessons.split, np.zeros(200, int), UNITS)
+        DistillationDataset(lessons.images, lessons.responses, lessons.split, np.zeros(200, int), UNITS)
 
 
 def test_views():

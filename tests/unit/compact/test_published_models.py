@@ -123,14 +123,14 @@ def test_responses_do_not_depend_on_the_batch(models, cut):
 def test_quick_responses_are_nearly_the_exact_ones_and_end_with_their_context(models, monkeypatch):
     exact, spread = models(images(8)), models(images(8)).std(0)
     monkeypatch.setattr("v4egg.compact.network.fast_bf16", lambda device: True)
-    with pytest.raises(KeyboardInterrupt), models.quick():
-        quick = models(images(8))
+    with pytest.raises(KeyboardInterrupt), models.reduced_precision():
+        reduced_precision = models(images(8))
         raise KeyboardInterrupt
-    assert not torch.equal(quick, exact)
-    assert ((quick - exact).abs() < 0.05 * spread).all()
+    assert not torch.equal(reduced_precision, exact)
+    assert ((reduced_precision - exact).abs() < 0.05 * spread).all()
     assert torch.equal(models(images(8)), exact)
     monkeypatch.setattr("v4egg.compact.network.fast_bf16", lambda device: False)
-    with models.quick():
+    with models.reduced_precision():
         assert torch.equal(models(images(8)), exact)
 
 

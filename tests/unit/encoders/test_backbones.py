@@ -33,7 +33,7 @@ OPTIONS = {
     "shift": 1,
     "noise": 0.05,
     "adversarial": 0.0,
-    "average": 0.5,
+    "ema_decay": 0.5,
     "patience": 0,
 }
 BACKBONE = {"name": "timm", "model": "tiny", "nodes": ["layer1.0", "layer2"], "grid": 4}
@@ -76,7 +76,7 @@ def timm(monkeypatch):
 def prior(tmp_path):
     """The store of an untrained prior for 16 px."""
     torch.manual_seed(0)
-    options = {"fold": 2, "size": 16, "channels": 3, "widths": [16, 32], "layers": 1}
+    options = {"patch_size": 2, "size": 16, "channels": 3, "widths": [16, 32], "layers": 1}
     made = new_prior(options)
     made.save(tmp_path / "prior.zarr")
     return tmp_path / "prior.zarr"

@@ -114,7 +114,7 @@ def pictures():
     counts = level[:, 0] / 20 + generator.normal(0, 0.5, (N, 2, UNITS))
     counts[::7, 1] = np.nan  # not every image was repeated
     torch.manual_seed(0)
-    options = {"size": 16, "channels": 3, "fold": 2, "widths": [16, 32], "layers": 1}
+    options = {"size": 16, "channels": 3, "patch_size": 2, "widths": [16, 32], "layers": 1}
     responses = make_responses(np.where(np.isnan(counts), np.nan, counts), (True, False, True))
     responses.sd_count = np.nanstd(responses.mean(), 0)
     return images, responses, new_prior(options).eval()

@@ -102,8 +102,8 @@ def test_other_readouts_and_counts_are_refused():
 
 def test_a_core_that_has_the_frozen_channels_beside_it_already():
     data = data_with_features()
-    core = {**ARCHITECTURE["core"], "beside": True}
+    core = {**ARCHITECTURE["core"], "concat_backbone": True}
     trained, _ = train_member([data], {**ARCHITECTURE, "core": core}, {**OPTIONS, "epochs": 2}, seed=0)
     made = refitted(trained, [data])
-    assert made.readout.keyed == made.readout.weight.shape[-1] == 8 + 12
+    assert made.readout.key_channels == made.readout.weight.shape[-1] == 8 + 12
     assert validation_correlation(made, [data]) > validation_correlation(trained, [data])

@@ -17,8 +17,8 @@ from v4egg.images.processing import to_float
 UNITS = ["sim-u000", "sim-u001"]
 OPTIONS = {
     "size": 8, "channels": 3, "loss": "poisson", "epochs": 4, "batch_size": 16, "learning_rate": 0.01,
-    "weight_decay": 0.0, "shift": 0, "noise": 0.0, "adversarial": 0.0, "average": 0.0, "patience": 0,
-    "rounds": 2, "repeats": 6, "emphasis": 4,
+    "weight_decay": 0.0, "shift": 0, "noise": 0.0, "adversarial": 0.0, "ema_decay": 0.0, "patience": 0,
+    "rounds": 2, "repeats": 6, "oversample": 4,
 }  # fmt: skip
 ARCHITECTURE = {"core": {"name": "residual", "channels": 8, "blocks": 1}, "readout": {"name": "attention", "dim": 8}}
 
@@ -63,9 +63,9 @@ def trained():
     return members, session, responses
 
 
-def favourites(ensemble, turn):
+def favourites(ensemble, round_index):
     """For each unit the two of 40 candidate colours that the ensemble likes best: synthesis without a gradient."""
-    candidates = to_float(colours(40, turn))
+    candidates = to_float(colours(40, round_index))
     with torch.no_grad():
         order = ensemble(candidates)[:, :2].argsort(0, descending=True)[:2]
     return candidates[order.T].numpy()
@@ -120,7 +120,7 @@ def test_what_was_shown_joins_the_training_images_and_nothing_else_changes(train
     assert np.allclose(after.target[120], expected)
     assert after.trials[120] == 2
     assert np.array_equal(after.images[120], colours(1, 7)[0])
-    assert after.train.tolist() == [*range(96), *[120] * OPTIONS["emphasis"]]
+    assert after.train.tolist() == [*range(96), *[120] * OPTIONS["oversample"]]
     assert np.array_equal(after.validation, session.validation)
     assert len(session.images) == 120
 

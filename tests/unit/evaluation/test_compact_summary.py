@@ -33,7 +33,7 @@ def test_adversarial_images_by_judge(tmp_path):
     ((name, entry),) = found.items()
     assert name.startswith("published-") and entry["epsilon"] == 0.03
     models, other = entry["judges"]["published_compact"], entry["judges"]["attention"]
-    assert models["took_part"] and not other["took_part"]
+    assert models["shares_weights"] and not other["shares_weights"]
     # the last of 5 units is moved by .2 and .1 in sd, random changes move every judge by a sixth
     assert models["above_random"] == 1.0 and other["above_random"] == pytest.approx(0.8)
     assert models["carried_over"] == 1.0 and other["carried_over"] == 0.5

@@ -80,7 +80,7 @@ def sessions():
     known["baselines"] = {"perfect": drive["s1"][:, [0, 2]], "backwards": -drive["s1"][:, [0, 2]]}
     first = Shown(images["s1"], responses("s1", noisy, split, (True, False, True)), **known)
     second = Shown(images["s2"], responses("s2", plain, ["train"] * 20 + ["validation"] * 10))
-    second.known["yardsticks"] = {"published_compact": -drive["s2"]}
+    second.known["reference_models"] = {"published_compact": -drive["s2"]}
     return first, second
 
 
@@ -98,14 +98,16 @@ def scored(sessions):
 def test_yardsticks_may_be_missing_from_any_session(sessions, scored):
     first, second = sessions
     third = Shown(first.images, replace(first.responses, session="s3", units=["s3-u0", "s3-u1", "s3-u2"]))
-    third.known["yardsticks"] = {"published_compact": first.images.mean((2, 3))[:, [0, 2]]}
+    third.known["reference_models"] = {"published_compact": first.images.mean((2, 3))[:, [0, 2]]}
     found = scores_of({"right": ensemble([first, second, third], 0)}, [second, first, third])
-    yardstick = found["yardstick_correlation"].sel(yardstick="published_compact", split="validation")
-    assert np.allclose(yardstick.sel(unit=second.responses.selected_units), -1, atol=1e-5)
-    assert yardstick.sel(unit=first.responses.selected_units).isnull().all()
-    assert (yardstick.sel(unit=third.responses.selected_units) > 0.95).all()
-    before = scored["yardstick_correlation"].sel(unit=second.responses.selected_units)
-    assert np.allclose(found["yardstick_correlation"].sel(unit=second.responses.selected_units), before, equal_nan=True)
+    reference_model = found["reference_model_correlation"].sel(reference_model="published_compact", split="validation")
+    assert np.allclose(reference_model.sel(unit=second.responses.selected_units), -1, atol=1e-5)
+    assert reference_model.sel(unit=first.responses.selected_units).isnull().all()
+    assert (reference_model.sel(unit=third.responses.selected_units) > 0.95).all()
+    before = scored["reference_model_correlation"].sel(unit=second.responses.selected_units)
+    assert np.allclose(
+        found["reference_model_correlation"].sel(unit=second.responses.selected_units), before, equal_nan=True
+    )
 
 
 def test_ensembles_of_each_size(scored):
@@ -144,9 +146,9 @@ def test_nothing_where_there_is_nothing(scored):
     assert np.isnan(second["correlation_to_truth"]).all()
     assert np.isnan(second["single_trial_correlation"]).all()
     assert np.isnan(second["ceiling"]).all()
-    yardstick = scored["yardstick_correlation"].sel(yardstick="published_compact", split="validation")
-    assert np.isnan(yardstick[:2]).all()
-    assert np.allclose(yardstick[2:], -1, atol=1e-4)
+    reference_model = scored["reference_model_correlation"].sel(reference_model="published_compact", split="validation")
+    assert np.isnan(reference_model[:2]).all()
+    assert np.allclose(reference_model[2:], -1, atol=1e-4)
 
 
 def test_baselines_and_the_mixed_ensemble(scored):
@@ -154,7 +156,7 @@ def test_baselines_and_the_mixed_ensemble(scored):
     assert (baselines.sel(baseline="perfect") > 0.95).all()
     assert np.allclose(baselines.sel(baseline="backwards"), -baselines.sel(baseline="perfect"))
     own = scored["correlation_to_average"].sel(member="ensemble", split="test").isel(unit=slice(0, 2))
-    mixed = scored["mixture_correlation"].sel(mixture="mixed", split="test").isel(unit=slice(0, 2))
+    mixed = scored["combined_correlation"].sel(combined="mixed", split="test").isel(unit=slice(0, 2))
     assert (mixed < own.sel(arch="right")).all()
     assert (mixed > own.sel(arch="wrong")).all()
     assert list(scored["readout"].values) == ["shift0", "shift1"]
@@ -171,8 +173,8 @@ def test_what_the_repeats_of_test_images_say(scored):
 
 def test_it_is_a_store(scored, tmp_path):
     stores.save(scored, tmp_path / "scores.zarr", "scores")
-    assert stores.load(tmp_path / "scores.zarr", "scores")["yardstick_correlation"].dims == (
-        "yardstick",
+    assert stores.load(tmp_path / "scores.zarr", "scores")["reference_model_correlation"].dims == (
+        "reference_model",
         "split",
         "unit",
     )

@@ -9,7 +9,7 @@ from torch import nn
 from v4egg.encoders.predictions import predict_session
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge, encoder_judges
-from v4egg.evaluation.transfer import NaturalImages, gather_architectures, heard_by, judge_images
+from v4egg.evaluation.transfer import NaturalImages, gather_architectures, judge_images, with_cached_predictions
 from v4egg.evaluation.unit_selection import rank_units, select_targets
 from v4egg.images.processing import to_float
 from v4egg.recordings.units import by_session
@@ -45,7 +45,7 @@ def meis(value, units):
 
 
 def test_a_judge_over_sessions_answers_for_each_unit():
-    judge = Judge("published", [Bright("s1"), Bright("s2", gain=10.0)], took_part=False)
+    judge = Judge("published", [Bright("s1"), Bright("s2", gain=10.0)], shares_weights=False)
     images = torch.ones(3, 3, 4, 4)
     assert judge(images, ["s2-u001", "s1-u002", "s9-u000"]).tolist()[:2] == [20.0, 3.0]
     assert torch.isnan(judge(images, ["s9-u000"] * 3)).all()
@@ -62,7 +62,7 @@ def test_only_the_generators_took_part():
 
     ensembles = {"attention": ensemble("attention"), "gaussian": ensemble("gaussian")}
     judges = encoder_judges(ensembles, "attention")
-    assert [(judge.name, judge.took_part) for judge in judges] == [
+    assert [(judge.name, judge.shares_weights) for judge in judges] == [
         ("generators", True),
         ("validators", False),
         ("across", False),
@@ -90,10 +90,10 @@ def test_a_frozen_network_that_the_generators_share_took_part():
         "same": Ensemble([member("same", "generator", 1.0), member("same", "validator", 1.0)]),
         "data": Ensemble([Bright("s1", role=role, arch="data") for role in ("generator", "validator")]),
     }
-    took_part = {judge.name: judge.took_part for judge in encoder_judges(ensembles, "task")}
-    assert took_part == {"generators": True, "validators": True, "across": True}
+    shares_weights = {judge.name: judge.shares_weights for judge in encoder_judges(ensembles, "task")}
+    assert shares_weights == {"generators": True, "validators": True, "across": True}
     ensembles["same"] = Ensemble([member("same", "generator", 2.0), member("same", "validator", 2.0)])
-    assert not encoder_judges(ensembles, "task")[2].took_part
+    assert not encoder_judges(ensembles, "task")[2].shares_weights
 
 
 def test_a_judge_that_reads_the_prior_took_part():
@@ -110,8 +110,8 @@ def test_a_judge_that_reads_the_prior_took_part():
     for name, expected in (("denoiser", True), ("timm", False)):
         other = Ensemble([member("other", role, name) for role in ("generator", "validator")])
         judges = {judge.name: judge for judge in encoder_judges({"data": data, "other": other}, "data")}
-        assert judges["across"].took_part is expected
-        assert not judges["validators"].took_part
+        assert judges["across"].shares_weights is expected
+        assert not judges["validators"].shares_weights
 
 
 def test_a_mixture_of_all_architectures_has_no_judge_across():
@@ -144,14 +144,14 @@ def test_relative_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
     judges = [Judge("generators", [Bright("s1")], True), Judge("validators", [Bright("s1", gain=3.0)], False)]
     mean, best = 100 / 255, 200 / 255
     scored = judge_images({"a": meis(mean, units), "b": meis(best, units)}, judges, [natural()])
-    assert np.allclose(scored["relative_activation"].sel({"method": "a"}), 0, atol=1e-5)
-    assert np.allclose(scored["relative_activation"].sel({"method": "b"}), 1, atol=1e-5)
-    rival = scored.sel({"method": "best_natural"})
-    assert np.allclose(rival["relative_activation"].sel(seed=0), 1)
+    assert np.allclose(scored["normalized_activation"].sel({"method": "a"}), 0, atol=1e-5)
+    assert np.allclose(scored["normalized_activation"].sel({"method": "b"}), 1, atol=1e-5)
+    rival = scored.sel({"method": "model_selected_natural"})
+    assert np.allclose(rival["normalized_activation"].sel(seed=0), 1)
     assert np.isnan(rival["activation"].isel(seed=1)).all()
-    assert list(scored["best_natural"].values) == ["i4", "i4"]
+    assert list(scored["model_selected_natural"].values) == ["i4", "i4"]
     assert np.allclose(scored["natural_image"], best)
-    assert list(scored["took_part"].values) == [True, False]
+    assert list(scored["shares_weights"].values) == [True, False]
 
 
 class Contrasted(nn.Module):
@@ -175,11 +175,11 @@ def test_at_matched_contrast_a_faint_image_does_not_lose_and_noise_is_a_control(
     faint = xr.zeros_like(meis(0.5, units)) + 0.5 + 0.01 * (board - 0.5)
     scored = judge_images({"faint": faint.astype(np.float32)}, judges, [session])
     made = scored.sel({"method": "faint"})
-    assert (made["relative_activation"] < 0).all()
-    assert np.allclose(made["matched_relative_activation"], 1, atol=0.02)
-    rival = scored.sel({"method": "best_natural"}).isel(seed=0)
+    assert (made["normalized_activation"] < 0).all()
+    assert np.allclose(made["normalized_at_matched_contrast"], 1, atol=0.02)
+    rival = scored.sel({"method": "model_selected_natural"}).isel(seed=0)
     assert np.allclose(rival["contrast"], images[4, 0].std() / 255, atol=1e-4)
-    assert np.allclose(rival["matched_relative_activation"], 1)
+    assert np.allclose(rival["normalized_at_matched_contrast"], 1)
     noise = scored.sel({"method": "noise"})
     assert np.allclose(noise["contrast"], rival["contrast"].values[:, None], rtol=0.15)  # clipping takes some
     again = judge_images({"faint": faint.isel(unit=[1]).astype(np.float32)}, judges, [natural_of(session, units[1:])])
@@ -202,16 +202,16 @@ def test_the_judges_own_best_image_is_the_ceiling():
     session = natural_of(natural(), units)
     judges = [Judge("generators", [Bright("s1")], True), Judge("other", [Dark("s1")], False)]
     scored = judge_images({"black": meis(0.0, units)}, judges, [session]).sel({"method": "black"}).isel(seed=0)
-    assert np.allclose(scored["relative_to_own_best"].sel(judge="other"), 1)
-    assert np.isnan(scored["relative_activation"].sel(judge="other")).all()  # the generators' pick is its worst
+    assert np.allclose(scored["normalized_to_best_natural"].sel(judge="other"), 1)
+    assert np.isnan(scored["normalized_activation"].sel(judge="other")).all()  # the generators' pick is its worst
 
 
 def test_known_responses_are_not_asked_for_again():
-    outsider = Bright("s1")
-    judges = [Judge("generators", [Bright("s1")], True), Judge("published", [outsider], False)]
+    external_judge = Bright("s1")
+    judges = [Judge("generators", [Bright("s1")], True), Judge("published", [external_judge], False)]
     known = {"published": np.linspace(0, 1, 10, dtype=np.float32).reshape(5, 2)}
     judge_images({"a": meis(0.5, ["s1-u000", "s1-u002"])}, judges, [natural(known=known)])
-    assert outsider.seen == 0
+    assert external_judge.seen == 0
 
 
 @pytest.mark.parametrize("archs", [["attention"], ["attention", "gaussian"]])
@@ -221,7 +221,7 @@ def test_architectures_gather_whether_one_or_two(archs):
     gathered = gather_architectures(dict.fromkeys(archs, part))
     assert gathered["activation"].dims == ("method", "arch", "unit", "seed", "judge")
     assert gathered["natural_image"].dims[:2] == ("arch", "unit")
-    assert gathered["took_part"].dims == ("arch", "judge")
+    assert gathered["shares_weights"].dims == ("arch", "judge")
 
 
 def test_a_judge_that_one_architecture_lacks_is_nan_there():
@@ -230,8 +230,8 @@ def test_a_judge_that_one_architecture_lacks_is_nan_there():
     gathered = gather_architectures({"mixed": one, "attention": both})
     assert list(gathered["judge"].values) == ["generators", "across"]
     assert gathered["activation"].sel(arch="mixed", judge="across").isnull().all()
-    assert gathered["took_part"].dtype == bool
-    assert gathered["took_part"].values.tolist() == [[True, False], [True, True]]
+    assert gathered["shares_weights"].dtype == bool
+    assert gathered["shares_weights"].values.tolist() == [[True, False], [True, True]]
 
 
 def test_units_are_grouped_by_session():
@@ -307,16 +307,16 @@ def test_judges_hear_what_their_members_have_predicted():
     said = predict_session(trained, session.images, trained["attention"].units)
     for member in [member for judge in ensembles.values() for member in judge.members]:
         member.seen = 0
-    outside = Judge("published_compact", [Bright("s1")], took_part=False)
+    outside = Judge("published_compact", [Bright("s1")], shares_weights=False)
     judges = [*encoder_judges(ensembles, "attention"), outside]
-    (heard,) = heard_by(judges, [session], [said])
+    (heard,) = with_cached_predictions(judges, [session], [said])
     assert set(heard.known) == {"generators", "validators", "across", "published_compact"}
     assert (heard.known["published_compact"] == 1).all()
     brightness = to_float(session.images).mean((1, 2, 3)).numpy()[:, None] * np.array([1.0, 3.0])
     assert np.allclose(heard.known["generators"], 2 * brightness) and np.allclose(heard.known["across"], 5 * brightness)
-    (mixed,) = heard_by(encoder_judges(ensembles, "mixed")[:1], [session], [said])
+    (mixed,) = with_cached_predictions(encoder_judges(ensembles, "mixed")[:1], [session], [said])
     assert np.allclose(mixed.known["generators"], 3.5 * brightness)
     assert not any(member.seen for judge in ensembles.values() for member in judge.members)
     blind = said.assign(response=said["response"].where(xr.DataArray(np.arange(5) != 3, dims="image")))
     with pytest.raises(V4eggError, match="session s1: members were not asked for all of its images"):
-        heard_by(judges, [session], [blind])
+        with_cached_predictions(judges, [session], [blind])

@@ -42,7 +42,10 @@ def test_encoder_scores_shows_both_sessions_and_who_is_better(tmp_path):
     scores = stores.load(path, "scores").sel(unit=[f"one-u{i:03d}" for i in range(5)]).load()
     ensembles = scores["correlation_to_average"].sel(member="ensemble")
     best = ensembles.sel(split="validation").mean("unit").argmax("arch")
-    own, other = ensembles.sel(split="test")[best].values, scores["yardstick_correlation"].sel(split="test")[0].values
+    own, other = (
+        ensembles.sel(split="test")[best].values,
+        scores["reference_model_correlation"].sel(split="test")[0].values,
+    )
     assert any(text.startswith(f"{int((own > other).sum())} of 5 above, p") for text in shown)
     assert {"mixed ensemble", "ridge", "shuffled (chance)", "ceiling"} <= set(shown)
 

@@ -9,7 +9,7 @@ from v4egg.figures import evolution
 
 def test_evolution_table_and_its_columns(arguments):
     numbers = evolution.table(*arguments["evolution"])
-    final = numbers[(numbers["condition"] == "inside") & (numbers["measure"] == "relative_activation")]
+    final = numbers[(numbers["condition"] == "inside") & (numbers["measure"] == "evolved_over_natural")]
     assert list(final.loc[final["statistic"] == "neuron", "value"]) == [0.5, 1, 1.5, 2]
     whole = final[final["group"] == ""].set_index("statistic")["value"]
     assert whole["median"] == 1.25

@@ -33,7 +33,7 @@ def test_gallery_table_holds_the_numbers_shown(arguments):
     assert row["generators_activation"] == pytest.approx(
         float(judged["activation"].sel(where).sel(judge="generators").max())
     )
-    natural = table[table["method"] == "best_natural"]
+    natural = table[table["method"] == "model_selected_natural"]
     assert natural["natural_image"].iloc[0] == "attention/s-u000"
     shown = texts(mei_gallery.draw(transfer, meis, units=3))
     assert style.number(row["zscore"], 1) in shown

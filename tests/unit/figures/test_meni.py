@@ -27,7 +27,7 @@ def test_responses_are_relative_to_gradient_ascent_and_tested_against_the_natura
     assert numbers["n_won"] == (made > natural).sum()
     assert numbers["wilcoxon_p"] == pytest.approx(paired_wilcoxon(made, natural).p_value)
     assert numbers["median_ratio"] == pytest.approx(np.median(made / natural), rel=1e-5)
-    best = table.query("image == 'best_natural' and arch == 'task_driven' and judge == 'across'")
+    best = table.query("image == 'model_selected_natural' and arch == 'task_driven' and judge == 'across'")
     assert np.allclose(best.query("statistic == 'activation'")["value"], natural)
 
 
@@ -67,6 +67,6 @@ def test_units_without_a_positive_gradient_ascent_have_no_scale(tmp_path):
 
 def test_without_gradient_ascent_there_is_nothing_to_compare_with(tmp_path):
     arguments = meni_arguments(tmp_path)
-    other = save_transfer(tmp_path / "other.zarr", methods=("energy_guided", "best_natural"))
+    other = save_transfer(tmp_path / "other.zarr", methods=("energy_guided", "model_selected_natural"))
     with pytest.raises(V4eggError, match="holds no gradient_ascent images"):
         meni.table(*arguments[:5], other)

@@ -28,7 +28,7 @@ def test_the_table_against_the_scores(arguments):
     relative = here.query("measure == 'relative_distance' and method == 'gradient_descent' and statistic == 'image'")
     assert np.allclose(relative["value"], descent / other.mean(), rtol=1e-5)
     assert set(table["measure"]) >= {"ssim", "pixel_correlation", "feature_distance", "training_error", "evaluations"}
-    assert not here["took_part"].astype(bool).any()
+    assert not here["shares_weights"].astype(bool).any()
 
 
 def test_the_figure_shows_targets_beside_reconstructions(arguments):

@@ -13,9 +13,9 @@ def test_a_setting_stands_beside_the_condition_from_which_it_departs(arguments):
     assert list(median["setting"]) == ["mutation_rate"] * 2 + ["population"] * 3
     assert list(median["value"]) == [0.25, 0.5, 10, 20, 40]
     assert list(median["departs"]) == [True, False, True, False, True]
-    assert list(median["relative_activation"]) == [1.75, 1.0, 1.25, 1.0, 1.5]
+    assert list(median["evolved_over_natural"]) == [1.75, 1.0, 1.25, 1.0, 1.5]
     share = numbers[(numbers["statistic"] == "share_above_1") & (numbers["value"] == 10)]
-    assert share["relative_activation"].item() == pytest.approx(2 / 3)  # a neuron without natural drive is left out
+    assert share["evolved_over_natural"].item() == pytest.approx(2 / 3)  # a neuron without natural drive is left out
     assert len(numbers[(numbers["statistic"] == "neuron") & (numbers["setting"] == "population")]) == 9
 
 

@@ -21,19 +21,19 @@ def test_transfer_table_against_the_metrics(arguments):
         for method in METHODS[:2]
     }
     found = table.query("arch == 'attention' and judge == 'across' and measure == 'zscore'")
-    assert not found["took_part"].any()
+    assert not found["shares_weights"].any()
     units = found[found["statistic"] == "unit"]
     for method, values in picked.items():
         assert np.allclose(units.loc[units["method"] == method, "value"], values)
     between = table.query("arch == 'attention' and judge == 'across' and against == 'gradient_ascent'")
-    relative = between[between["measure"] == "relative_activation"].set_index("statistic")["value"]
+    relative = between[between["measure"] == "normalized_activation"].set_index("statistic")["value"]
     x, y = ((picked[method] + 1) / 3 for method in METHODS[:2])
     assert relative["slope"] == pytest.approx(huber_slope(x, y))
     assert relative["p_value"] == pytest.approx(paired_wilcoxon(y, x).p_value)
     assert relative["share_won"] == (y > x).mean()
     assert relative["n"] == 6
     assert set(between["method"]) == {"energy_guided"}
-    assert table.query("judge == 'generators'")["took_part"].all()
+    assert table.query("judge == 'generators'")["shares_weights"].all()
 
 
 def test_transfer_panels_name_judges_and_statistics(arguments):
@@ -52,14 +52,14 @@ def test_transfer_of_hardly_any_units(tmp_path, n_units):
 
 
 def test_transfer_with_one_method_has_strips_only(tmp_path):
-    path = save_transfer(tmp_path / "t.zarr", methods=("energy_guided", "best_natural"))
+    path = save_transfer(tmp_path / "t.zarr", methods=("energy_guided", "model_selected_natural"))
     shown = texts(transfer_scatter.draw(path))
     assert "a" in shown and "b" not in shown
     assert not transfer_scatter.table(path)["statistic"].eq("huber_slope").any()
 
 
 def test_transfer_of_natural_images_alone_is_refused(tmp_path):
-    path = save_transfer(tmp_path / "t.zarr", methods=("best_natural",))
+    path = save_transfer(tmp_path / "t.zarr", methods=("model_selected_natural",))
     with pytest.raises(V4eggError, match="natural images only"):
         transfer_scatter.draw(path)
 
@@ -67,7 +67,7 @@ def test_transfer_of_natural_images_alone_is_refused(tmp_path):
 def test_outliers_of_relative_activation_are_marked_and_counted(tmp_path):
     path = save_transfer(tmp_path / "t.zarr", 30, 1, ("attention",), judges=())
     dataset = stores.load(path, "transfer").load()
-    dataset["relative_activation"][0, 0, 3] = 1e4  # gradient ascent
+    dataset["normalized_activation"][0, 0, 3] = 1e4  # gradient ascent
     stores.save(dataset.drop_attrs(), tmp_path / "outlier.zarr", "transfer")
     figure = transfer_scatter.draw(tmp_path / "outlier.zarr")
     strips = figure.subfigs[-1].axes[0]

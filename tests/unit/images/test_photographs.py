@@ -65,7 +65,7 @@ def test_crops_shrink_with_antialiasing(monkeypatch):
 
 
 def test_uniform_places_are_not_cropped():
-    crops, _ = photograph_crops(200, 24, "fit", "varied", min_sd=12.0)
+    crops, _ = photograph_crops(200, 24, "fit", "swept", min_sd=12.0)
     assert crops.mean(axis=1).std(axis=(1, 2)).min() > 11.5
 
 

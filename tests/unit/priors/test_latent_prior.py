@@ -146,7 +146,7 @@ def test_the_pipeline_loads_what_others_publish_and_saves_what_the_prior_reads(f
 
 def test_a_folded_prior_of_pixels_comes_back_through_its_pipeline(tmp_path):
     torch.manual_seed(0)
-    prior = new_prior({"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1})
+    prior = new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1})
     prior = prior.eval().requires_grad_(False)
     EnergyGuidedPipeline.from_prior(prior).save_pretrained(tmp_path / "pipe")
     again = frozen(tmp_path / "pipe")

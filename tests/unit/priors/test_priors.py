@@ -17,7 +17,7 @@ from v4egg.seeding import torch_generator
 OPTIONS = {
     "size": 16,
     "channels": 3,
-    "fold": 2,
+    "patch_size": 2,
     "widths": [32, 32],
     "layers": 1,
     "steps": 6,

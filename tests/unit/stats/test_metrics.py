@@ -264,6 +264,6 @@ def test_spearman_brown():
 
 
 def test_relative_activation():
-    np.testing.assert_allclose(metrics.relative_activation([1, 3, 5], 1, 3), [0, 1, 2])
-    found = metrics.relative_activation(np.ones((2, 3)), [0, 1, 2], [2, 1, 1])
+    np.testing.assert_allclose(metrics.normalized_activation([1, 3, 5], 1, 3), [0, 1, 2])
+    found = metrics.normalized_activation(np.ones((2, 3)), [0, 1, 2], [2, 1, 1])
     np.testing.assert_allclose(found, [[0.5, np.nan, np.nan]] * 2)

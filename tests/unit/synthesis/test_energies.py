@@ -122,10 +122,10 @@ def test_caution_takes_the_disagreement_of_members_off():
 
     images = torch.rand(4, 3, 8, 8).requires_grad_()
     bright = images.detach().mean((1, 2, 3))
-    energy = Excite(Two(), torch.arange(4), caution=0.5)(images)
+    energy = Excite(Two(), torch.arange(4), uncertainty_penalty=0.5)(images)
     assert torch.allclose(energy, -(2 * bright + torch.arange(4) - 0.5 * bright), atol=1e-5)
     dark = torch.zeros(1, 3, 8, 8, requires_grad=True)  # the members agree: the root's gradient must be finite
-    (gradient,) = torch.autograd.grad(Excite(Two(), torch.tensor([0]), caution=0.5)(dark).sum(), dark)
+    (gradient,) = torch.autograd.grad(Excite(Two(), torch.tensor([0]), uncertainty_penalty=0.5)(dark).sum(), dark)
     assert torch.isfinite(gradient).all()
 
 
@@ -180,8 +180,8 @@ def test_depress_undoes_excite_and_both_are_cautious():
     images, units = torch.rand(3, 3, 4, 4), torch.zeros(3, dtype=torch.long)
     bright = images.mean((1, 2, 3))
     assert torch.equal((Depress(Two(), units) + Excite(Two(), units))(images), torch.zeros(3))
-    assert torch.allclose(Depress(Two(), units, caution=0.5)(images), 2.5 * bright, atol=1e-5)
-    assert torch.allclose(Excite(Two(), units, caution=0.5)(images), -1.5 * bright, atol=1e-5)
+    assert torch.allclose(Depress(Two(), units, uncertainty_penalty=0.5)(images), 2.5 * bright, atol=1e-5)
+    assert torch.allclose(Excite(Two(), units, uncertainty_penalty=0.5)(images), -1.5 * bright, atol=1e-5)
 
 
 def test_sparing_is_its_definition_and_leaves_the_target_out_of_the_others():

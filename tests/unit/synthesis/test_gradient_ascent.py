@@ -79,13 +79,13 @@ def test_more_smoothing_of_the_gradient_makes_smoother_images():
 def descend(rows, goal=None, steps=200):
     """Towards the responses of images, with a view: blurred and brought to a norm."""
     target = torch.rand(3, 3, 16, 16, generator=torch_generator("targets"))[rows]
-    canvas = preprocess()
-    norm = canvas(target).flatten(1).norm(dim=1)
-    view = chain(lambda images: blur(images, 1.0), L2Norm(norm, canvas))
+    stimulus_spec = preprocess()
+    norm = stimulus_spec(target).flatten(1).norm(dim=1)
+    view = chain(lambda images: blur(images, 1.0), L2Norm(norm, stimulus_spec))
     draws = [torch_generator("gd", row) for row in rows]
     energy = MatchResponse(Filters(), Filters()(target))
     options = {"learning_rate": 0.05, "smoothing": 0.0, "constraint": PixelRange(), "view": view, "goal": goal}
-    return gradient_ascent(energy, draws, canvas, steps=steps, **options)
+    return gradient_ascent(energy, draws, stimulus_spec, steps=steps, **options)
 
 
 def test_descent_stops_an_image_where_it_reaches_its_goal_and_goes_on_with_the_others():

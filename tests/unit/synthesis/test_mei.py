@@ -18,11 +18,11 @@ from v4egg.synthesis.constraints import L2Norm, PixelRange, chain
 from v4egg.synthesis.energies import Excite, Jittered, MatchResponse
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.gradient_ascent import gradient_ascent
-from v4egg.synthesis.mei import shown
+from v4egg.synthesis.mei import display_constraint
 from v4egg.xdream.evolved import evolved
 from v4egg.xdream.generators.fixed import Fourier
 
-PRIOR = {"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1}
+PRIOR = {"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}
 
 
 class Filters(nn.Module):
@@ -190,7 +190,7 @@ def test_a_prior_of_other_size_and_colour_is_bridged_and_one_over_latents_is_ref
     new_prior(PRIOR).save(tmp_path / "prior.zarr")
     guide = load_guide(tmp_path / "prior.zarr", grey)
     energy = Bright(grey)
-    made = energy_guided(energy, [torch_generator(0)], guide, steps=4, constraint=shown(2.0, grey))
+    made = energy_guided(energy, [torch_generator(0)], guide, steps=4, constraint=display_constraint(2.0, grey))
     assert made.images.shape == (1, 3, 16, 16)
     assert torch.allclose(grey(made.images).norm(), torch.tensor(2.0), rtol=0.05)
     new_prior({**PRIOR, "channels": 4}).save(tmp_path / "latent.zarr")
@@ -222,7 +222,7 @@ class Members(Filters):
     def __init__(self):
         super().__init__()
         self.units, self.weights = [f"s1-u{i:03d}" for i in range(4)], torch.ones(1)
-        self.members = [SimpleNamespace(canvas=preprocess())]
+        self.members = [SimpleNamespace(stimulus_spec=preprocess())]
 
     def index(self, units):
         return torch.tensor([self.units.index(unit) for unit in units])
@@ -235,7 +235,7 @@ def test_any_chunking_of_units_makes_the_same_images(method, exact, tmp_path):
     generators = Members()
     jitter = {"copies": 2, "shift": 1, "noise": 0.02, "scale": 0.1, "patch": 0.2}
     own = {"transparency": 0.3, "learning_rate": 1.0} if method == "gradient_ascent" else {"energy_scale": 3.0}
-    options = {"norm": 8.0, "caution": 0, "jitter": jitter, "steps": 4, **own}
+    options = {"norm": 8.0, "uncertainty_penalty": 0, "jitter": jitter, "steps": 4, **own}
 
     def make(units):
         made = most_exciting_images(
@@ -259,9 +259,16 @@ def test_unknown_method_is_named():
 def evolve(units, optimizer="genetic", budget=800, **options):
     energy = Excite(Filters(), torch.tensor(units))
     draws = [torch_generator("xdream", unit) for unit in units]
-    canvas, constraint = preprocess(), chain(L2Norm(8.0, preprocess()), PixelRange())
+    stimulus_spec, constraint = preprocess(), chain(L2Norm(8.0, preprocess()), PixelRange())
     return evolved(
-        energy, draws, Fourier(canvas), canvas, optimizer=optimizer, budget=budget, constraint=constraint, **options
+        energy,
+        draws,
+        Fourier(stimulus_spec),
+        stimulus_spec,
+        optimizer=optimizer,
+        budget=budget,
+        constraint=constraint,
+        **options,
     )
 
 
@@ -291,10 +298,10 @@ def test_a_killed_evolution_of_images_goes_on_to_the_same_images(killed_at, tmp_
 
 
 def test_an_energy_that_is_not_finite_names_the_presentation():
-    draws, canvas = [torch_generator(0)], preprocess()
+    draws, stimulus_spec = [torch_generator(0)], preprocess()
 
     def broken(images):
         return images.sum((1, 2, 3)) * float("nan")
 
     with pytest.raises(V4eggError, match="the energy is not finite after 0 presentations"):
-        evolved(broken, draws, Fourier(canvas), canvas, budget=40, constraint=PixelRange())
+        evolved(broken, draws, Fourier(stimulus_spec), stimulus_spec, budget=40, constraint=PixelRange())

@@ -23,7 +23,7 @@ def draws(n=2):
 @pytest.fixture(scope="module")
 def prior():
     torch.manual_seed(0)
-    options = {"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1}
+    options = {"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}
     return new_prior(options).eval().requires_grad_(False)
 
 
@@ -61,7 +61,7 @@ def test_any_pixel_space_unet_with_its_schedule_is_a_prior(prediction, tmp_path)
     again = EnergyGuidedPipeline.from_pretrained(tmp_path / "pipe")
     for made in (pipe, again):
         made.set_progress_bar_config(disable=True)
-    assert again.config.fold == 1
+    assert again.config.patch_size == 1
     assert torch.allclose(call(pipe, n=1), call(again, n=1), atol=1e-5)
 
 

@@ -60,7 +60,7 @@ def generators():
 def prior(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("prior") / "prior.zarr"
-    new_prior({"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1}).save(path)
+    new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}).save(path)
     return str(path)
 
 
@@ -125,9 +125,9 @@ def test_training_error_is_the_distance_of_responses(made, generators):
 
 
 def test_reconstructions_have_the_norm_of_their_image(made, generators):
-    canvas = generators.members[0].canvas
-    norm = canvas(to_float(pictures(3))).flatten(1).norm(dim=1)
-    found = canvas(torch.from_numpy(made["made"].values[0, 0])).flatten(1).norm(dim=1)
+    stimulus_spec = generators.members[0].stimulus_spec
+    norm = stimulus_spec(to_float(pictures(3))).flatten(1).norm(dim=1)
+    found = stimulus_spec(torch.from_numpy(made["made"].values[0, 0])).flatten(1).norm(dim=1)
     assert (found <= norm * 1.001).all()  # clipping takes some
     assert (found > 0.8 * norm).all()
 
@@ -169,7 +169,9 @@ def test_the_true_image_is_a_perfect_reconstruction(made, generators):
 
 def test_a_prior_of_another_size_and_colour_is_bridged(generators, tmp_path):
     torch.manual_seed(0)
-    new_prior({"size": 24, "channels": 1, "fold": 2, "widths": [32, 32], "layers": 1}).save(tmp_path / "prior.zarr")
+    new_prior({"size": 24, "channels": 1, "patch_size": 2, "widths": [32, 32], "layers": 1}).save(
+        tmp_path / "prior.zarr"
+    )
     options = {**OPTIONS, "steps": 3, "descent_steps": 2}
     made = reconstruct(generators, [targets(2)], options, prior_path=str(tmp_path / "prior.zarr"))
     assert made["made"].shape == (2, 2, 2, 3, 16, 16)

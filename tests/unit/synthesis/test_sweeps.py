@@ -26,7 +26,14 @@ SPEC = {
     "std": [0.2] * 3,
     "output": "identity",
 }
-COMMON = {"steps": 6, "sampler": "ancestral", "guidance": "full", "norm": None, "caution": 0, "jitter": {"copies": 0}}
+COMMON = {
+    "steps": 6,
+    "sampler": "ancestral",
+    "guidance": "full",
+    "norm": None,
+    "uncertainty_penalty": 0,
+    "jitter": {"copies": 0},
+}
 MENI = {**COMMON, "energy_scales": [0, 1, 8], "seeds": 2}
 DIVERSE = {**COMMON, "weights": [0, 50], "images": 3, "energy_scale": 6.0}
 
@@ -51,7 +58,7 @@ def generators():
 def prior(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("prior") / "prior.zarr"
-    new_prior({"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1}).save(path)
+    new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}).save(path)
     return str(path)
 
 
@@ -107,7 +114,7 @@ def test_every_image_gets_its_unit_s_response_from_every_judge(generators, tmp_p
     expected = generators(images.flatten(0, 2)).view(3, 2, 2, 3)[0, 1, 1, 0]
     assert float(found["activation"].sel(judge="generators")[0, 1, 1]) == pytest.approx(float(expected), abs=1e-5)
     assert found["activation"].sel(judge="nobody").isnull().all()
-    assert found["took_part"].values.tolist() == [True, False]
+    assert found["shares_weights"].values.tolist() == [True, False]
     lone = judge_series(series.isel(setting=[0]), judges[:1])
     assert judge_series(series.isel(setting=0, drop=True), judges).sizes == {**found.sizes, "setting": 1}
     both = join_architectures({"a": found.isel(setting=[0]), "b": lone})

@@ -35,7 +35,7 @@ def test_defaults_reach_every_depth():
 def test_conditions_vary_one_setting_at_a_time():
     own = {
         "settings": {"population": 10, "mutation_size": 1.0},
-        "vary": {"population": [20, 40], "mutation_rate": [0.25]},
+        "sweep": {"population": [20, 40], "mutation_rate": [0.25]},
     }
     filled = check(changed("evolution.conditions", {"ga": own, "plain": {}}), SCHEMA)
     conditions = expanded(filled["evolution"]["conditions"])
@@ -46,12 +46,12 @@ def test_conditions_vary_one_setting_at_a_time():
         "mutation_size": 1.0,
         "mutation_rate": 0.25,
     }
-    assert conditions["ga-mutation_rate-0.25"]["varied"] == {"condition": "ga", "setting": "mutation_rate"}
+    assert conditions["ga-mutation_rate-0.25"]["swept"] == {"condition": "ga", "setting": "mutation_rate"}
     assert conditions["ga"]["settings"] == own["settings"]
     same = {key: value for key, value in conditions["ga"].items() if key != "settings"}
     assert same == {key: value for key, value in conditions["plain"].items() if key != "settings"}
-    assert "varied" not in conditions["ga"]
-    assert not any("vary" in options for options in conditions.values())
+    assert "swept" not in conditions["ga"]
+    assert not any("sweep" in options for options in conditions.values())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
@@ -91,7 +91,7 @@ def grouped(**groups):
     [
         (
             changed("encoders.training.epoch", 3),
-            "'encoders.training.epoch' is unknown; known here: adversarial, average",
+            "'encoders.training.epoch' is unknown; known here: adversarial, batch_size",
         ),
         (changed("encoders.training.epochs", "ten"), r"'encoders.training.epochs' is 'ten' \(str\)"),
         (changed("images.channels", 2), "'images.channels'"),
@@ -110,13 +110,16 @@ def grouped(**groups):
             changed(
                 "encoders.architectures.a", {"core": {"name": "c"}, "readout": {"name": "r"}, "training": {"epoch": 2}}
             ),
-            "'encoders.architectures.a.training.epoch' is unknown; known here: adversarial, average",
+            "'encoders.architectures.a.training.epoch' is unknown; known here: adversarial, batch_size",
         ),
         (changed("encoders.architectures.a", {"core": {"name": "c"}}), "'encoders.architectures.a.readout' is missing"),
-        (changed("encoders.architectures.a", {"mixture": ["b", "c"]}), "'encoders.architectures.a.mixture' names 'b'"),
         (
-            changed("encoders.architectures.a", {"mixture": ["b", "c"], "size": 32}),
-            "'encoders.architectures.a.size' is set for a mixture",
+            changed("encoders.architectures.a", {"combined": ["b", "c"]}),
+            "'encoders.architectures.a.combined' names 'b'",
+        ),
+        (
+            changed("encoders.architectures.a", {"combined": ["b", "c"], "size": 32}),
+            "'encoders.architectures.a.size' is set for a combined",
         ),
         (changed("encoders.architectures.a", {"refit": "b"}), "a.refit' names 'b'; known: none, since .* replace"),
         (changed("encoders.architectures.a", {"refit": "attention", "size": 32}), "'.*a.size' is set for a refit"),
@@ -198,7 +201,7 @@ def grouped(**groups):
         ),
         (changed("evolution.conditions.x.arch", "b"), r"'evolution.conditions.x.arch' names 'b'"),
         (changed("evolution.conditions.x.spikes", 0), "'evolution.conditions.x.spikes'"),
-        (changed("evolution.conditions.x.vary", {"population": 10}), "'evolution.conditions.x.vary.population'"),
+        (changed("evolution.conditions.x.vary", {"population": 10}), "'evolution.conditions.x.sweep.population'"),
         (
             {**changed("synthesis.methods.evolution", {}), "decoder": {"widths": [16] * 4}},
             "'images.size' is 56; the decoder needs a multiple of 16",

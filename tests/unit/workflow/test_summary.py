@@ -43,15 +43,15 @@ def save_transfer(path):
     variables = {
         "activation": (JUDGED, values),
         "zscore": (JUDGED, values + 1),
-        "relative_activation": (JUDGED, values / 10),
-        "relative_to_own_best": (JUDGED, values / 20),
-        "matched_relative_activation": (JUDGED, values / 30),
+        "normalized_activation": (JUDGED, values / 10),
+        "normalized_to_best_natural": (JUDGED, values / 20),
+        "normalized_at_matched_contrast": (JUDGED, values / 30),
         "contrast": (JUDGED[:-1], values[..., 0]),
-        "took_part": (("arch", "judge"), np.array([[True, False]])),
-        "best_natural": (("arch", "unit"), np.array([["one/0", "one/1"]], object)),
+        "shares_weights": (("arch", "judge"), np.array([[True, False]])),
+        "model_selected_natural": (("arch", "unit"), np.array([["one/0", "one/1"]], object)),
         "natural_image": (("arch", "unit", "channel", "y", "x"), np.zeros((1, 2, 1, 4, 4))),
     }
-    methods = ["energy_guided", "best_natural"]
+    methods = ["energy_guided", "model_selected_natural"]
     coords = {
         "method": methods, "arch": ["attention"], "unit": UNITS[:2], "seed": [0, 1], "judge": ["generators", "across"],
     }  # fmt: skip
@@ -104,7 +104,7 @@ def test_the_whole_summary(run):
             },
         }
     }
-    for nothing in ("yardsticks", "baselines", "mixtures", "ceilings"):
+    for nothing in ("reference_models", "baselines", "combined_architectures", "ceilings"):
         assert found[nothing] == {}
     assert found["comparisons"] == []
     assert found["seconds"] == {"synthesise": 3.0, "train": 0.0}
@@ -115,24 +115,32 @@ def test_the_whole_summary(run):
                 "seconds_per_image": 2.0,
                 "judges": {
                     "generators": {
-                        "median_relative_activation": pytest.approx(0.4), "median_activation": 4.0, "took_part": True,
+                        "median_normalized_activation": pytest.approx(0.4),
+                        "median_activation": 4.0,
+                        "shares_weights": True,
                     },
                     "across": {
-                        "median_relative_activation": pytest.approx(2.5), "median_activation": 25.0, "took_part": False,
+                        "median_normalized_activation": pytest.approx(2.5),
+                        "median_activation": 25.0,
+                        "shares_weights": False,
                     },
                 },
             }
         },
-        "best_natural": {
+        "model_selected_natural": {
             "attention": {
                 "n_images": 1,
                 "seconds_per_image": None,
                 "judges": {
                     "generators": {
-                        "median_relative_activation": pytest.approx(0.4), "median_activation": 4.0, "took_part": True,
+                        "median_normalized_activation": pytest.approx(0.4),
+                        "median_activation": 4.0,
+                        "shares_weights": True,
                     },
                     "across": {
-                        "median_relative_activation": pytest.approx(0.7), "median_activation": 7.0, "took_part": False,
+                        "median_normalized_activation": pytest.approx(0.7),
+                        "median_activation": 7.0,
+                        "shares_weights": False,
                     },
                 },
             }
@@ -145,30 +153,32 @@ def test_it_is_json_without_nan(run):
 
 
 def test_truth_and_yardsticks_where_present(run, tmp_path, monkeypatch):
-    entry = Variable(("yardstick", "split", "unit"), "float32", "correlation", "of other models", True)
-    monkeypatch.setitem(KINDS["scores"], "yardstick_correlation", entry)
+    entry = Variable(("reference_model", "split", "unit"), "float32", "correlation", "of other models", True)
+    monkeypatch.setitem(KINDS["scores"], "reference_model_correlation", entry)
     truth = (SCORE, np.broadcast_to([0.5, 0.7, np.nan, np.nan], (1, 2, 2, 4)))
-    yardstick = xr.DataArray(
+    reference_model = xr.DataArray(
         np.broadcast_to([0.1, 0.3, np.nan, np.nan], (1, 2, 4)),
-        dims=("yardstick", "split", "unit"),
-        coords={"yardstick": ["published_compact"]},
+        dims=("reference_model", "split", "unit"),
+        coords={"reference_model": ["published_compact"]},
     )
-    run["scores"] = save_scores(tmp_path / "more.zarr", correlation_to_truth=truth, yardstick_correlation=yardstick)
+    run["scores"] = save_scores(
+        tmp_path / "more.zarr", correlation_to_truth=truth, reference_model_correlation=reference_model
+    )
     found = summary.summarise(**run)
     assert found["encoders"]["attention"]["one"]["correlation_to_truth"] == pytest.approx(0.6)
     assert "correlation_to_truth" not in found["encoders"]["attention"]["two"]
     ends = {"ci_low": pytest.approx(0.1), "ci_high": pytest.approx(0.3)}
     expected = {"one": {"n_units": 2, "correlation_to_average": pytest.approx(0.2), **ends}}
-    assert found["yardsticks"] == {"published_compact": expected}
+    assert found["reference_models"] == {"published_compact": expected}
     assert "published_compact" in table(found)
 
 
 def test_comparisons_are_paired_over_the_units_that_both_have(run, tmp_path):
     extra = {
-        "mixture_correlation": xr.DataArray(
+        "combined_correlation": xr.DataArray(
             np.broadcast_to([0.3, 0.5, 0.6, np.nan], (1, 2, 4)),
-            dims=("mixture", "split", "unit"),
-            coords={"mixture": ["mixed"]},
+            dims=("combined", "split", "unit"),
+            coords={"combined": ["mixed"]},
         ),
         "baseline_correlation": xr.DataArray(
             [[0.1, np.nan, 0.1, np.nan]], dims=("baseline", "unit"), coords={"baseline": ["ridge"]}
@@ -185,7 +195,10 @@ def test_comparisons_are_paired_over_the_units_that_both_have(run, tmp_path):
     assert ("off", "mixed", "attention") not in rows.index
     found = summary.summarise(**run)
     assert found["baselines"]["ridge"]["one"]["correlation_to_average"] == pytest.approx(0.1)
-    assert found["mixtures"]["mixed"]["two"] == {"n_units": 1, "correlation_to_average": pytest.approx(0.6)}
+    assert found["combined_architectures"]["mixed"]["two"] == {
+        "n_units": 1,
+        "correlation_to_average": pytest.approx(0.6),
+    }
     assert found["ceilings"] == {"one": {"ceiling": pytest.approx(0.85)}}
     assert found["comparisons"][0]["session"] == "one"
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -205,7 +218,7 @@ def test_best_images_follow_the_generators_alone(run):
     guided = best.sel({"method": "energy_guided", "arch": "attention"})
     assert guided["seed"].values.tolist() == [1, 0]
     assert guided["activation"].sel(judge="across").values.tolist() == [20.0, 30.0]
-    natural = best.sel({"method": "best_natural", "arch": "attention"})
+    natural = best.sel({"method": "model_selected_natural", "arch": "attention"})
     assert natural["activation"].sel(judge="across").values[0] == 7.0
     assert np.isnan(natural["activation"].values[1]).all()  # judged by others, but not chosen by the generators
 
@@ -246,23 +259,23 @@ def test_scores_without_a_test_split_or_sessions_are_refused(tmp_path):
 
 def test_tables_of_other_stages_give_their_statistics_and_no_single_unit(run, tmp_path):
     (tmp_path / "meni.csv").write_text(
-        "arch,image,statistic,unit,value\na,meni,activation,u1,3\na,meni,median,,0.5\na,best_natural,n_won,,4\n"
+        "arch,image,statistic,unit,value\na,meni,activation,u1,3\na,meni,median,,0.5\na,model_selected_natural,n_won,,4\n"
     )
     (tmp_path / "evolution.csv").write_text(
         "condition,measure,statistic,group,neuron,presentations,value\n"
-        "ga,relative_activation,neuron,all,n1,,1.2\nga,relative_activation,median,all,,,1.1\n"
+        "ga,normalized_activation,neuron,all,n1,,1.2\nga,normalized_activation,median,all,,,1.1\n"
         "ga,mean_activation,median,,,20,0.3\n"
     )
     found = summary.summarise(**run, figures=[tmp_path / "meni.csv", tmp_path / "evolution.csv"])
     assert json.loads(json.dumps(found, allow_nan=False))["stages"] == {
         "meni": [
             {"arch": "a", "image": "meni", "statistic": "median", "value": 0.5},
-            {"arch": "a", "image": "best_natural", "statistic": "n_won", "value": 4.0},
+            {"arch": "a", "image": "model_selected_natural", "statistic": "n_won", "value": 4.0},
         ],
         "evolution": [
             {
                 "condition": "ga",
-                "measure": "relative_activation",
+                "measure": "normalized_activation",
                 "statistic": "median",
                 "group": "all",
                 "value": 1.1,

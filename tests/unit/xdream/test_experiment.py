@@ -11,10 +11,10 @@ from v4egg.encoders.encoder import Encoder
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge
-from v4egg.images.processing import canvas_of, to_float
+from v4egg.images.processing import stimulus_spec_of, to_float
 from v4egg.xdream.experiment import evolution_experiment, experiment_neurons, natural_codes, responses_to_natural
 from v4egg.xdream.generators import make_generator
-from v4egg.xdream.neurons import ModelUnits, Together
+from v4egg.xdream.neurons import ModelUnits, NeuronGroup
 
 SPEC = {
     "core": {"name": "residual", "channels": 8, "blocks": 1},
@@ -51,17 +51,17 @@ def neurons_of(kind, ensemble, natural, judges=(), units=24):
 
 
 def test_neurons_of_every_condition(ensemble, natural):
-    judge = Judge("brain", [ensemble.members[0]], took_part=False)
-    outside = neurons_of("outside", None, natural, [judge])
+    judge = Judge("brain", [ensemble.members[0]], shares_weights=False)
+    outside = neurons_of("external", None, natural, [judge])
     assert outside.names == neurons_of("encoder", ensemble, natural).names == UNITS
     assert outside.groups == ["s1", "s1", "s2"]
-    assert len(neurons_of("outside", None, natural, [judge], units=2).names) == 2
+    assert len(neurons_of("external", None, natural, [judge], units=2).names) == 2
     hidden = neurons_of("hidden", ensemble, natural)
     assert len(set(hidden.groups)) == 2
     assert len(hidden.names) == 4
     assert (hidden.every(to_float(natural["s1"])).amax(0) > 0).all()
     with pytest.raises(V4eggError, match="no judge from outside knows a target unit"):
-        neurons_of("outside", None, natural)
+        neurons_of("external", None, natural)
 
 
 def test_neurons_of_several_sources_keep_their_order(ensemble, natural):
@@ -88,7 +88,7 @@ def test_images_count_for_the_units_of_their_session(ensemble, natural):
 
 def test_a_natural_start_shows_the_best_natural_images_first(ensemble, natural):
     neurons = neurons_of("encoder", ensemble, natural)
-    generator, blocks = make_generator("pixels", canvas_of(natural["s1"])), list(natural.values())
+    generator, blocks = make_generator("pixels", stimulus_spec_of(natural["s1"])), list(natural.values())
     responses = responses_to_natural(neurons, natural, {})
     responses[9:, 0] = np.nan
     codes = natural_codes(generator, blocks, responses, 6)
@@ -102,7 +102,7 @@ def test_a_natural_start_shows_the_best_natural_images_first(ensemble, natural):
 @pytest.mark.parametrize("spikes", [None, 20.0])
 def test_relative_activation_is_the_true_one_and_a_natural_start_never_loses(ensemble, natural, spikes):
     neurons = neurons_of("encoder", ensemble, natural)
-    generator = make_generator("pixels", canvas_of(natural["s1"]))
+    generator = make_generator("pixels", stimulus_spec_of(natural["s1"]))
     natural = {"s1": natural["s1"]}  # of the generator's own size, so that codes give them back
     responses = responses_to_natural(neurons, natural, {})
     result = evolution_experiment(
@@ -110,10 +110,10 @@ def test_relative_activation_is_the_true_one_and_a_natural_start_never_loses(ens
     )
     evolved = neurons(torch.from_numpy(result["image"].values), np.arange(3)).numpy()
     assert np.allclose(result["evolved"], evolved, atol=1e-4)
-    assert np.allclose(result["relative_activation"], evolved / responses.max(0), atol=1e-4)
+    assert np.allclose(result["evolved_over_natural"], evolved / responses.max(0), atol=1e-4)
     assert (result["presentations"].values[:, -1] == 36).all()
     if spikes is None:
-        assert (result["relative_activation"] >= 1 - 1e-5).all()
+        assert (result["evolved_over_natural"] >= 1 - 1e-5).all()
     else:
         assert not np.allclose(result["mean"], result["noiseless"])
 
@@ -126,7 +126,7 @@ class Rough(torch.nn.Module):
         self.model, self.units, self.error = model, model.units, 0.0
 
     @contextmanager
-    def quick(self):
+    def reduced_precision(self):
         self.error = 0.25
         yield
         self.error = 0.0
@@ -139,9 +139,9 @@ class Rough(torch.nn.Module):
 
 
 def test_a_quick_way_is_searched_with_and_the_exact_response_is_reported(ensemble, natural):
-    rough = Together({"s1": ModelUnits(Rough(ensemble.members[0]), UNITS[:2])})
-    exact = Together({"s1": ModelUnits(ensemble.members[0], UNITS[:2])})
-    generator, images = make_generator("pixels", canvas_of(natural["s1"])), {"s1": natural["s1"]}
+    rough = NeuronGroup({"s1": ModelUnits(Rough(ensemble.members[0]), UNITS[:2])})
+    exact = NeuronGroup({"s1": ModelUnits(ensemble.members[0], UNITS[:2])})
+    generator, images = make_generator("pixels", stimulus_spec_of(natural["s1"])), {"s1": natural["s1"]}
     responses = responses_to_natural(exact, images, {})
     result, plain = (
         evolution_experiment(neurons, generator, list(images.values()), responses, **SEARCH)

@@ -41,7 +41,7 @@ def every(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("generators")
     trained[0].save(folder / "decoder.zarr", curves=trained[1])
     torch.manual_seed(0)
-    new_prior({"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1}).save(folder / "prior.zarr")
+    new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}).save(folder / "prior.zarr")
     return {
         "decoder": make_generator("decoder", CANVAS, decoder=folder / "decoder.zarr"),
         "diffusion": make_generator("diffusion", CANVAS, prior=folder / "prior.zarr", steps=3),
@@ -141,7 +141,9 @@ def test_mistakes_are_one_line(tmp_path):
         train_decoder(pool(), {**OPTIONS, "size": 18}, seed=0)
     with pytest.raises(V4eggError, match=r"at step \d+; lower decoder.learning_rate"):
         train_decoder(pool(), {**OPTIONS, "learning_rate": 1e30}, seed=0)
-    new_prior({"size": 16, "channels": 3, "fold": 2, "widths": [32, 32], "layers": 1}).save(tmp_path / "prior.zarr")
+    new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}).save(
+        tmp_path / "prior.zarr"
+    )
     with pytest.raises(V4eggError, match="not a decoder's"):
         load_decoder(tmp_path / "prior.zarr")
 

@@ -9,43 +9,43 @@ from v4egg.images.processing import Preprocess
 from v4egg.xdream.generators.generator import ImageGenerator
 
 
-def _pixels(canvas: Preprocess, device: str) -> ImageGenerator:
+def _pixels(stimulus_spec: Preprocess, device: str) -> ImageGenerator:
     from v4egg.xdream.generators.fixed import Pixels
 
-    return Pixels(canvas)
+    return Pixels(stimulus_spec)
 
 
-def _fourier(canvas: Preprocess, device: str) -> ImageGenerator:
+def _fourier(stimulus_spec: Preprocess, device: str) -> ImageGenerator:
     from v4egg.xdream.generators.fixed import Fourier
 
-    return Fourier(canvas)
+    return Fourier(stimulus_spec)
 
 
-def _decoder(canvas: Preprocess, device: str, *, decoder: str | Path) -> ImageGenerator:
+def _decoder(stimulus_spec: Preprocess, device: str, *, decoder: str | Path) -> ImageGenerator:
     from v4egg.xdream.generators.decoder import load_decoder
 
     return load_decoder(decoder, device)
 
 
-def _diffusion(canvas: Preprocess, device: str, *, prior: str | Path, steps: int = 4) -> ImageGenerator:
+def _diffusion(stimulus_spec: Preprocess, device: str, *, prior: str | Path, steps: int = 4) -> ImageGenerator:
     from v4egg.priors.loading import load_prior
     from v4egg.xdream.generators.diffusion import Diffusion
 
     return Diffusion(load_prior(prior, device), steps)
 
 
-def _deepsim(canvas: Preprocess, device: str, *, weights: str | Path) -> ImageGenerator:
+def _deepsim(stimulus_spec: Preprocess, device: str, *, weights: str | Path) -> ImageGenerator:
     from v4egg.xdream.generators.deepsim import load_deepsim
 
     return load_deepsim(weights, device)
 
 
 def _autoencoder(
-    canvas: Preprocess, device: str, *, weights: str | Path, image_size: int | None = None
+    stimulus_spec: Preprocess, device: str, *, weights: str | Path, image_size: int | None = None
 ) -> ImageGenerator:
     from v4egg.xdream.generators.autoencoder import load_autoencoder
 
-    return load_autoencoder(weights, canvas.size, image_size, device)
+    return load_autoencoder(weights, stimulus_spec.size, image_size, device)
 
 
 GENERATORS: dict[str, Callable[..., ImageGenerator]] = {
@@ -58,11 +58,12 @@ GENERATORS: dict[str, Callable[..., ImageGenerator]] = {
 }
 
 
-def make_generator(name: str, canvas: Preprocess, device: str = "cpu", **options: Any) -> ImageGenerator:
+def make_generator(name: str, stimulus_spec: Preprocess, device: str = "cpu", **options: Any) -> ImageGenerator:
     """The image generator of that name.
 
     Args:
-        canvas: size, colour and scale of images that generators without weights make; others bring their own size.
+        stimulus_spec: size, colour and scale of images that generators without weights make; others bring their own
+            size.
         options: ``decoder``, the store of a trained decoder; ``prior``, the store of a prior, and ``steps``
             (diffusion); ``weights``, a file of DeePSiM's fc6 generator (deepsim), or the folder of a diffusers
             autoencoder, and ``image_size`` (autoencoder).
@@ -73,7 +74,7 @@ def make_generator(name: str, canvas: Preprocess, device: str = "cpu", **options
     if name not in GENERATORS:
         raise V4eggError(f"evolution: unknown generator '{name}'; known: {', '.join(sorted(GENERATORS))}")
     try:
-        return GENERATORS[name](canvas, device, **options).to(device)
+        return GENERATORS[name](stimulus_spec, device, **options).to(device)
     except TypeError as error:
         raise V4eggError(f"evolution: generator '{name}': {error}; correct its options") from error
 

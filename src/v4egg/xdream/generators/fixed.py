@@ -14,17 +14,17 @@ _COLOUR_SD = (1.0, 0.25, 0.15)
 class Pixels(ImageGenerator):
     """The code is the image, z-scored as the canvas says: no knowledge of natural images."""
 
-    def __init__(self, canvas: Preprocess):
+    def __init__(self, stimulus_spec: Preprocess):
         super().__init__()
-        self.canvas = canvas
-        self.shape = (canvas.channels, canvas.size, canvas.size)
-        self.size = canvas.channels * canvas.size**2
+        self.stimulus_spec = stimulus_spec
+        self.shape = (stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
+        self.size = stimulus_spec.channels * stimulus_spec.size**2
 
     def decode(self, codes: Tensor) -> Tensor:
-        return self.canvas.invert(codes.unflatten(1, self.shape))
+        return self.stimulus_spec.invert(codes.unflatten(1, self.shape))
 
     def encode(self, images: Tensor) -> Tensor:
-        return self.canvas(images).flatten(1)
+        return self.stimulus_spec(images).flatten(1)
 
 
 class Fourier(ImageGenerator):
@@ -34,10 +34,10 @@ class Fourier(ImageGenerator):
     opponent axes. Standard normal codes have the mean and the standard deviation of the canvas.
     """
 
-    def __init__(self, canvas: Preprocess):
+    def __init__(self, stimulus_spec: Preprocess):
         super().__init__()
-        self.canvas = canvas
-        side, channels = canvas.size, canvas.channels
+        self.stimulus_spec = stimulus_spec
+        side, channels = stimulus_spec.size, stimulus_spec.channels
         self.shape = (channels, side, side)
         frequency = torch.hypot(torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None])
         amplitude = 1 / frequency.clamp_min(1 / side)
@@ -55,13 +55,13 @@ class Fourier(ImageGenerator):
         self.size = channels * amplitude.numel() * 2
 
     def decode(self, codes: Tensor) -> Tensor:
-        side = self.canvas.size
+        side = self.stimulus_spec.size
         parts = codes.unflatten(1, (self.shape[0], side, side // 2 + 1, 2)).contiguous()
         waves = torch.fft.irfft2(torch.view_as_complex(parts) * self.amplitude, s=(side, side))
-        return self.canvas.invert(torch.einsum("ij,bjyx->biyx", self.mixing, waves))
+        return self.stimulus_spec.invert(torch.einsum("ij,bjyx->biyx", self.mixing, waves))
 
     def encode(self, images: Tensor) -> Tensor:
-        axes = torch.einsum("ij,bjyx->biyx", torch.linalg.inv(self.mixing), self.canvas(images))
+        axes = torch.einsum("ij,bjyx->biyx", torch.linalg.inv(self.mixing), self.stimulus_spec(images))
         waves = torch.fft.rfft2(axes) / self.amplitude.clamp_min(1e-12)
         waves[..., 0, 0] = 0
         return torch.view_as_real(waves).flatten(1)
