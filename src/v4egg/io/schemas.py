@@ -350,3 +350,7 @@ KINDS: dict[str, dict[str, Variable]] = {
         "parameters": Variable(("shared",), "int64", "numbers", "of the model of all units"),
     },
 }
+
+# Raise a kind's version whenever one of its variables, dims or attributes changes its name or its meaning: a store of
+# another version is refused instead of being misread.
+VERSIONS: dict[str, int] = dict.fromkeys(KINDS, 1)

@@ -19,7 +19,7 @@ import xarray as xr
 import zarr
 
 from v4egg.errors import V4eggError
-from v4egg.io.schemas import KINDS, Variable
+from v4egg.io.schemas import KINDS, VERSIONS, Variable
 
 CHUNK_BYTES = 4 * 2**20  # small enough to stream, large enough to compress well
 SHARD_BYTES = 512 * 2**20  # one file a variable up to here
@@ -47,6 +47,7 @@ def save(
     typed = _typed(dataset, path, kind)
     typed.attrs |= {
         "kind": kind,
+        "kind_version": VERSIONS[kind],
         "digest": digest(typed),
         "config": json.dumps(config or {}, sort_keys=True),
         "seed": -1 if seed is None else int(seed),
@@ -75,7 +76,7 @@ def load(path: str | Path, kind: str | None = None) -> xr.Dataset:
     """Open a store lazily.
 
     Raises:
-        V4eggError: there is no store, it is not complete, or it is of another kind.
+        V4eggError: there is no store, it is not complete, or it is of another kind or of another version of its kind.
     """
     path = Path(path)
     if not (path / "zarr.json").exists():
@@ -88,9 +89,23 @@ def load(path: str | Path, kind: str | None = None) -> xr.Dataset:
         raise V4eggError(f"{path}: the store is not marked complete; delete it and run its rule again")
     if kind is not None and dataset.attrs["kind"] != kind:
         raise V4eggError(f"{path}: holds '{dataset.attrs['kind']}', expected '{kind}'; give a store of that kind")
+    _check_version(dataset.attrs, path)
     texts = {name: v for name, v in dataset.variables.items() if isinstance(v.dtype, np.dtypes.StringDType)}
     # numpy casts its own variable-length strings to nothing else: hand out the ordinary ones
     return dataset.assign({name: (v.dims, np.array(v.values.tolist(), "U"), v.attrs) for name, v in texts.items()})
+
+
+def _check_version(attrs: Mapping[str, Any], path: Path) -> None:
+    """Refuse a store that another version of this package wrote: its names may no longer mean the same."""
+    kind, found = attrs["kind"], attrs.get("kind_version")
+    if kind not in VERSIONS:
+        raise V4eggError(f"{path}: unknown store kind '{kind}'; delete it and run its rule again")
+    if found != VERSIONS[kind]:
+        written = "without a version" if found is None else f"of version {found}"
+        raise V4eggError(
+            f"{path}: a '{kind}' store {written}, but version {VERSIONS[kind]} is needed; "
+            "delete it and run its rule again"
+        )
 
 
 def require(dataset: xr.Dataset, dim: str, name: str, path: str | Path) -> None:
@@ -176,13 +191,13 @@ def digest(dataset: xr.Dataset) -> str:
 def _typed(dataset: xr.Dataset, path: Path, kind: str) -> xr.Dataset:
     """A copy whose variables have the dtype and unit of their kind; refuses what the kind does not know."""
     if kind not in KINDS:
-        raise V4eggError(f"{path}: unknown store kind '{kind}'; add it to store_kinds.KINDS")
+        raise V4eggError(f"{path}: unknown store kind '{kind}'; add it to v4egg.io.schemas.KINDS")
     known = KINDS[kind]
     missing = [name for name, entry in known.items() if not entry.optional and name not in dataset]
     unknown = [name for name in dataset.data_vars if name not in known]
     if missing or unknown:
         raise V4eggError(
-            f"{path}: a '{kind}' store lacks {missing or 'nothing'} and does not know {unknown or 'nothing'}"
+            f"{path}: a '{kind}' store: missing variables: {missing or 'none'}; unknown variables: {unknown or 'none'}"
         )
     typed = dataset.copy()
     for name in dataset.data_vars:

@@ -7,13 +7,14 @@ from typing import Any
 
 import yaml
 
-from v4egg.io.schemas import KINDS
+from v4egg.io.schemas import KINDS, VERSIONS
 
 _STORES_HEAD = """# Stores
 
 Every intermediate is a Zarr v3 store that xarray opens: `xarray.open_zarr("results/demo/transfer.zarr")`. A store is
 written beside its path, marked `complete` and renamed; `v4egg.io.stores.load` refuses one without the mark. Attributes
-carry the kind, a digest of the data, the configuration, the seed, package versions and the digests of the inputs.
+carry the kind and its version (a store of another version is refused), a digest of the data, the configuration, the
+seed, package versions and the digests of the inputs.
 Unit ids read `s190923-u007`. Variables in italics are present where the source allows them.
 """
 
@@ -36,7 +37,7 @@ def stores_page() -> str:
             shown = f"*{name}*" if entry.optional else name
             unit = entry.unit.replace("|", "/")
             rows.append(f"| {shown} | {', '.join(entry.dims)} | {entry.dtype} | {unit} | {entry.meaning} |")
-        parts.append(f"## {kind}\n\n" + "\n".join(rows) + "\n")
+        parts.append(f"## {kind}\n\nVersion {VERSIONS[kind]}.\n\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 

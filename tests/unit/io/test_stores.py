@@ -1,6 +1,7 @@
 """Stores are whole or absent, typed, and carry their provenance."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,29 @@ def test_store_without_mark_is_refused(tmp_path):
         stores.load(tmp_path / "p.zarr")
 
 
+@pytest.mark.parametrize(("attrs", "written"), [({}, "without a version"), ({"kind_version": 0}, "of version 0")])
+def test_store_of_another_version_of_its_kind_is_refused_in_one_line(tmp_path, attrs, written):
+    path = tmp_path / "p.zarr"
+    stores.save(pool(), path, "pool")
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    kept = {name: value for name, value in group.attrs.asdict().items() if name != "kind_version"}
+    group.attrs.put(kept | attrs)
+    with warnings.catch_warnings(action="ignore", category=zarr.errors.ZarrUserWarning):
+        zarr.consolidate_metadata(path)
+    with pytest.raises(
+        V4eggError, match=rf"p\.zarr: a 'pool' store {written}.*delete it and run its rule again"
+    ) as caught:
+        stores.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_store_of_a_kind_that_is_gone_is_refused(tmp_path, monkeypatch):
+    stores.save(pool(), tmp_path / "p.zarr", "pool")
+    monkeypatch.delitem(stores.VERSIONS, "pool")
+    with pytest.raises(V4eggError, match="unknown store kind 'pool'"):
+        stores.load(tmp_path / "p.zarr")
+
+
 def test_absent_and_damaged_stores_are_named(tmp_path):
     with pytest.raises(V4eggError, match=r"absent\.zarr: no Zarr store"):
         stores.load(tmp_path / "absent.zarr")
@@ -81,8 +105,8 @@ def test_absent_and_damaged_stores_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.drop_vars("source"), r"lacks \['source'\]"),
-        (lambda d: d.assign(extra=("image", [1, 2, 3])), r"does not know \['extra'\]"),
+        (lambda d: d.drop_vars("source"), r"missing variables: \['source'\]; unknown variables: none"),
+        (lambda d: d.assign(extra=("image", [1, 2, 3])), r"missing variables: none; unknown variables: \['extra'\]"),
         (lambda d: d.assign(images=d["images"].transpose("image", "y", "x", "channel")), "has dims"),
         (lambda d: d.assign(images=d["images"].astype(float)), "has dtype float64, expected uint8"),
     ],
