@@ -96,7 +96,7 @@ class Source:
             **WAYS[way][0],
         )
         seconds = (time.process_time() - start) / len(self.units)
-        activation = np.stack([judge(made.images, self.units).numpy() for judge in self.judges], 1)
+        activation = np.stack([judge.paired(made.images, self.units).numpy() for judge in self.judges], 1)
         relative = normalized_activation(activation, self.mean, self.best)
         rows = [
             {"unit": unit, "judge": judge.name, "normalized_activation": relative[u, j], "seconds": seconds}

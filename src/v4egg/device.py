@@ -5,18 +5,23 @@ GPU's own identity, so that a GPU is the same whatever number a scheduler shows 
 the process, also where that was killed.
 """
 
+import copy
 import fcntl
+import itertools
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import torch
+from torch import nn
 
 from v4egg.errors import V4eggError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def fast_bf16(device: str | torch.device) -> bool:
@@ -83,3 +88,60 @@ def _first_free(names: Sequence[str], folder: Path) -> tuple[int, TextIO] | None
             continue
         return index, file
     return None
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device with its index, checked by placing an empty tensor on it.
+
+    Raises:
+        V4eggError: torch knows no such device, or cannot use it on this machine.
+    """
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise V4eggError(f"device {str(device)!r} cannot be used ({reason}); use another one, such as cpu") from error
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's first parameter or buffer; the CPU if it has none."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+@contextmanager
+def borrowed(module: Module, device: str | torch.device | None = None) -> Iterator[Module]:
+    """Use a module for inference and leave the caller's as it was, also after an exception.
+
+    On the module's own device the module itself is used: in evaluation mode and without gradients of its parameters,
+    both of which are set back at the end. For another device a copy is made, so that the module does not move.
+
+    Args:
+        module: any torch module.
+        device: where to compute; None: where the module is.
+
+    Raises:
+        V4eggError: the device cannot be used, or the module cannot be copied to it.
+    """
+    own = device_of(module)
+    wanted = own if device is None else usable_device(device)
+    if wanted != own:
+        module = _copied(module, wanted)
+    modes = [(part, part.training) for part in module.modules()]
+    gradients = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    try:
+        yield module.eval().requires_grad_(False)
+    finally:
+        for part, training in modes:
+            part.training = training
+        for parameter, requires_grad in gradients:
+            parameter.requires_grad_(requires_grad)
+
+
+def _copied(module: Module, device: torch.device) -> Module:
+    try:
+        return copy.deepcopy(module).to(device)
+    except RuntimeError as error:  # tensors that are results of a computation have no copy
+        raise V4eggError(
+            f"{type(module).__name__} cannot be copied to {device} ({str(error).splitlines()[0]}); move it there first"
+        ) from error

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from v4egg.device import free_slot, taken_device
+from v4egg.device import borrowed, device_of, free_slot, taken_device, usable_device
+from v4egg.errors import V4eggError
 
 HOLD = """
 import sys, time
@@ -74,3 +75,37 @@ def test_no_gpu_is_taken_unasked(two_gpus, monkeypatch):
     with taken_device(SimpleNamespace(gpu=1), print) as device:
         assert device == "cpu"
     assert two_gpus == []
+
+
+class Moody(torch.nn.Module):
+    """A frozen part in evaluation mode inside a part that trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.trained, self.frozen = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).eval().requires_grad_(False)
+
+
+def state(module):
+    return [p.requires_grad for p in module.parameters()], [m.training for m in module.modules()], device_of(module)
+
+
+@pytest.mark.parametrize("device", [None, "cpu", "meta"])
+def test_a_borrowed_module_comes_back_as_it_was(device):
+    module = Moody()
+    before = state(module)
+    with pytest.raises(KeyboardInterrupt), borrowed(module, device) as used:
+        assert not used.training
+        assert not any(parameter.requires_grad for parameter in used.parameters())
+        assert device_of(used).type == (device or "cpu")
+        assert (used is module) == (device != "meta")
+        raise KeyboardInterrupt
+    assert state(module) == before
+
+
+def test_a_device_that_cannot_be_used_is_one_line():
+    with pytest.raises(V4eggError, match="device 'nonsense' cannot be used"):
+        usable_device("nonsense")
+    module = torch.nn.Linear(2, 2)
+    module.result = module.weight * 2  # torch refuses to copy what was computed
+    with pytest.raises(V4eggError, match="Linear cannot be copied to meta"), borrowed(module, "meta"):
+        pass

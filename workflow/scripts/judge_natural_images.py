@@ -14,7 +14,7 @@ with job(snakemake) as run:
     units = list(recording.units.index)
     images = to_float(recording.images)
     blocks = run.progress(range(0, len(images), 64))
-    parts = [xr.DataArray(judge.responses(images[i : i + 64], units), dims=("image", "unit")) for i in blocks]
+    parts = [xr.DataArray(judge(images[i : i + 64], units), dims=("image", "unit")) for i in blocks]
     response = xr.concat(parts, "image").assign_coords(image=recording.image_ids, unit=units)
     result = xr.Dataset({"response": response}, attrs={"judge": judge.name})
     stores.save(result, snakemake.output[0], "natural_responses", inputs=[snakemake.input.recording])

@@ -64,7 +64,7 @@ def adversarial_experiment(
     }
     variables = {name: (dims[name], np.stack([part[name] for part in parts])) for name in dims}
     chosen = numpy_generator(seed, "adversarial reference").permutation(len(natural))[:reference]
-    natural_sd = [judge.responses(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
+    natural_sd = [judge(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
     variables |= {
         "position": (("unit", "sample"), drawn),
         "natural_image": (("unit", "sample", "channel", "y", "x"), natural[drawn]),
@@ -114,7 +114,7 @@ def _noise(key: tuple[int, str], sample: int, draws: int, shape: Sequence[int]) 
 def _judged(judges: Sequence[Judge], images: Tensor, unit: str) -> np.ndarray:
     """Responses (..., judge) of the unit to images (..., C, y, x)."""
     flat = images.reshape(-1, *images.shape[-3:])
-    said = [judge(flat, [unit] * len(flat), _BATCH).numpy() for judge in judges]
+    said = [judge.paired(flat, [unit] * len(flat), _BATCH).numpy() for judge in judges]
     return np.stack(said, -1).reshape(*images.shape[:-3], len(judges))
 
 

@@ -1,7 +1,8 @@
-"""Who scores an image. A judge that took no part in making an image is marked so, everywhere.
+"""Judges: models that score images, and whether they share weights with the models that made them.
 
-Every judge wraps models with ``forward(images, units) -> (B, U)`` and ``paired(images, units) -> (B,)`` and knows which
-of their outputs belongs to which unit id.
+:func:`encoder_judges` gives the judges that are encoders trained by the workflow, :func:`load_external_judges` those
+that are not (the simulated brain, published compact models), and :func:`compact_judges` those of images that compact
+models made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 
 from v4egg.compact.network import CompactModels
 from v4egg.compact.sources import NAMES, STUDENTS
+from v4egg.device import device_of
 from v4egg.encoders.ensemble import Ensemble
+from v4egg.errors import V4eggError
 
 
 def _simulated_brain(path: str, session: str) -> nn.Module:
@@ -35,53 +38,112 @@ EXTERNAL_JUDGES: dict[str, Callable[[str, str], nn.Module]] = {
 
 @dataclass
 class Judge:
-    """One scorer of images.
+    """One or more models that score images, whatever made them.
+
+    A judge is called as a model is: ``judge(images, units)`` gives the responses of all units to all images, and
+    ``judge.paired(images, units)`` that of one unit to each image. Units are named by their ids. Each model computes on
+    the device that it is on; results are on the device of the images.
 
     Attributes:
-        name: generators, validators, across, simulated_brain or published_compact.
-        models: models that together hold all units; each has ``units``, ``forward`` and ``paired``.
-        shares_weights: whether its networks, or a frozen part of them, made the images, as generators or as the prior.
+        name: such as ``validators``, ``across``, ``simulated_brain`` or ``published_compact``.
+        models: models that together hold all units. Each has ``units`` (its unit ids), ``forward(images, units) ->
+            (n, U)`` and ``paired(images, units) -> (n,)``, which take index tensors.
+        shares_weights: whether the models, or a frozen part of them, were used to make the images, as generators or in
+            the prior.
+
+    Example:
+        >>> import torch
+        >>> from v4egg import Judge, wrap_model
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> model = wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> judge = Judge("mine", [model], shares_weights=False)
+        >>> images = torch.rand(3, 1, 8, 8)
+        >>> judge(images, ["a", "b"]).shape, judge.paired(images, ["a", "b", "a"]).shape
+        (torch.Size([3, 2]), torch.Size([3]))
+        >>> judge.independent
+        True
     """
 
     name: str
     models: Sequence[nn.Module]
     shares_weights: bool
 
-    @torch.no_grad()
-    def __call__(self, images: Tensor, units: Sequence[str], batch: int = 64) -> Tensor:
-        """The response (B,) of one unit to each image; images (B, C, y, x) in [0, 1], unit ids (B,)."""
-        result = torch.full((len(images),), float("nan"))
-        for model in self.models:
-            index = _index(model)
-            rows = [i for i, unit in enumerate(units) if unit in index]
-            for start in range(0, len(rows), batch):
-                part = rows[start : start + batch]
-                targets = torch.tensor([index[units[i]] for i in part])
-                result[part] = model.paired(images[part], targets).float()
-        return result
+    @property
+    def independent(self) -> bool:
+        """Whether the judge shares no weights with what made the images."""
+        return not self.shares_weights
 
     @torch.no_grad()
-    def responses(self, images: Tensor, units: Sequence[str], batch: int = 128) -> Tensor:
-        """Responses (n, U) of the ``units`` to all images (n, C, y, x); NaN for units that the judge does not know."""
-        result = torch.full((len(images), len(units)), float("nan"))
+    def __call__(self, images: Tensor, units: Sequence[str], batch_size: int = 128) -> Tensor:
+        """Responses of all units to all images.
+
+        Args:
+            images: (n, C, y, x) in [0, 1].
+            units: U unit ids.
+            batch_size: images that a model sees at once.
+
+        Returns:
+            Responses (n, U); NaN for units that none of the models has.
+
+        Raises:
+            V4eggError: the images are not (n, C, y, x).
+        """
+        _check_images(images, self.name)
+        result = torch.full((len(images), len(units)), float("nan"), device=images.device)
         for model in self.models:
-            index = _index(model)
+            device, index = device_of(model), _index(model)
             columns = [i for i, unit in enumerate(units) if unit in index]
             if not columns:
                 continue
-            targets = torch.tensor([index[units[i]] for i in columns])
-            for start in range(0, len(images), batch):
-                rows = slice(start, start + batch)
-                result[rows, columns] = model(images[rows], targets).float()
+            targets = torch.tensor([index[units[i]] for i in columns], device=device)
+            for start in range(0, len(images), batch_size):
+                rows = slice(start, start + batch_size)
+                result[rows, columns] = model(images[rows].to(device), targets).float().to(images.device)
+        return result
+
+    @torch.no_grad()
+    def paired(self, images: Tensor, units: Sequence[str], batch_size: int = 64) -> Tensor:
+        """The response of one unit to each image.
+
+        Args:
+            images: (n, C, y, x) in [0, 1].
+            units: n unit ids, one for each image.
+            batch_size: images that a model sees at once.
+
+        Returns:
+            Responses (n,); NaN for units that none of the models has.
+
+        Raises:
+            V4eggError: the images are not (n, C, y, x), or images and units differ in number.
+        """
+        _check_images(images, self.name)
+        if len(units) != len(images):
+            raise V4eggError(f"judge {self.name}: {len(images)} images and {len(units)} units; give one for each image")
+        result = torch.full((len(images),), float("nan"), device=images.device)
+        for model in self.models:
+            device, index = device_of(model), _index(model)
+            rows = [i for i, unit in enumerate(units) if unit in index]
+            for start in range(0, len(rows), batch_size):
+                part = rows[start : start + batch_size]
+                targets = torch.tensor([index[units[i]] for i in part], device=device)
+                result[part] = model.paired(images[part].to(device), targets).float().to(images.device)
         return result
 
 
-def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
-    """The judges that are encoders, for images made by the generators of ``arch``, which may be a combined one.
+def encoder_judges(ensembles: Mapping[str, Ensemble], arch: str) -> list[Judge]:
+    """The judges that are encoders, for images made by the generators of one architecture.
 
-    ``across`` is the whole ensemble of the architectures that are not in ``arch``; there may be none. A judge with a
-    frozen network that the generators have too took part: an image that fools that network fools both. So did one that
-    reads the workflow's denoiser, which is the prior of energy guided images.
+    A judge counts as sharing weights if it contains a frozen network that the generators contain too, since an image
+    that fools that network fools both; or if it reads the workflow's denoiser, which is the prior of energy-guided
+    diffusion.
+
+    Args:
+        ensembles: architecture -> ensemble of all its members.
+        arch: the architecture whose generators made the images; it may be a combined one.
+
+    Returns:
+        ``generators``, ``validators`` and, where there are architectures that are not in ``arch``, ``across``: the
+        ensemble of all of their members.
     """
     generators, validators = ensembles[arch].generators(), ensembles[arch].validators()
     judges = [
@@ -98,7 +160,7 @@ def encoder_judges(ensembles: dict[str, Ensemble], arch: str) -> list[Judge]:
 
 
 def _family(member: nn.Module) -> str:
-    """The architecture that a member was trained as: a refit of it has its attention, and is no other."""
+    """The architecture that a member was trained as: a refit shares the core of the encoder that it refits."""
     return getattr(member, "family", member.arch)
 
 
@@ -106,20 +168,28 @@ def _shares_weights(generators: Ensemble, judge: Ensemble) -> bool:
     return generators.shares_network(judge) or "denoiser" in judge.frozen_networks()
 
 
+def _check_images(images: Tensor, name: str) -> None:
+    if images.ndim != 4:
+        raise V4eggError(f"judge {name}: images of shape {tuple(images.shape)}; give (n, channel, y, x) in [0, 1]")
+
+
 def _index(model: nn.Module) -> dict[str, int]:
     return {unit: i for i, unit in enumerate(model.units)}
 
 
 def load_external_judges(sources: Mapping[str, Mapping[str, str]]) -> list[Judge]:
-    """Judges that no workflow of ours trained: the simulated brain, the published compact models.
+    """Judges that the workflow did not train: the simulated brain and the published compact models.
 
     Args:
-        sources: session -> ``judge`` (a name of :data:`EXTERNAL_JUDGES`) and ``path`` (its store or folder).
+        sources: session -> ``judge``, a name of :data:`EXTERNAL_JUDGES`, and ``path``, its store or folder.
+
+    Returns:
+        One judge for each name, with the models of all sessions that it judges.
     """
     models: dict[str, list[nn.Module]] = {}
     for session, source in sources.items():
         models.setdefault(source["judge"], []).append(EXTERNAL_JUDGES[source["judge"]](source["path"], session))
-    return [Judge(name, found, shares_weights=False) for name, found in models.items()]
+    return [Judge(name, loaded, shares_weights=False) for name, loaded in models.items()]
 
 
 def compact_judges(
@@ -129,14 +199,18 @@ def compact_judges(
     teachers: Sequence[str],
     external_judges: Mapping[str, Mapping[str, str]],
 ) -> list[Judge]:
-    """Who scores images that compact models made: they themselves first, each architecture, and those from outside.
+    """The judges of images that compact models made: the models themselves, each architecture, and external judges.
 
     Args:
-        ensembles: architecture -> all of its members.
-        teachers: architectures that the students learned from: an image that fools a copy of a teacher may fool the
-            teacher, so it counts as having taken part.
-        external_judges: session -> source, as :func:`load_external_judges` takes them; the models themselves are left
-            out.
+        models: where the compact models are from, a name of :data:`v4egg.compact.sources.NAMES`.
+        own: the compact models that made the images.
+        ensembles: architecture -> ensemble of all its members.
+        teachers: architectures that the students learned from. An image that fools the copy of a teacher may fool the
+            teacher, so a teacher counts as sharing weights.
+        external_judges: session -> source, as in :func:`load_external_judges`; ``own`` is left out of them.
+
+    Returns:
+        The judges, ``own`` first.
     """
     judges = [Judge(NAMES[models], [own], shares_weights=True)]
     taught = set(teachers) if models == STUDENTS else set()

@@ -81,7 +81,7 @@ def _counted(sources: Sequence[str], own: Sequence[str], units: Sequence[str]) -
 
 
 def _responses(judge: Judge, images: np.ndarray, units: Sequence[str]) -> np.ndarray:
-    return judge.responses(torch.from_numpy(np.ascontiguousarray(images)), units).numpy()
+    return judge(torch.from_numpy(np.ascontiguousarray(images)), units).numpy()
 
 
 def _distance(found: np.ndarray, wanted: np.ndarray, counted: np.ndarray) -> float:

@@ -122,8 +122,8 @@ def judge_images(
             batch = made[:, s]
             contrast[m, :, s] = rms_contrast(batch).numpy()
             for j, judge in enumerate(judges):
-                activation[m, :, s, j] = judge(batch, units).numpy()
-                matched[m, :, s, j] = judge(_at_contrast(batch, rival), units).numpy()
+                activation[m, :, s, j] = judge.paired(batch, units).numpy()
+                matched[m, :, s, j] = judge.paired(_at_contrast(batch, rival), units).numpy()
     m = methods.index(MODEL_SELECTED_NATURAL)
     activation[m, :, 0] = matched[m, :, 0] = reference["best"]
     contrast[m, :, 0] = rival
@@ -189,7 +189,7 @@ def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
     for setting, sample in np.ndindex(shape[1:]):
         batch = torch.from_numpy(images.isel(setting=setting, sample=sample).values)
         for j, judge in enumerate(judges):
-            activation[:, setting, sample, j] = judge(batch, units).numpy()
+            activation[:, setting, sample, j] = judge.paired(batch, units).numpy()
     return xr.Dataset(
         {
             "activation": (("unit", "setting", "sample", "judge"), activation),
@@ -212,7 +212,7 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
         for j, judge in enumerate(judges):
             responses = session.known.get(judge.name)
             if responses is None:
-                responses = judge.responses(images, session.units).numpy()
+                responses = judge(images, session.units).numpy()
             picks = responses.argmax(0) if picks is None else picks
             found["mean"][rows, j] = responses.mean(0)
             found["sd"][rows, j] = responses.std(0)

@@ -47,11 +47,42 @@ def meis(value, units):
 def test_a_judge_over_sessions_answers_for_each_unit():
     judge = Judge("published", [Bright("s1"), Bright("s2", gain=10.0)], shares_weights=False)
     images = torch.ones(3, 3, 4, 4)
-    assert judge(images, ["s2-u001", "s1-u002", "s9-u000"]).tolist()[:2] == [20.0, 3.0]
-    assert torch.isnan(judge(images, ["s9-u000"] * 3)).all()
-    responses = judge.responses(images, ["s1-u001", "s2-u000", "s9-u000"])
+    assert judge.paired(images, ["s2-u001", "s1-u002", "s9-u000"]).tolist()[:2] == [20.0, 3.0]
+    assert torch.isnan(judge.paired(images, ["s9-u000"] * 3)).all()
+    responses = judge(images, ["s1-u001", "s2-u000", "s9-u000"])
     assert responses[0, :2].tolist() == [2.0, 10.0]
     assert torch.isnan(responses[:, 2]).all()
+
+
+def test_a_judge_computes_where_its_model_is_and_refuses_other_shapes():
+    class There(nn.Module):
+        """A model on another device, which the images and index tensors have to be on."""
+
+        units = ("s1-u000", "s1-u001")
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("gain", torch.ones(2, device="meta"))
+
+        def forward(self, images, units):
+            assert images.device.type == units.device.type == "meta"
+            raise LookupError("all")
+
+        def paired(self, images, units):
+            assert images.device.type == units.device.type == "meta"
+            raise LookupError("paired")
+
+    judge, images = Judge("there", [There()], shares_weights=False), torch.ones(2, 3, 4, 4)
+    assert judge.independent
+    with pytest.raises(LookupError, match="all"):
+        judge(images, ["s1-u001"])
+    with pytest.raises(LookupError, match="paired"):
+        judge.paired(images, ["s1-u001", "s1-u000"])
+    with pytest.raises(V4eggError, match="judge there: 2 images and 1 units"):
+        judge.paired(images, ["s1-u001"])
+    for call in (judge, judge.paired):
+        with pytest.raises(V4eggError, match=r"judge there: images of shape \(3, 4, 4\); give \(n, channel, y, x\)"):
+            call(images[0], ["s1-u001"])
 
 
 def test_only_the_generators_took_part():
