@@ -76,11 +76,11 @@ def stages(units: int) -> dict[str, Stage]:
 
     members = PAPER["encoders"]["generators"] + PAPER["encoders"]["validators"]
     generators, training = PAPER["encoders"]["generators"], PAPER["encoders"]["training"]
-    methods, seeds = PAPER["synthesis"]["methods"], PAPER["synthesis"]["seeds"]
+    methods, samples = PAPER["synthesis"]["methods"], PAPER["synthesis"]["samples"]
     shown = SESSIONS * (IMAGES + TEST_IMAGES)
     fit = SESSIONS * IMAGES * (1 - PAPER["responses"]["validation_fraction"])
     head = 2 * 49 * RESNET_CHANNELS * PAPER["encoders"]["architectures"]["task_driven"]["core"]["channels"]
-    images = units * seeds  # of one method and architecture
+    images = units * samples  # of one method and architecture
     climbing = generators * sum(climb.values())  # one step of one image in both architectures
     made = 4.0 * images * size**2
     parameters = sum(p.numel() for p in data_driven.parameters()) * 4.0
@@ -161,4 +161,4 @@ def table(units: int) -> str:
 
 if __name__ == "__main__":
     for number in [int(n) for n in sys.argv[1:]] or [90]:
-        print(f"\n{number:,} units with images, {PAPER['synthesis']['seeds']} seeds\n\n{table(number)}")
+        print(f"\n{number:,} units with images, {PAPER['synthesis']['samples']} samples\n\n{table(number)}")

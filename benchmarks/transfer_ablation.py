@@ -52,7 +52,7 @@ SETTINGS = {  # factor -> levels of dotted options; a method is tried where it h
     "guidance": [{"guidance": value} for value in ("full", "straight_through")],
     "sampler": [{"sampler": value} for value in ("ancestral", "ddim", "dpm_solver")],
     "generators": [{"generators": value} for value in (1, 2, 3, 5)],
-    "seeds": [{"seeds": value} for value in (1, 3, 5)],
+    "samples": [{"samples": value} for value in (1, 3, 5)],
 }
 
 KINDS = ("guidance", "sampler", "prior", "encoders")
@@ -85,16 +85,18 @@ class Run(FinishedRun):
         """One row a judge that took no part, of the units' relative activations; None where the level is not for it."""
         level = dict(level)
         prior, encoders = level.pop("prior", None), level.pop("encoders", None)
-        n, seeds = level.pop("generators", None), level.pop("seeds", 1)
+        n, samples = level.pop("generators", None), level.pop("samples", 1)
         options = self.options(method, level)
         generators = self.generators(source, n, encoders)
         if options is None or generators is None or (prior and method != "energy_guided"):
             return None
         members = [f"{member.arch}/{member.member}" for member in generators.members]
-        key = json.dumps([method, source, options, members, seeds, prior or "own"])
+        key = json.dumps([method, source, options, members, samples, prior or "own"])
         if key not in self.found:  # a base setting is a level of many factors
             prior = self.priors[prior or "own"]
-            made = most_exciting_images(method, generators, self.units, options, prior_path=prior, seeds=seeds, seed=0)
+            made = most_exciting_images(
+                method, generators, self.units, options, prior_path=prior, samples=samples, seed=0
+            )
             self.found[key] = self._judged(source, generators, made)
         return self.found[key]
 
@@ -121,7 +123,7 @@ class Run(FinishedRun):
         asked = [judge for judge in judges if {m.arch for model in judge.models for m in model.members} <= predicted]
         natural = with_cached_predictions(asked, self.natural, self.predictions)
         judged = best_images(judge_images({"made": made["image"]}, judges, natural)).sel({"method": "made"})
-        cost = float(made["seconds"].mean()) * made.sizes["seed"]
+        cost = float(made["seconds"].mean()) * made.sizes["sample"]
         return [self._row(judged.sel(judge=judge.name), judge.name, cost) for judge in judges]
 
     def _row(self, judged: xr.Dataset, judge: str, seconds: float) -> dict:

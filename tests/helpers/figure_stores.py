@@ -11,7 +11,7 @@ from v4egg.seeding import numpy_generator
 
 METHODS = ("gradient_ascent", "energy_guided", "model_selected_natural")
 SCORE = ("arch", "member", "split", "unit")
-JUDGED = ("method", "arch", "unit", "seed", "judge")
+JUDGED = ("method", "arch", "unit", "sample", "judge")
 ARCHS = ("attention", "task_driven")
 
 
@@ -40,10 +40,10 @@ def save_scores(path, sessions, archs=ARCHS, extras=True):
 
 
 def save_transfer(
-    path, n_units=6, n_seeds=2, archs=ARCHS, methods=METHODS, channels=3, judges=("across", "published_compact")
+    path, n_units=6, n_samples=2, archs=ARCHS, methods=METHODS, channels=3, judges=("across", "published_compact")
 ):
     units, judges = units_of({"s": n_units}), ["generators", *judges]
-    shape = (len(methods), len(archs), n_units, n_seeds, len(judges))
+    shape = (len(methods), len(archs), n_units, n_samples, len(judges))
     values = numpy_generator("transfer", n_units).gamma(3.0, 1.0, shape)
     if "model_selected_natural" in methods:
         values[methods.index("model_selected_natural"), :, :, 1:] = np.nan
@@ -64,15 +64,15 @@ def save_transfer(
     return path
 
 
-def save_mei(path, method, arch, n_units=6, n_seeds=2, channels=3, final=4.0, seconds=2.0, steps=5):
+def save_mei(path, method, arch, n_units=6, n_samples=2, channels=3, final=4.0, seconds=2.0, steps=5):
     rise = np.linspace(0.25, 1, steps) if steps > 1 else np.ones(1)
-    scale = final * np.arange(1, n_units + 1)[:, None, None] * np.ones((1, n_seeds, 1))
-    seeds = np.arange(n_seeds)[None, :, None, None, None] / 10
+    scale = final * np.arange(1, n_units + 1)[:, None, None] * np.ones((1, n_samples, 1))
+    samples = np.arange(n_samples)[None, :, None, None, None] / 10
     variables = {
-        "image": (("unit", "seed", "channel", "y", "x"), np.zeros((n_units, n_seeds, channels, 6, 6)) + seeds),
-        "activation": (("unit", "seed", "step"), scale * rise),
-        "evaluations": (("unit", "seed"), np.full((n_units, n_seeds), 10 * steps)),
-        "seconds": (("unit", "seed"), np.full((n_units, n_seeds), seconds)),
+        "image": (("unit", "sample", "channel", "y", "x"), np.zeros((n_units, n_samples, channels, 6, 6)) + samples),
+        "activation": (("unit", "sample", "step"), scale * rise),
+        "evaluations": (("unit", "sample"), np.full((n_units, n_samples), 10 * steps)),
+        "seconds": (("unit", "sample"), np.full((n_units, n_samples), seconds)),
     }
     attrs = {"method": method, "arch": arch}
     stores.save(xr.Dataset(variables, {"unit": units_of({"s": n_units})}, attrs), path, "mei")

@@ -110,7 +110,7 @@ def test_adversarial_images_are_of_test_images_and_the_teacher_took_part(run_scr
 
 def test_maximizing_images_go_through_transfer(run_script, session, member, tmp_path):
     images, out = str(tmp_path / "maximizing.zarr"), str(tmp_path / "transfer.zarr")
-    params = {"path": session["compact"], "options": {"steps": 4, "seeds": 1}, "seed": 1}
+    params = {"path": session["compact"], "options": {"steps": 4, "samples": 1}, "seed": 1}
     made = {"input": [session["compact"]], "output": [images], "params": params, "wildcards": WILDCARDS}
     run_script("maximize_compact_models", **made)
     inputs = {"images": images, "recording": session["recording"], "natural_responses": []}
@@ -119,7 +119,7 @@ def test_maximizing_images_go_through_transfer(run_script, session, member, tmp_
     found = stores.load(out, "transfer")
     assert found["method"].values.tolist() == ["maximizing", "model_selected_natural", "noise"]
     assert found["arch"].values.tolist() == ["students"]
-    own = found["activation"].sel(judge="students").isel(arch=0, seed=0).sel({"method": "maximizing"}).values
+    own = found["activation"].sel(judge="students").isel(arch=0, sample=0).sel({"method": "maximizing"}).values
     np.testing.assert_allclose(own, stores.load(images)["activation"].max("step").values[:, 0], rtol=1e-4)
 
 

@@ -170,7 +170,7 @@ def synthesize(run_script, tmp_path, member, units, batch, units_per_job):
         params={
             "code": "",
             "state": str(tmp_path / ".training"),
-            "numbers": {"seed": 1, "seeds": 2, "units_per_job": units_per_job, "stop": (batch + 1) * units_per_job},
+            "numbers": {"seed": 1, "samples": 2, "units_per_job": units_per_job, "stop": (batch + 1) * units_per_job},
             "options": {**options, "uncertainty_penalty": 0.2, "jitter": {"copies": 2, "shift": 1, "noise": 0.05}},
         },
         wildcards={"method": "gradient_ascent", "arch": "attention", "batch": str(batch)},

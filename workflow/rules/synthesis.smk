@@ -70,7 +70,7 @@ rule synthesize:
         state=f"{RESULTS}/.training",
         numbers=lambda wildcards: {
             "seed": config["seed"],
-            **{k: config["synthesis"][k] for k in ("seeds", "units_per_job")},
+            **{k: config["synthesis"][k] for k in ("samples", "units_per_job")},
             "stop": batch_stop(wildcards.batch),
         },
         options=lambda wildcards: config["synthesis"]["methods"][wildcards.method],

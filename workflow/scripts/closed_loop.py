@@ -31,7 +31,7 @@ with job(snakemake) as run:
             snakemake.params.synthesis,
             prior_path=helpers["prior"],
             decoder_path=helpers["decoder"],
-            seeds=loop["samples"],
+            samples=loop["samples"],
             seed=seed_of(seed, "closed loop", round_index),
             device=run.device,
         )

@@ -8,12 +8,12 @@ from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     targets = stores.load(snakemake.input.targets, "targets")
-    seed, seeds, units_per_job = (snakemake.params.numbers[name] for name in ("seed", "seeds", "units_per_job"))
+    seed, samples, units_per_job = (snakemake.params.numbers[name] for name in ("seed", "samples", "units_per_job"))
     first = int(snakemake.wildcards.batch) * units_per_job
     options, helpers = snakemake.params.options, [snakemake.input.get("prior"), snakemake.input.get("decoder")]
     inputs = [*snakemake.input.members, snakemake.input.targets, *filter(None, helpers)]
     key = {"job": str(snakemake.output[0]), "options": options, "seed": seed, "code": snakemake.params.code}
-    checkpoint = Checkpoint.for_inputs(snakemake.params.state, inputs, {**key, "seeds": seeds, "first": first})
+    checkpoint = Checkpoint.for_inputs(snakemake.params.state, inputs, {**key, "samples": samples, "first": first})
     units = [str(unit) for unit in targets["unit"].values[first : snakemake.params.numbers["stop"]]]
     meis = most_exciting_images(
         snakemake.wildcards.method,
@@ -22,7 +22,7 @@ with job(snakemake) as run:
         options,
         prior_path=helpers[0],
         decoder_path=helpers[1],
-        seeds=seeds,
+        samples=samples,
         seed=seed,
         device=run.device,
         progress=run.progress,

@@ -32,24 +32,24 @@ def maximizing_images(
     size: int,
     *,
     steps: int = 1000,
-    seeds: int = 1,
+    samples: int = 1,
     seed: int = 0,
     progress: Callable[[range], Any] = iter,
 ) -> xr.Dataset:
-    """Images [unit, seed, channel, y, x] of kind ``mei`` that excite each of the units of ``models``.
+    """Images [unit, sample, channel, y, x] of kind ``mei`` that excite each of the units of ``models``.
 
     Args:
         models: has ``units`` and ``paired(images, units) -> (B,)``, differentiable in the images (B, 3, size, size).
         units: unit ids.
         steps: gradient steps (published: 1000); the best image of all is kept.
-        seeds: images a unit; the start of each is keyed by (seed, method, unit, sample).
+        samples: images a unit; the start of each is keyed by (seed, method, unit, sample).
 
     Raises:
         V4eggError: a response is not finite.
     """
     start = time.perf_counter()
     place = {unit: i for i, unit in enumerate(models.units)}
-    pairs = [(unit, sample) for unit in units for sample in range(seeds)]
+    pairs = [(unit, sample) for unit in units for sample in range(samples)]
     images, trajectories = [], []
     for first in progress(range(0, len(pairs), _BATCH)):
         part = pairs[first : first + _BATCH]
@@ -57,16 +57,16 @@ def maximizing_images(
         made, trajectory = _climbed(models, torch.stack(noise), torch.tensor([place[unit] for unit, _ in part]), steps)
         images.append(made)
         trajectories.append(trajectory)
-    shape = (len(units), seeds)
+    shape = (len(units), samples)
     seconds = (time.perf_counter() - start) / max(1, len(pairs))
     image = torch.cat(images) if images else torch.zeros(0, 3, size, size)
     trajectory = torch.cat(trajectories) if trajectories else torch.zeros(0, steps + 1)
     return xr.Dataset(
         {
-            "image": (("unit", "seed", "channel", "y", "x"), image.numpy().reshape(*shape, 3, size, size)),
-            "activation": (("unit", "seed", "step"), trajectory.numpy().reshape(*shape, steps + 1)),
-            "evaluations": (("unit", "seed"), np.full(shape, steps + 1)),
-            "seconds": (("unit", "seed"), np.full(shape, seconds, np.float32)),
+            "image": (("unit", "sample", "channel", "y", "x"), image.numpy().reshape(*shape, 3, size, size)),
+            "activation": (("unit", "sample", "step"), trajectory.numpy().reshape(*shape, steps + 1)),
+            "evaluations": (("unit", "sample"), np.full(shape, steps + 1)),
+            "seconds": (("unit", "sample"), np.full(shape, seconds, np.float32)),
         },
         {"unit": np.asarray(list(units), object)},
     )

@@ -32,14 +32,14 @@ def best_images(transfer: xr.Dataset) -> xr.Dataset:
     """Each unit's image that the generators rate highest, method by method and architecture by architecture.
 
     Returns activation, zscore and normalized_activation with dims (method, arch, unit, judge) and the coordinate
-    ``seed`` (method, arch, unit); NaN where a method made no image for the unit.
+    ``sample`` (method, arch, unit); NaN where a method made no image for the unit.
     """
     own = transfer["activation"].sel(judge=GENERATORS, drop=True)
     judged = transfer[list(MEASURES)]
-    if "seed" not in judged.coords:
-        judged = judged.assign_coords(seed=np.arange(judged.sizes["seed"]))
-    best = own.fillna(-np.inf).argmax("seed")
-    return judged.isel(seed=best).where(own.notnull().any("seed"))
+    if "sample" not in judged.coords:
+        judged = judged.assign_coords(sample=np.arange(judged.sizes["sample"]))
+    best = own.fillna(-np.inf).argmax("sample")
+    return judged.isel(sample=best).where(own.notnull().any("sample"))
 
 
 def mei_stores(paths: Sequence[str | Path]) -> dict[tuple[str, str], list[xr.Dataset]]:

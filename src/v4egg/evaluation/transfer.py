@@ -92,33 +92,33 @@ def judge_images(
     know it as well as the images they made, so it is the fair rival. Noise has its mean colour and its contrast.
 
     Args:
-        meis: method -> image[unit, seed, channel, y, x] in [0, 1].
+        meis: method -> image[unit, sample, channel, y, x] in [0, 1].
         judges: the first is the generators.
         natural: the natural images of each session that has target units.
 
     Returns:
-        :data:`MEASURES` [method, unit, seed, judge]; the last methods are ``model_selected_natural`` (seed 0 only) and
-        ``noise``.
+        :data:`MEASURES` [method, unit, sample, judge]; the last methods are ``model_selected_natural`` (sample 0 only)
+        and ``noise``.
         With a the activation and m the mean response to natural images, all of the same judge: ``zscore`` (a - m) / sd
         of those responses; ``normalized_activation`` (a - m) / (best natural - m); ``normalized_to_best_natural``
         likewise with the image that the judge itself likes best, a ceiling; ``normalized_at_matched_contrast`` as the
-        second, of the image brought to the contrast of the best natural one. Moreover contrast[method, unit, seed]
+        second, of the image brought to the contrast of the best natural one. Moreover contrast[method, unit, sample]
         (RMS, of the luminance), shares_weights[judge], model_selected_natural[unit] and natural_image[unit, channel, y,
         x].
     """
     template = next(iter(meis.values()))
-    units, seeds, names = list(template["unit"].values), template.sizes["seed"], [judge.name for judge in judges]
+    units, samples, names = list(template["unit"].values), template.sizes["sample"], [judge.name for judge in judges]
     reference = _natural_reference(judges, natural, units)
-    images = {method: torch.from_numpy(made.transpose("unit", "seed", ...).values) for method, made in meis.items()}
+    images = {method: torch.from_numpy(made.transpose("unit", "sample", ...).values) for method, made in meis.items()}
     images[NOISE] = _noise(reference["image"], units, template.shape[1:])
     methods = [*meis, MODEL_SELECTED_NATURAL, NOISE]
-    shape = (len(methods), len(units), seeds, len(judges))
+    shape = (len(methods), len(units), samples, len(judges))
     activation, matched = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     contrast = np.full(shape[:-1], np.nan, np.float32)
     rival = _contrasts(reference["image"])
     for method, made in images.items():
         m = methods.index(method)
-        for s in range(seeds):
+        for s in range(samples):
             batch = made[:, s]
             contrast[m, :, s] = rms_contrast(batch).numpy()
             for j, judge in enumerate(judges):
@@ -129,7 +129,7 @@ def judge_images(
     contrast[m, :, 0] = rival
     mean, sd, best, own = (reference[key][None, :, None] for key in ("mean", "sd", "best", "own"))
     shown = [conform(image[None], template.sizes["y"], template.sizes["channel"])[0] for image in reference["image"]]
-    dims = ("method", "unit", "seed", "judge")
+    dims = ("method", "unit", "sample", "judge")
     measures = (
         activation,
         (activation - mean) / sd,
@@ -150,13 +150,13 @@ def judge_images(
 
 
 def _noise(images: Sequence[np.ndarray], units: Sequence[str], shape: tuple[int, ...]) -> Tensor:
-    """Gaussian pixel noise (unit, seed, channel, y, x) with the mean colour and the contrast of each unit's image."""
-    seeds, channels, *size = shape
+    """Gaussian pixel noise (unit, sample, channel, y, x) with the mean colour and the contrast of each unit's image."""
+    samples, channels, *size = shape
     noise = []
     for image, unit in zip(images, units, strict=True):
         colour = to_channels(to_float(image[None]), channels).mean((-2, -1), keepdim=True)
-        draws = [torch.randn((1, channels, *size), generator=torch_generator(NOISE, unit, s)) for s in range(seeds)]
-        noise.append(_at_contrast(torch.cat(draws) + colour, np.repeat(_contrasts([image]), seeds)))
+        draws = [torch.randn((1, channels, *size), generator=torch_generator(NOISE, unit, s)) for s in range(samples)]
+        noise.append(_at_contrast(torch.cat(draws) + colour, np.repeat(_contrasts([image]), samples)))
     return torch.stack(noise)
 
 
@@ -227,8 +227,8 @@ def gather_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """The results of :func:`judge_images` by architecture as one dataset, as :func:`join_architectures` joins them."""
     gathered = join_architectures(parts)
     for name in MEASURES:
-        gathered[name] = gathered[name].transpose("method", "arch", "unit", "seed", "judge")
-    gathered["contrast"] = gathered["contrast"].transpose("method", "arch", "unit", "seed")
+        gathered[name] = gathered[name].transpose("method", "arch", "unit", "sample", "judge")
+    gathered["contrast"] = gathered["contrast"].transpose("method", "arch", "unit", "sample")
     return gathered
 
 

@@ -172,9 +172,9 @@ def _draw_maximizing(axes: Axes, transfer: xr.Dataset) -> None:
 
 
 def _maximizing(transfer: xr.Dataset) -> xr.DataArray:
-    """Relative activation (unit, judge) of a unit's maximizing images, mean over seeds."""
+    """Relative activation (unit, judge) of a unit's maximizing images, mean over samples."""
     relative = transfer["normalized_activation"].isel(arch=0, drop=True).sel({"method": METHOD}, drop=True)
-    return relative.mean("seed").transpose("unit", "judge")
+    return relative.mean("sample").transpose("unit", "judge")
 
 
 def _judge_ticks(axes: Axes, data: xr.Dataset) -> None:

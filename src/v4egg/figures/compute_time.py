@@ -1,7 +1,7 @@
 """What an image costs, how fast each method climbs, and what judges say of what the cost has bought.
 
 Seconds and encoder evaluations per image (evaluations: images that the encoder saw), by method and architecture, and
-the generators' activation along the synthesis. The activation of each unit, averaged over seeds, is divided by where
+the generators' activation along the synthesis. The activation of each unit, averaged over samples, is divided by where
 gradient ascent ended for that unit; units that it left at or below zero have no such scale. With a transfer store, the
 activation of every judge at the end against the evaluations that it took, over that of the natural image that this
 judge likes best.
@@ -31,13 +31,13 @@ def table(meis: Sequence[str | Path], transfer: str | Path | None = None) -> pd.
 
     Columns: method, arch, measure (``seconds``, ``evaluations``, ``normalized_activation``, ``judged``: by ``judge``),
     statistic (``image``, ``mean``, ``ratio``: the mean of gradient ascent over this method's; ``q25``, ``median``,
-    ``q75`` over units), unit, seed, step_fraction, evaluations (an image, until then), judge, shares_weights, value.
+    ``q75`` over units), unit, sample, step_fraction, evaluations (an image, until then), judge, shares_weights, value.
 
     Raises:
         V4eggError: there is no store, or a store lacks its attributes.
     """
     groups = _read(meis)
-    columns = ["method", "arch", "measure", "statistic", "unit", "seed", "step_fraction", "evaluations", "judge"]
+    columns = ["method", "arch", "measure", "statistic", "unit", "sample", "step_fraction", "evaluations", "judge"]
     parts = [_cost_table(groups, measure) for measure in _COSTS] + [_trajectory_table(groups)]
     parts += [] if transfer is None else [_judged_table(groups, load_transfer(transfer))]
     return pd.concat(parts).reindex(columns=[*columns, "shares_weights", "value"]).reset_index(drop=True)
@@ -84,7 +84,7 @@ def _cost_table(groups: dict[tuple[str, str], list], measure: str) -> pd.DataFra
         head = {"method": method, "arch": arch, "measure": measure}
         images = gather(batches, measure).astype(float).to_series().dropna().rename("value").reset_index()
         means[method, arch] = images["value"].mean()
-        parts.append(images[["unit", "seed", "value"]].assign(**head, statistic="image"))
+        parts.append(images[["unit", "sample", "value"]].assign(**head, statistic="image"))
         parts.append(pd.DataFrame([{**head, "statistic": "mean", "value": means[method, arch]}]))
     for (method, arch), mean in means.items():
         ratio = means.get((REFERENCE, arch), np.nan) / mean if mean > 0 else np.nan
@@ -95,14 +95,14 @@ def _cost_table(groups: dict[tuple[str, str], list], measure: str) -> pd.DataFra
 
 
 def _judged_table(groups: dict[tuple[str, str], list], transfer: xr.Dataset) -> pd.DataFrame:
-    """Quartiles over units of what each judge says of the images, each unit's mean over seeds."""
+    """Quartiles over units of what each judge says of the images, each unit's mean over samples."""
     shares_weights = transfer["shares_weights"].to_series()
     rows = []
     for (method, arch), batches in groups.items():
         if method not in transfer["method"].values or arch not in transfer["arch"].values:
             continue
         evaluations = float(gather(batches, "evaluations").mean())
-        judged = transfer["normalized_to_best_natural"].sel({"method": method, "arch": arch}).mean("seed")
+        judged = transfer["normalized_to_best_natural"].sel({"method": method, "arch": arch}).mean("sample")
         for judge in map(str, judged["judge"].values):
             values = judged.sel(judge=judge).to_series().dropna()
             head = (method, arch, "judged", evaluations, judge, bool(shares_weights[arch, judge]))
@@ -118,9 +118,9 @@ def _trajectory_table(groups: dict[tuple[str, str], list]) -> pd.DataFrame:
         reference = groups.get((REFERENCE, arch))
         if reference is None:
             continue
-        final = gather(reference, "activation").isel(step=-1).mean("seed")
+        final = gather(reference, "activation").isel(step=-1).mean("sample")
         scale = final.where(final > 0)
-        relative = gather(batches, "activation").mean("seed") / scale  # aligned by unit
+        relative = gather(batches, "activation").mean("sample") / scale  # aligned by unit
         values = relative.transpose("step", "unit").values
         values = values[:, np.isfinite(values).any(0)]
         if not values.size:

@@ -40,7 +40,7 @@ def table(
 ) -> pd.DataFrame:
     """One row per image shown.
 
-    Columns: method, arch, unit, seed, natural_image (id, of the best natural image only), generators_activation,
+    Columns: method, arch, unit, sample, natural_image (id, of the best natural image only), generators_activation,
     judge, zscore (under that judge).
 
     Raises:
@@ -53,7 +53,7 @@ def table(
             "method": row.method,
             "arch": row.arch,
             "unit": unit,
-            "seed": row.numbers["seed"].sel(unit=unit).item() if row.method != NATURAL else "",
+            "sample": row.numbers["sample"].sel(unit=unit).item() if row.method != NATURAL else "",
             "natural_image": str(judged["model_selected_natural"].sel(arch=row.arch, unit=unit).item())
             if row.method == NATURAL
             else "",
@@ -149,17 +149,17 @@ def _natural_row(judged: xr.Dataset, best: xr.Dataset, arch: str) -> _Row:
 def _made_row(best: xr.Dataset, batches: Sequence[xr.Dataset], method: str, arch: str) -> _Row:
     numbers = _numbers(best, method, arch)
     found = {
-        str(unit): _image_of(batches, str(unit), numbers["seed"].sel(unit=unit).item())
+        str(unit): _image_of(batches, str(unit), numbers["sample"].sel(unit=unit).item())
         for unit in numbers["unit"].values
     }
     return _Row(method, arch, found, numbers)
 
 
-def _image_of(batches: Sequence[xr.Dataset], unit: str, seed: object) -> np.ndarray | None:
-    """The image (channel, y, x) of a unit and seed in whichever batch has it; None if none was made."""
+def _image_of(batches: Sequence[xr.Dataset], unit: str, sample: object) -> np.ndarray | None:
+    """The image (channel, y, x) of a unit and sample in whichever batch has it; None if none was made."""
     for batch in (batch for batch in batches if unit in batch["unit"].values):
-        position = np.flatnonzero(batch["seed"].values == seed)  # xarray numbers a dim without labels from 0
+        position = np.flatnonzero(batch["sample"].values == sample)  # xarray numbers a dim without labels from 0
         if position.size:
-            image = batch["image"].sel(unit=unit).isel(seed=position[0]).values
+            image = batch["image"].sel(unit=unit).isel(sample=position[0]).values
             return image if np.isfinite(image).all() else None
     return None

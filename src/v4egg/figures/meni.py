@@ -85,7 +85,7 @@ def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | P
     if ASCENT not in scored["method"].values:
         raise V4eggError(f"{transfer}: holds no {ASCENT} images, with which MENIs are compared; add it to the methods")
     places = {"arch": made["arch"].values, "unit": made["unit"].values, "judge": made["judge"].values}
-    ascent = scored["activation"].sel({"method": ASCENT}, drop=True).mean("seed").sel(places)
+    ascent = scored["activation"].sel({"method": ASCENT}, drop=True).mean("sample").sel(places)
     natural = found["activation"].isel(setting=0, sample=0, drop=True).sel(places)
     activation = made["activation"].mean("sample")
     scale = ascent.where(ascent > 0)
@@ -173,8 +173,7 @@ def _image_rows(
     units: Sequence[str], natural: xr.DataArray, meni: xr.DataArray, ascent: xr.DataArray
 ) -> list[tiles.Row]:
     def first(images: xr.DataArray) -> list[np.ndarray]:
-        dim = "seed" if "seed" in images.dims else "sample"
-        return list(images.isel({dim: 0}).sel(unit=units).values)
+        return list(images.isel(sample=0).sel(unit=units).values)
 
     colours = style.colours([NATURAL, GUIDED, ASCENT])
     guided = [

@@ -198,7 +198,7 @@ def _statistics(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 def _unit_table(best: xr.Dataset, shares_weights: xr.DataArray) -> pd.DataFrame:
     measures = ["zscore", *RELATIVE]
-    frame = best[measures].drop_vars("seed").to_dataframe().reset_index().melt(["method", "arch", "unit", "judge"])
+    frame = best[measures].drop_vars("sample").to_dataframe().reset_index().melt(["method", "arch", "unit", "judge"])
     frame = frame.rename(columns={"variable": "measure"}).dropna(subset="value")
     shared = shares_weights.to_series().rename("shares_weights").reset_index()
     session = frame["unit"].astype(str).str.rsplit("-", n=1).str[0]

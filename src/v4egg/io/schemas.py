@@ -143,11 +143,11 @@ KINDS: dict[str, dict[str, Variable]] = {
     },
     "mei": {
         "image": Variable(
-            ("unit", "seed", *_IMAGE), "float32", "intensity 0-1", "most exciting image, as it would be shown"
+            ("unit", "sample", *_IMAGE), "float32", "intensity 0-1", "most exciting image, as it would be shown"
         ),
-        "activation": Variable(("unit", "seed", "step"), "float32", "response of the generators", "trajectory"),
-        "evaluations": Variable(("unit", "seed"), "int64", "images", "images that the encoder saw"),
-        "seconds": Variable(("unit", "seed"), "float32", "s", "wall time of the batch over its images"),
+        "activation": Variable(("unit", "sample", "step"), "float32", "response of the generators", "trajectory"),
+        "evaluations": Variable(("unit", "sample"), "int64", "images", "images that the encoder saw"),
+        "seconds": Variable(("unit", "sample"), "float32", "s", "wall time of the batch over its images"),
     },
     "evolution": {
         "presentations": Variable(("neuron", "round"), "int64", "images", "shown so far, repeats counted"),
@@ -161,29 +161,31 @@ KINDS: dict[str, dict[str, Variable]] = {
         "group": Variable(("neuron",), "str", "name", "session or layer that the neuron belongs to"),
     },
     "transfer": {
-        "activation": Variable(("method", "arch", "unit", "seed", "judge"), "float32", "response of the judge", "raw"),
+        "activation": Variable(
+            ("method", "arch", "unit", "sample", "judge"), "float32", "response of the judge", "raw"
+        ),
         "zscore": Variable(
-            ("method", "arch", "unit", "seed", "judge"), "float32", "sd", "by the judge's responses to natural images"
+            ("method", "arch", "unit", "sample", "judge"), "float32", "sd", "by the judge's responses to natural images"
         ),
         "normalized_activation": Variable(
-            ("method", "arch", "unit", "seed", "judge"),
+            ("method", "arch", "unit", "sample", "judge"),
             "float32",
             "1",
             "0: mean natural, 1: the best natural that the generators pick",
         ),
         "normalized_to_best_natural": Variable(
-            ("method", "arch", "unit", "seed", "judge"),
+            ("method", "arch", "unit", "sample", "judge"),
             "float32",
             "1",
             "0: mean natural, 1: the natural image that the judge itself likes best",
         ),
         "normalized_at_matched_contrast": Variable(
-            ("method", "arch", "unit", "seed", "judge"),
+            ("method", "arch", "unit", "sample", "judge"),
             "float32",
             "1",
             "normalized_activation of the image brought to the contrast of the best natural one",
         ),
-        "contrast": Variable(("method", "arch", "unit", "seed"), "float32", "intensity 0-1", "RMS of the luminance"),
+        "contrast": Variable(("method", "arch", "unit", "sample"), "float32", "intensity 0-1", "RMS of the luminance"),
         "shares_weights": Variable(
             ("arch", "judge"), "bool", "1", "the judge's members, or their frozen network, made the images"
         ),

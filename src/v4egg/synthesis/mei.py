@@ -31,13 +31,13 @@ def most_exciting_images(
     *,
     prior_path: str | None = None,
     decoder_path: str | None = None,
-    seeds: int = 1,
+    samples: int = 1,
     seed: int = 0,
     device: str = "cpu",
     progress: Callable = iter,
     checkpoint: Checkpoint | None = None,
 ) -> xr.Dataset:
-    """Images [unit, seed, channel, y, x] of kind ``mei`` that excite each unit of ``generators``.
+    """Images [unit, sample, channel, y, x] of kind ``mei`` that excite each unit of ``generators``.
 
     Args:
         method: a name of :data:`METHODS`.
@@ -47,7 +47,7 @@ def most_exciting_images(
             :class:`v4egg.synthesis.energies.Excite`), possibly ``jitter`` (options of
             :class:`v4egg.synthesis.energies.Jittered`), and those of the method.
         prior_path, decoder_path: stores of the prior and of the image decoder, for methods that use them.
-        seeds: images a unit. Every draw is keyed by (seed, method, unit, sample): batches do not matter.
+        samples: images a unit. Every draw is keyed by (seed, method, unit, sample): batches do not matter.
         checkpoint: where methods that take long keep their state.
 
     Raises:
@@ -56,19 +56,19 @@ def most_exciting_images(
     if method not in METHODS:
         raise V4eggError(f"synthesis: unknown method '{method}'; known: {', '.join(sorted(METHODS))}")
     generators = generators.to(device)
-    pairs = [(unit, sample) for unit in units for sample in range(seeds)]
+    pairs = [(unit, sample) for unit in units for sample in range(samples)]
     stimulus_spec = generators.members[0].stimulus_spec
     if not pairs:
-        shape = (0, seeds, stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
-        return _dataset(units, np.zeros(shape), np.zeros((0, seeds, 0)), 0, 0.0)
+        shape = (0, samples, stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
+        return _dataset(units, np.zeros(shape), np.zeros((0, samples, 0)), 0, 0.0)
     energy = mei_energy(generators, pairs, options, (seed, method))
     constraint = display_constraint(options["norm"], stimulus_spec)
     draws = [torch_generator(seed, method, unit, sample) for unit, sample in pairs]
     own = {key: value for key, value in options.items() if key not in SHARED}
     stores = {"prior": prior_path, "decoder": decoder_path}
     result = METHODS[method](_Task(energy, draws, stimulus_spec, constraint, device, progress, stores, checkpoint), own)
-    images = result.images.cpu().numpy().reshape(len(units), seeds, *result.images.shape[1:])
-    trajectory = -result.trajectory.cpu().numpy().reshape(len(units), seeds, -1)
+    images = result.images.cpu().numpy().reshape(len(units), samples, *result.images.shape[1:])
+    trajectory = -result.trajectory.cpu().numpy().reshape(len(units), samples, -1)
     return _dataset(units, images, trajectory, result.evaluations, result.seconds / len(pairs))
 
 
@@ -92,12 +92,12 @@ def display_constraint(norm: float | None, stimulus_spec: Preprocess) -> Constra
 
 
 def _dataset(units: Sequence[str], images, trajectory, evaluations: int, seconds: float) -> xr.Dataset:
-    cost = ("unit", "seed")
+    cost = ("unit", "sample")
     shape = images.shape[:2]
     return xr.Dataset(
         {
-            "image": (("unit", "seed", "channel", "y", "x"), images.astype(np.float32)),
-            "activation": (("unit", "seed", "step"), trajectory.astype(np.float32)),
+            "image": (("unit", "sample", "channel", "y", "x"), images.astype(np.float32)),
+            "activation": (("unit", "sample", "step"), trajectory.astype(np.float32)),
             "evaluations": (cost, np.full(shape, evaluations)),
             "seconds": (cost, np.full(shape, seconds, np.float32)),
         },

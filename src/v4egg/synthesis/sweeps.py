@@ -43,7 +43,7 @@ def image_series(
         generators: the ensemble to climb.
         units: unit ids; none gives an empty result.
         options: ``steps``, ``sampler``, ``guidance``, ``norm``, ``jitter``, ``uncertainty_penalty``; for ``meni``
-            ``energy_scales`` and ``seeds``, for ``diverse`` ``weights``, ``energy_scale`` and ``images``.
+            ``energy_scales`` and ``samples``, for ``diverse`` ``weights``, ``energy_scale`` and ``images``.
         deviations: sd of each unit's responses, which is 1 in the weights of ``diverse``.
         seed: every draw is keyed by (seed, family, unit, sample): neither batches nor other settings matter.
 
@@ -97,7 +97,7 @@ def _diverse(run: _Run, weight: float) -> Synthesis:
 
 
 FAMILIES = {  # options -> how one setting is made, the settings, and images a unit and setting
-    "meni": lambda options: (_naturalistic, options["energy_scales"], options["seeds"]),
+    "meni": lambda options: (_naturalistic, options["energy_scales"], options["samples"]),
     "diverse": lambda options: (_diverse, options["weights"], options["images"]),
 }
 

@@ -120,7 +120,7 @@ def test_images_of_a_unit_do_not_depend_on_the_others(experiment):
 
 def test_maximizing_images_climb_and_are_kept_at_their_best():
     models = random_models(["s1-u000", "s1-u001"], SIZE)
-    made = maximizing_images(models, models.units, SIZE, steps=BLUR_EVERY + 5, seeds=2, seed=1)
+    made = maximizing_images(models, models.units, SIZE, steps=BLUR_EVERY + 5, samples=2, seed=1)
     images, trajectory = torch.from_numpy(made["image"].values), made["activation"].values
     assert images.shape == (2, 2, 3, SIZE, SIZE)
     assert images.min() >= 0
@@ -129,7 +129,7 @@ def test_maximizing_images_climb_and_are_kept_at_their_best():
         said = models(images[unit], [unit])[:, 0]
         np.testing.assert_allclose(said, trajectory[unit].max(-1), rtol=1e-4, atol=1e-4)
     assert (trajectory.max(-1) > trajectory[..., 0]).all()
-    one = maximizing_images(models, models.units[1:], SIZE, steps=3, seeds=1, seed=1)
+    one = maximizing_images(models, models.units[1:], SIZE, steps=3, samples=1, seed=1)
     np.testing.assert_allclose(one["activation"].values[0, 0], trajectory[1, 0, :4], rtol=1e-4, atol=1e-4)
 
 

@@ -41,7 +41,7 @@ def natural(session="s1", n=5, known=None):
 
 def meis(value, units):
     image = np.full((len(units), 2, 3, 8, 8), value, np.float32)
-    return xr.DataArray(image, dims=("unit", "seed", "channel", "y", "x"), coords={"unit": units})
+    return xr.DataArray(image, dims=("unit", "sample", "channel", "y", "x"), coords={"unit": units})
 
 
 def test_a_judge_over_sessions_answers_for_each_unit():
@@ -178,8 +178,8 @@ def test_relative_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
     assert np.allclose(scored["normalized_activation"].sel({"method": "a"}), 0, atol=1e-5)
     assert np.allclose(scored["normalized_activation"].sel({"method": "b"}), 1, atol=1e-5)
     rival = scored.sel({"method": "model_selected_natural"})
-    assert np.allclose(rival["normalized_activation"].sel(seed=0), 1)
-    assert np.isnan(rival["activation"].isel(seed=1)).all()
+    assert np.allclose(rival["normalized_activation"].sel(sample=0), 1)
+    assert np.isnan(rival["activation"].isel(sample=1)).all()
     assert list(scored["model_selected_natural"].values) == ["i4", "i4"]
     assert np.allclose(scored["natural_image"], best)
     assert list(scored["shares_weights"].values) == [True, False]
@@ -208,7 +208,7 @@ def test_at_matched_contrast_a_faint_image_does_not_lose_and_noise_is_a_control(
     made = scored.sel({"method": "faint"})
     assert (made["normalized_activation"] < 0).all()
     assert np.allclose(made["normalized_at_matched_contrast"], 1, atol=0.02)
-    rival = scored.sel({"method": "model_selected_natural"}).isel(seed=0)
+    rival = scored.sel({"method": "model_selected_natural"}).isel(sample=0)
     assert np.allclose(rival["contrast"], images[4, 0].std() / 255, atol=1e-4)
     assert np.allclose(rival["normalized_at_matched_contrast"], 1)
     noise = scored.sel({"method": "noise"})
@@ -232,7 +232,7 @@ def test_the_judges_own_best_image_is_the_ceiling():
     units = ["s1-u000"]
     session = natural_of(natural(), units)
     judges = [Judge("generators", [Bright("s1")], True), Judge("other", [Dark("s1")], False)]
-    scored = judge_images({"black": meis(0.0, units)}, judges, [session]).sel({"method": "black"}).isel(seed=0)
+    scored = judge_images({"black": meis(0.0, units)}, judges, [session]).sel({"method": "black"}).isel(sample=0)
     assert np.allclose(scored["normalized_to_best_natural"].sel(judge="other"), 1)
     assert np.isnan(scored["normalized_activation"].sel(judge="other")).all()  # the generators' pick is its worst
 
@@ -250,7 +250,7 @@ def test_architectures_gather_whether_one_or_two(archs):
     judges = [Judge("generators", [Bright("s1")], True)]
     part = judge_images({"a": meis(0.5, ["s1-u000", "s1-u002"])}, judges, [natural()])
     gathered = gather_architectures(dict.fromkeys(archs, part))
-    assert gathered["activation"].dims == ("method", "arch", "unit", "seed", "judge")
+    assert gathered["activation"].dims == ("method", "arch", "unit", "sample", "judge")
     assert gathered["natural_image"].dims[:2] == ("arch", "unit")
     assert gathered["shares_weights"].dims == ("arch", "judge")
 

@@ -32,7 +32,7 @@ def test_trajectories_and_judges_stand_at_the_evaluations_they_took(arguments):
     judged = guided.query("measure == 'judged' and statistic == 'median'").set_index("judge")
     assert (judged["evaluations"] == 40).all()
     truth = stores.load(transfer, "transfer")["normalized_to_best_natural"].sel({"method": "energy_guided"})
-    expected = float(truth.sel(arch="attention", judge="across").mean("seed").median("unit"))
+    expected = float(truth.sel(arch="attention", judge="across").mean("sample").median("unit"))
     assert judged.loc["across", "value"] == pytest.approx(expected)
     assert dict(judged["shares_weights"]) == {"generators": True, "across": False, "published_compact": False}
     assert not compute_time.table(meis)["measure"].eq("judged").any()

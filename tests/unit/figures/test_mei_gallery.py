@@ -15,7 +15,7 @@ def test_gallery_shows_the_image_that_the_generators_pick(arguments):
     images = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
     assert len(images) == 2 * (2 + 4)
     own = stores.load(transfer, "transfer")["activation"].isel(unit=slice(0, 2)).sel(judge="generators").load()
-    chosen = own.sel({"method": ["gradient_ascent", "energy_guided"]}).argmax("seed").values  # method, arch, unit
+    chosen = own.sel({"method": ["gradient_ascent", "energy_guided"]}).argmax("sample").values  # method, arch, unit
     assert [float(image[0, 0, 0]) for image in images[4:]] == pytest.approx(list(chosen.ravel() / 10))
     assert all(axes.images[0].get_interpolation() == "nearest" for axes in figure.axes)
 
@@ -28,7 +28,7 @@ def test_gallery_table_holds_the_numbers_shown(arguments):
     judged = stores.load(transfer, "transfer").load()
     row = table.query("method == 'energy_guided' and arch == 'task_driven' and unit == 's-u002'").iloc[0]
     where = {"method": "energy_guided", "arch": "task_driven", "unit": "s-u002"}
-    here = judged["zscore"].sel(where).isel(seed=int(row["seed"]))
+    here = judged["zscore"].sel(where).isel(sample=int(row["sample"]))
     assert row["zscore"] == pytest.approx(float(here.sel(judge="published_compact")))
     assert row["generators_activation"] == pytest.approx(
         float(judged["activation"].sel(where).sel(judge="generators").max())

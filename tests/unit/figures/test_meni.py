@@ -15,7 +15,7 @@ def test_responses_are_relative_to_gradient_ascent_and_tested_against_the_natura
     arguments = meni_arguments(tmp_path)
     table = meni.table(*arguments)
     made, natural = (stores.load(path, "judged")["activation"].load() for path in arguments[3:5])
-    ascent = stores.load(arguments[5], "transfer")["activation"].sel({"method": "gradient_ascent"}).mean("seed")
+    ascent = stores.load(arguments[5], "transfer")["activation"].sel({"method": "gradient_ascent"}).mean("sample")
     place = {"arch": "task_driven", "judge": "across"}
     made = made.sel({**place, "setting": 10}).mean("sample").values
     natural = natural.sel(place).isel(setting=0, sample=0).values

@@ -17,7 +17,7 @@ def test_transfer_table_against_the_metrics(arguments):
     own = judged["activation"].sel(arch="attention", judge="generators")
     z = judged["zscore"].sel(arch="attention", judge="across")
     picked = {
-        method: z.sel({"method": method}).isel(seed=own.sel({"method": method}).argmax("seed")).values
+        method: z.sel({"method": method}).isel(sample=own.sel({"method": method}).argmax("sample")).values
         for method in METHODS[:2]
     }
     found = table.query("arch == 'attention' and judge == 'across' and measure == 'zscore'")

@@ -239,7 +239,7 @@ def test_any_chunking_of_units_makes_the_same_images(method, exact, tmp_path):
 
     def make(units):
         made = most_exciting_images(
-            method, generators, units, options, prior_path=str(tmp_path / "prior.zarr"), seeds=2
+            method, generators, units, options, prior_path=str(tmp_path / "prior.zarr"), samples=2
         )
         assert (made["evaluations"] == 8).all()
         return made["image"].values

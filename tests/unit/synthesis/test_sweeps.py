@@ -34,7 +34,7 @@ COMMON = {
     "uncertainty_penalty": 0,
     "jitter": {"copies": 0},
 }
-MENI = {**COMMON, "energy_scales": [0, 1, 8], "seeds": 2}
+MENI = {**COMMON, "energy_scales": [0, 1, 8], "samples": 2}
 DIVERSE = {**COMMON, "weights": [0, 50], "images": 3, "energy_scale": 6.0}
 
 

@@ -16,7 +16,7 @@ from v4egg.workflow.summary_table import table
 
 UNITS = ["one-u000", "one-u001", "two-u000", "off-u000"]
 SCORE = ("arch", "member", "split", "unit")
-JUDGED = ("method", "arch", "unit", "seed", "judge")
+JUDGED = ("method", "arch", "unit", "sample", "judge")
 
 
 def save_scores(path, **extra):
@@ -36,8 +36,8 @@ def save_scores(path, **extra):
 
 
 def save_transfer(path):
-    """Two methods, two units, two seeds, two judges; for unit 0 seed 1 wins under the generators, for unit 1 seed 0."""
-    generators = np.array([[[1.0, 3.0], [5.0, 2.0]], [[4.0, np.nan], [np.nan, np.nan]]])  # method, unit, seed
+    """Two methods, units, samples and judges; the generators rate sample 1 highest for unit 0, sample 0 for unit 1."""
+    generators = np.array([[[1.0, 3.0], [5.0, 2.0]], [[4.0, np.nan], [np.nan, np.nan]]])  # method, unit, sample
     judge = np.array([[[10.0, 20.0], [30.0, 90.0]], [[7.0, 8.0], [9.0, 9.0]]])
     values = np.stack([generators, judge], -1)[:, None]
     variables = {
@@ -53,8 +53,12 @@ def save_transfer(path):
     }
     methods = ["energy_guided", "model_selected_natural"]
     coords = {
-        "method": methods, "arch": ["attention"], "unit": UNITS[:2], "seed": [0, 1], "judge": ["generators", "across"],
-    }  # fmt: skip
+        "method": methods,
+        "arch": ["attention"],
+        "unit": UNITS[:2],
+        "sample": [0, 1],
+        "judge": ["generators", "across"],
+    }
     stores.save(xr.Dataset(variables, coords), path, "transfer")
     return path
 
@@ -62,13 +66,13 @@ def save_transfer(path):
 def save_mei(path, units=UNITS[:2], attrs=None, seconds=2.0):
     n = len(units)
     variables = {
-        "image": (("unit", "seed", "channel", "y", "x"), np.zeros((n, 2, 1, 4, 4))),
-        "activation": (("unit", "seed", "step"), np.ones((n, 2, 3))),
-        "evaluations": (("unit", "seed"), np.full((n, 2), 30)),
-        "seconds": (("unit", "seed"), np.full((n, 2), seconds)),
+        "image": (("unit", "sample", "channel", "y", "x"), np.zeros((n, 2, 1, 4, 4))),
+        "activation": (("unit", "sample", "step"), np.ones((n, 2, 3))),
+        "evaluations": (("unit", "sample"), np.full((n, 2), 30)),
+        "seconds": (("unit", "sample"), np.full((n, 2), seconds)),
     }
     attrs = {"method": "energy_guided", "arch": "attention"} if attrs is None else attrs
-    stores.save(xr.Dataset(variables, {"unit": list(units), "seed": [0, 1]}, attrs), path, "mei")
+    stores.save(xr.Dataset(variables, {"unit": list(units), "sample": [0, 1]}, attrs), path, "mei")
     return path
 
 
@@ -216,7 +220,7 @@ def test_batches_of_one_method_count_together(run, tmp_path):
 def test_best_images_follow_the_generators_alone(run):
     best = best_images(load_transfer(run["transfer"]))
     guided = best.sel({"method": "energy_guided", "arch": "attention"})
-    assert guided["seed"].values.tolist() == [1, 0]
+    assert guided["sample"].values.tolist() == [1, 0]
     assert guided["activation"].sel(judge="across").values.tolist() == [20.0, 30.0]
     natural = best.sel({"method": "model_selected_natural", "arch": "attention"})
     assert natural["activation"].sel(judge="across").values[0] == 7.0
