@@ -50,7 +50,7 @@ def test_gallery_of_chosen_units_in_their_order(arguments):
 
 def test_gallery_of_one_grey_unit_and_of_batches(tmp_path):
     transfer = save_transfer(tmp_path / "t.zarr", 1, 1, ("attention",), channels=1)
-    figure = mei_gallery.draw(transfer, save_meis(tmp_path, ("attention",), n_units=1, n_seeds=1, channels=1))
+    figure = mei_gallery.draw(transfer, save_meis(tmp_path, ("attention",), n_units=1, n_samples=1, channels=1))
     assert [axes.images[0].get_array().ndim for axes in figure.axes] == [2, 2, 2]
     assert figure.axes[0].images[0].get_clim() == (0, 1)
 
