@@ -157,7 +157,7 @@ def main(config_path: str, results: str, session: str, out: str, *curves: str) -
     trainer = Trainer(config, Path(results), session)
     for curve in curves or CURVES:
         for arch, architecture in config["encoders"]["architectures"].items():
-            if not {"combined", "groups", "refit"} & set(architecture):
+            if not {"combined", "core_groups", "refit"} & set(architecture):
                 run(trainer, arch, curve, folder / "curves.csv")
     draw(pd.read_csv(folder / "curves.csv")).savefig(folder / "curves.png", dpi=200)
 

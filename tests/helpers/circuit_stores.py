@@ -18,10 +18,13 @@ def save_tuning(path):
     """The third unit likes dots twice as much as anything else, the others gratings."""
     table = probe_table(places=2, samples=1)
     response = np.zeros((N, len(table)))
-    response[:, (table["family"] == "grating").to_numpy()] = 2
-    response[2, (table["family"] == "grating").to_numpy()] = 1
-    response[2, ((table["family"] == "dots") & (table["size"] == 0.07)).to_numpy()] = 2
-    variables = {"response": (("unit", "probe"), response), "family": ("probe", table["family"].to_numpy(object))}
+    response[:, (table["stimulus_class"] == "grating").to_numpy()] = 2
+    response[2, (table["stimulus_class"] == "grating").to_numpy()] = 1
+    response[2, ((table["stimulus_class"] == "dots") & (table["size"] == 0.07)).to_numpy()] = 2
+    variables = {
+        "response": (("unit", "probe"), response),
+        "stimulus_class": ("probe", table["stimulus_class"].to_numpy(object)),
+    }
     variables |= {name: ("probe", table[name].to_numpy()) for name in PARAMETERS}
     stores.save(xr.Dataset(variables, {"unit": UNITS, "probe": list(table.index)}, HEAD), path, "tuning")
     return path

@@ -231,7 +231,7 @@ def test_changed_package_code_reruns_what_it_touches(finished, tmp_path):
 
 def test_a_core_for_each_group_of_sessions_and_its_refit(finished):
     core = {"core": {"name": "residual", "channels": 8, "blocks": 1}, "readout": {"name": "attention", "dim": 8}}
-    grouped = {**core, "groups": {"one": ["sim02"]}, "training": {"loss": "mse"}}
+    grouped = {**core, "core_groups": {"one": ["sim02"]}, "training": {"loss": "mse"}}
     encoders = {"use_architectures": ["grouped", "again"], "architectures": {"grouped": grouped}}
     encoders["architectures"]["again"] = {"refit": "grouped"}
     nothing = {"meni": {"energy_scales": []}, "diverse": {"weights": []}, "reconstruction": {"images": 0}}
@@ -244,7 +244,7 @@ def test_a_core_for_each_group_of_sessions_and_its_refit(finished):
     run = snakemake(finished, str(overlay), "--", str(target.relative_to(finished)))
     assert run.returncode == 0, run.stderr[-2000:]
     (member,) = load_encoder(target).members
-    assert (member.arch, member.family) == ("again", "grouped")
+    assert (member.arch, member.trained_as) == ("again", "grouped")
     assert [{unit.split("-")[0] for unit in part.units} for part in member.parts] == [{"sim01"}, {"sim02"}]
     assert member.spec["readout"]["name"] == "refitted_attention"
 

@@ -17,7 +17,7 @@ with job(snakemake) as run:
         "arch": snakemake.wildcards.arch,
         "member": trained.member,
         "role": trained.role,
-        "family": trained.family,
+        "trained_as": trained.trained_as,
     }
     inputs = [stored.member, *stored.recordings, *stored.responses, *features]
     config = {"refit": trained.arch, "training": params.options}

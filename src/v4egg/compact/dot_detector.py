@@ -29,8 +29,8 @@ _BATCH = 4  # images, as in CompactModels; from layer 1 on maps are a quarter as
 
 def dots_and_rivals(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Which probes (n,) of a table are small dots, and which are their rivals: all others but the ground."""
-    dots = (table["family"].isin(DOTS) & (table["size"] <= LARGEST)).to_numpy()
-    return dots, ~dots & (table["family"] != "grey").to_numpy()
+    dots = (table["stimulus_class"].isin(DOTS) & (table["size"] <= LARGEST)).to_numpy()
+    return dots, ~dots & (table["stimulus_class"] != "grey").to_numpy()
 
 
 def dot_index(response: np.ndarray, dots: np.ndarray, rivals: np.ndarray) -> np.ndarray:
@@ -120,17 +120,17 @@ def dot_circuit(
     unit: str,
     *,
     draws: int = 20,
-    per_family: int = 16,
+    per_class: int = 16,
     seed: int = 0,
 ) -> xr.Dataset:
     """Which filters of each layer carry a unit's response to dots.
 
-    Selectivity is the response to the best dot less that to the best rival, over a selection of probes (for each family
-    those that drive the intact unit most, and others spread over the family).
+    Selectivity is the response to the best dot less that to the best rival, over a selection of probes (for each stimulus
+    class those that drive the intact unit most, and others evenly spaced in its ranking).
 
     Args:
         models: those that the ``tuning`` store is of.
-        per_family: probes of a family that ablated networks see; half are those that drive the intact one most.
+        per_class: probes of a stimulus class that ablated networks see; half are those that drive the intact one most.
         draws: random sets of filters for each number of ablated ones, keyed by (seed, unit, layer, number).
 
     Returns:
@@ -150,7 +150,7 @@ def dot_circuit(
         raise V4eggError(f"dot detector: no unit {unit} in models and tuning; give those of one session")
     network = models.networks[models.units.index(unit)]
     table, response = table_of(tuning), driven(tuning.sel(unit=[unit]))[0]
-    images, rows, (dots, rivals) = _selected(models, table, response, per_family)
+    images, rows, (dots, rivals) = _selected(models, table, response, per_class)
     asked = AblationProbe(network, images, dots, rivals)
     dot, rival = (int(rows[which][response[rows[which]].argmax()]) for which in (dots, rivals))
     whole = float(response[dot] - response[rival])
@@ -158,7 +158,9 @@ def dot_circuit(
     alone, numbers = _single_ablations(asked), _removed(network.widths)
     ablated, drawn = _joint_ablations(asked, alone, numbers, draws, (seed, unit))
     rank = _ranked(alone["contribution"], network.widths)
-    pair = models.centred(render(table.iloc[[dot, rival, int(np.argmax(table["family"] == "grey"))]], models.size))
+    pair = models.centred(
+        render(table.iloc[[dot, rival, int(np.argmax(table["stimulus_class"] == "grey"))]], models.size)
+    )
     maps, flow = _maps_and_flow(network, pair, rank)
     dims = ("layer", "filter")
     return xr.Dataset(
@@ -177,14 +179,17 @@ def dot_circuit(
 
 
 def _selected(
-    models: CompactModels, table: pd.DataFrame, response: np.ndarray, per_family: int
+    models: CompactModels, table: pd.DataFrame, response: np.ndarray, per_class: int
 ) -> tuple[Tensor, np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """The probes that ablated networks see, the ground last; their rows; and which of these are dots and rivals."""
     dots, rivals = dots_and_rivals(table)
     groups = [np.flatnonzero(dots)]
-    groups += [np.flatnonzero(rivals & (table["family"] == family).to_numpy()) for family in table["family"].unique()]
-    rows = np.concatenate([_selection(group, response, per_family) for group in groups if len(group)])
-    chosen = pd.concat([table.iloc[rows], table[table["family"] == "grey"].iloc[:1]])
+    groups += [
+        np.flatnonzero(rivals & (table["stimulus_class"] == stimulus_class).to_numpy())
+        for stimulus_class in table["stimulus_class"].unique()
+    ]
+    rows = np.concatenate([_selection(group, response, per_class) for group in groups if len(group)])
+    chosen = pd.concat([table.iloc[rows], table[table["stimulus_class"] == "grey"].iloc[:1]])
     images = models.centred(render(chosen, models.size))
     return images, rows, (np.flatnonzero(dots[rows]), np.flatnonzero(rivals[rows]))
 

@@ -4,8 +4,8 @@ A table says what each probe is, one a row; :func:`render` draws any rows of it 
 and places are shares of the image's side (place 0.5, 0.5 is its middle), orientations are in degrees, frequencies in
 cycles an image. Edges are smooth over a pixel, so that sizes between pixels differ.
 
-The families follow what V4 has been asked with: gratings (Desimone & Schein 1987), curved contours (Pasupathy & Connor
-1999), textures (Okazawa et al. 2015), colours (Zeki 1973), dots (Cowley et al. 2023).
+The stimulus classes follow earlier studies of V4: gratings (Desimone & Schein 1987), curved contours (Pasupathy &
+Connor 1999), textures (Okazawa et al. 2015), colours (Zeki 1973), dots (Cowley et al. 2023).
 """
 
 import re
@@ -44,49 +44,52 @@ _OCTAVES, _DEGREES = 0.5, 15.0  # sd of a texture's band in frequency and orient
 
 
 def probe_table(places: int = 5, samples: int = 2) -> pd.DataFrame:
-    """What all probes are: a row each, named by its index; columns ``family`` and :data:`PARAMETERS`, NaN if unused.
+    """The table of all probes, one row per probe, with its name as index.
+
+    Columns are ``stimulus_class`` and :data:`PARAMETERS`, NaN where a class does not use a parameter.
 
     Args:
         places: single dots and contours stand at ``places`` x ``places`` places over the middle 60% of the image.
         samples: noises of each texture.
 
     Returns:
-        Families ``grey`` (one, the ground alone), ``dot``, ``dots`` (arrays), ``grating``, ``edge``, ``contour``
-        (straight ones have curvature 0), ``texture`` (without orientation: isotropic) and ``colour`` (without hue:
+        Stimulus classes ``grey`` (one, the ground alone), ``dot``, ``dots`` (arrays), ``grating``, ``edge``,
+        ``contour`` (straight ones have curvature 0), ``texture`` (without orientation: isotropic) and ``colour`` (without hue:
         white or black).
     """
     line = np.linspace(0.2, 0.8, places) if places > 1 else np.array([0.5])
     where = [{"x": float(x), "y": float(y)} for y, x in product(line, line)]
     signs = (1.0, -1.0)
-    rows: list[dict] = [{"family": "grey"}]
-    rows += [{"family": "dot", "size": s, "polarity": p, **at} for s, p, at in product(SIZES, signs, where)]
+    rows: list[dict] = [{"stimulus_class": "grey"}]
+    rows += [{"stimulus_class": "dot", "size": s, "polarity": p, **at} for s, p, at in product(SIZES, signs, where)]
     rows += [
-        {"family": "dots", "size": s, "polarity": p, "phase": a} for s, p, a in product(SIZES, signs, (0.0, 180.0))
+        {"stimulus_class": "dots", "size": s, "polarity": p, "phase": a}
+        for s, p, a in product(SIZES, signs, (0.0, 180.0))
     ]
     rows += [
-        {"family": "grating", "orientation": o, "frequency": f, "phase": a}
+        {"stimulus_class": "grating", "orientation": o, "frequency": f, "phase": a}
         for o, f, a in product(np.arange(0, 180, 22.5), FREQUENCIES, (0.0, 90.0, 180.0, 270.0))
     ]
-    rows += [{"family": "edge", "orientation": o, "x": x} for o, x in product(np.arange(0, 360, 45.0), line)]
+    rows += [{"stimulus_class": "edge", "orientation": o, "x": x} for o, x in product(np.arange(0, 360, 45.0), line)]
     shapes = [(o, 0.0) for o in np.arange(0, 180, 45.0)] + [(o, _CURVATURE) for o in np.arange(0, 360, 45.0)]
     rows += [
-        {"family": "contour", "orientation": o, "curvature": c, "polarity": p, **at}
+        {"stimulus_class": "contour", "orientation": o, "curvature": c, "polarity": p, **at}
         for (o, c), p, at in product(shapes, signs, where)
     ]
     rows += [
-        {"family": "texture", "orientation": o, "frequency": f, "sample": float(s)}
+        {"stimulus_class": "texture", "orientation": o, "frequency": f, "sample": float(s)}
         for o, f, s in product([*np.arange(0, 180, 22.5), np.nan], TEXTURE_FREQUENCIES, range(samples))
     ]
-    rows += [{"family": "colour", "hue": h, "size": s} for h, s in product(np.arange(0, 360, 30.0), (0.5, 2.0))]
-    rows += [{"family": "colour", "polarity": p, "size": s} for p, s in product(signs, (0.5, 2.0))]
-    table = pd.DataFrame(rows).reindex(columns=["family", *PARAMETERS])
+    rows += [{"stimulus_class": "colour", "hue": h, "size": s} for h, s in product(np.arange(0, 360, 30.0), (0.5, 2.0))]
+    rows += [{"stimulus_class": "colour", "polarity": p, "size": s} for p, s in product(signs, (0.5, 2.0))]
+    table = pd.DataFrame(rows).reindex(columns=["stimulus_class", *PARAMETERS])
     table.index = pd.Index([_name(row) for row in table.to_dict("records")], name="probe")
     return table
 
 
 def _name(row: dict) -> str:
     known = [f"{key}{row[key]:g}" for key in PARAMETERS if np.isfinite(row[key])]
-    return "-".join([row["family"], *known])
+    return "-".join([row["stimulus_class"], *known])
 
 
 def probe_of(names: Sequence[str]) -> pd.DataFrame:
@@ -97,12 +100,12 @@ def probe_of(names: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for name in names:
-        family, *rest = name.split("-", 1)
+        stimulus_class, *rest = name.split("-", 1)
         values = re.findall(rf"({'|'.join(PARAMETERS)})(-?[\d.]+)", rest[0] if rest else "")
-        rows.append({"family": family, **{key: float(value) for key, value in values}})
-    table = pd.DataFrame(rows).reindex(columns=["family", *PARAMETERS])
+        rows.append({"stimulus_class": stimulus_class, **{key: float(value) for key, value in values}})
+    table = pd.DataFrame(rows).reindex(columns=["stimulus_class", *PARAMETERS])
     for name, row in zip(names, table.to_dict("records"), strict=True):
-        if row["family"] not in FAMILIES or _name(row) != name:
+        if row["stimulus_class"] not in STIMULUS_CLASSES or _name(row) != name:
             raise V4eggError(f"probes: '{name}' is no probe's name; take one of the table's")
     return table.set_index(pd.Index(list(names), name="probe"))
 
@@ -111,13 +114,15 @@ def render(table: pd.DataFrame, size: int) -> Tensor:
     """The images (n, 3, size, size) in [0, 1] of a table's rows.
 
     Raises:
-        V4eggError: a row's family is unknown.
+        V4eggError: a row's stimulus class is unknown.
     """
     images = []
     for row in table.to_dict("records"):
-        if row["family"] not in FAMILIES:
-            raise V4eggError(f"probes: unknown family '{row['family']}'; known: {', '.join(FAMILIES)}")
-        images.append(FAMILIES[row["family"]](row, size).expand(3, size, size))
+        if row["stimulus_class"] not in STIMULUS_CLASSES:
+            raise V4eggError(
+                f"probes: unknown stimulus class '{row['stimulus_class']}'; known: {', '.join(STIMULUS_CLASSES)}"
+            )
+        images.append(STIMULUS_CLASSES[row["stimulus_class"]](row, size).expand(3, size, size))
     return torch.stack(images).clamp(0, 1) if images else torch.zeros(0, 3, size, size)
 
 
@@ -220,7 +225,7 @@ def _hue(degrees: float) -> Tensor:
     return 1 - torch.minimum(sector % 6, 4 - sector % 6).clamp(0, 1)
 
 
-FAMILIES: dict[str, Callable[[dict, int], Tensor]] = {
+STIMULUS_CLASSES: dict[str, Callable[[dict, int], Tensor]] = {
     "grey": _grey,
     "dot": _dot,
     "dots": _dots,

@@ -107,15 +107,15 @@ class Encoder(nn.Module):
         return shape
 
     def save(
-        self, path, *, arch: str, member: str, role: str, family: str | None = None, curves=None, **provenance
+        self, path, *, arch: str, member: str, role: str, trained_as: str | None = None, curves=None, **provenance
     ) -> None:
         """Write weights and specification to a store of kind ``weights``.
 
-        ``role`` is generator or validator; ``family`` the architecture that the weights were trained as, where that is
-        another.
+        ``role`` is generator or validator; ``trained_as`` is the architecture that the weights were trained as, where
+        it differs from ``arch``.
         """
         attrs = {"units": self.units, "spec": json.dumps(self.spec), "arch": arch, "member": member, "role": role}
-        attrs["family"] = family or arch
+        attrs["trained_as"] = trained_as or arch
         stores.save_weights(self.weights(), path, curves=curves, attrs=attrs, **provenance)
 
 
@@ -126,17 +126,17 @@ class GroupedEncoder(nn.Module):
 
     Attributes:
         parts: the groups' encoders; a frozen network is one for all.
-        spec: that of each part, which they share, and ``groups``: the units of each.
+        spec: that of each part, which they share, and ``core_groups``: the units of each.
     """
 
     def __init__(self, units: Sequence[str], spec: Mapping[str, Any], parts: Sequence[Encoder] | None = None):
         super().__init__()
         self.units, self.spec = list(units), dict(spec)
-        own = {key: value for key, value in spec.items() if key != "groups"}
-        self.parts = nn.ModuleList(parts or [Encoder(members, own) for members in spec["groups"].values()])
+        own = {key: value for key, value in spec.items() if key != "core_groups"}
+        self.parts = nn.ModuleList(parts or [Encoder(members, own) for members in spec["core_groups"].values()])
         places = {unit: (g, i) for g, part in enumerate(self.parts) for i, unit in enumerate(part.units)}
         if sorted(places) != sorted(self.units):
-            raise V4eggError("the groups of a grouped encoder do not hold its units; train it again")
+            raise V4eggError("the core groups of a grouped encoder do not hold its units; train it again")
         self.register_buffer("group", torch.tensor([places[unit][0] for unit in self.units]), persistent=False)
         self.register_buffer("place", torch.tensor([places[unit][1] for unit in self.units]), persistent=False)
         self._share_backbone()
@@ -145,7 +145,9 @@ class GroupedEncoder(nn.Module):
     def of(cls, units: Sequence[str], encoders: Mapping[str, Encoder]) -> "GroupedEncoder":
         """Trained encoders, by name of their group, as one, its units in this order."""
         parts = list(encoders.values())
-        return cls(units, {**parts[0].spec, "groups": {name: part.units for name, part in encoders.items()}}, parts)
+        return cls(
+            units, {**parts[0].spec, "core_groups": {name: part.units for name, part in encoders.items()}}, parts
+        )
 
     @property
     def stimulus_spec(self) -> Preprocess:
@@ -208,11 +210,11 @@ class GroupedEncoder(nn.Module):
 
 def make_encoder(units: Sequence[str], spec: Mapping[str, Any]) -> Encoder | GroupedEncoder:
     """The untrained encoder of a specification."""
-    return (GroupedEncoder if "groups" in spec else Encoder)(units, spec)
+    return (GroupedEncoder if "core_groups" in spec else Encoder)(units, spec)
 
 
 def load_member(path: str | Path) -> Encoder | GroupedEncoder:
-    """One trained member, frozen and in evaluation mode; arch, member, role and family are attributes of it."""
+    """One trained member, frozen and in evaluation mode; arch, member, role and trained_as are attributes of it."""
     state, attrs = stores.load_weights(path)
     if "spec" not in attrs or "units" not in attrs:
         raise V4eggError(f"{path}: these weights are not an encoder's; give a store of encoders/<arch>/<member>.zarr")
@@ -225,5 +227,5 @@ def load_member(path: str | Path) -> Encoder | GroupedEncoder:
             f"{path}: weights of another version ({reason}); delete the store and run its rule again"
         ) from None
     encoder.arch, encoder.member, encoder.role = attrs["arch"], attrs["member"], attrs["role"]
-    encoder.family = attrs.get("family", encoder.arch)
+    encoder.trained_as = attrs.get("trained_as", encoder.arch)
     return encoder.eval().requires_grad_(False)

@@ -40,7 +40,7 @@ def refitted(
         V4eggError: its readout is another, or it predicts counts, which are not linear in the weights.
     """
     if isinstance(encoder, GroupedEncoder):
-        parts = dict(zip(encoder.spec["groups"], encoder.parts, strict=True))
+        parts = dict(zip(encoder.spec["core_groups"], encoder.parts, strict=True))
         own = {name: [s for s in sessions if s.units[0] in part.units] for name, part in parts.items()}
         return GroupedEncoder.of(encoder.units, {name: refitted(parts[name], own[name], progress) for name in parts})
     made = _with_free_weights(encoder)

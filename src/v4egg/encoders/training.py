@@ -42,8 +42,8 @@ def train_member(
     Args:
         sessions: the sessions that share the core; every batch comes from one of them.
         architecture: ``core`` and ``readout``, each with a ``name`` and its options; ``size`` (pixels) where the
-            network sees images at another size than the workflow's; ``groups``, by name the sessions that share a core
-            of their own (those in none are the group ``others``), where one is not to serve all.
+            network sees images at another size than the workflow's; ``core_groups``, by name the sessions that share
+            a core of their own (those in none are the group ``others``), where one is not to serve all.
         options: ``size``, ``channels``, ``loss`` (mse or poisson), ``epochs``, ``batch_size``, ``learning_rate``,
             ``weight_decay``, ``shift`` (pixels), ``noise`` (sd of z-scored pixels), ``adversarial``
             (:func:`~v4egg.encoders.adversarial_training.changed_against`: L2 norm of a z-scored change; 0: none),
@@ -65,7 +65,7 @@ def train_member(
     if options["adversarial"] and any(session.features is not None for session in sessions):
         raise V4eggError("training: adversarial changes images, and these sessions have stored features; set it to 0")
     shared = {"progress": progress, "device": device}
-    if "groups" in architecture:
+    if "core_groups" in architecture:
         return _train_groups(sessions, architecture, options, seed, prior, checkpoint, **shared)
     torch.manual_seed(seed_of(seed, "initialisation"))
     if start:
@@ -87,7 +87,7 @@ def _train_groups(
     """An encoder for each group, trained by itself; all make images for the canvas of all sessions."""
     encoders, curves, counts = {}, [], []
     stimulus_spec = _canvas(sessions, options)
-    for name, group in _grouped(sessions, architecture["groups"]).items():
+    for name, group in _grouped(sessions, architecture["core_groups"]).items():
         own = seed_of(seed, "group", name)
         torch.manual_seed(seed_of(own, "initialisation"))
         encoder = _new_encoder(group, architecture, options, prior, stimulus_spec)

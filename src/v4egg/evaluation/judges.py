@@ -150,18 +150,18 @@ def encoder_judges(ensembles: Mapping[str, Ensemble], arch: str) -> list[Judge]:
         Judge("generators", [generators], shares_weights=True),
         Judge("validators", [validators], shares_weights=_shares_weights(generators, validators)),
     ]
-    own = {_family(member) for member in ensembles[arch].members}
+    own = {_trained_as(member) for member in ensembles[arch].members}
     every = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
-    others = [member for member in every.values() if _family(member) not in own]
+    others = [member for member in every.values() if _trained_as(member) not in own]
     if others:
         across = Ensemble(others)
         judges.append(Judge("across", [across], shares_weights=_shares_weights(generators, across)))
     return judges
 
 
-def _family(member: nn.Module) -> str:
+def _trained_as(member: nn.Module) -> str:
     """The architecture that a member was trained as: a refit shares the core of the encoder that it refits."""
-    return getattr(member, "family", member.arch)
+    return getattr(member, "trained_as", member.arch)
 
 
 def _shares_weights(generators: Ensemble, judge: Ensemble) -> bool:

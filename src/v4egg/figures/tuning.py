@@ -1,4 +1,4 @@
-"""What one unit of each set of compact models is tuned to: its best probe of each family, and curves along parameters.
+"""What one unit of each set of compact models is tuned to: the best probe of each stimulus class, and curves.
 
 The unit shown is the one of the highest dot index, see :mod:`v4egg.compact.dot_detector`.
 """
@@ -36,20 +36,21 @@ _POLARITY = {1.0: (style.LIGHT, "white"), -1.0: (style.BLACK, "black")}
 
 
 def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
-    """Responses above that to grey, one a row: of all units the best of each family, of those shown the curves.
+    """Responses above that to grey, one a row: of all units the best of each stimulus class, of those shown the curves.
 
-    Columns: models, session, unit, family, probe (of the best), parameters, their values first and second, response.
+    Columns: models, session, unit, stimulus_class, probe (of the best), parameters, their values first and second,
+    response.
     """
     parts = []
     for data in _read(tuning):
         head = {"models": data.attrs["models"], "session": data.attrs["session"]}
         parts.append(_best(data).assign(**head))
         example = data.sel(unit=[best_dot_detector(dot_scores(data))])
-        for family, parameters in _CURVES:
+        for stimulus_class, parameters in _CURVES:
             names = dict(zip(parameters, ("first", "second"), strict=True))
-            found = curve(example, family, parameters).rename(columns=names)
-            parts.append(found.assign(family=family, parameters=" and ".join(parameters), **head))
-    columns = ["models", "session", "unit", "family", "probe", "parameters", "first", "second", "response"]
+            found = curve(example, stimulus_class, parameters).rename(columns=names)
+            parts.append(found.assign(stimulus_class=stimulus_class, parameters=" and ".join(parameters), **head))
+    columns = ["models", "session", "unit", "stimulus_class", "probe", "parameters", "first", "second", "response"]
     return pd.concat(parts, ignore_index=True).reindex(columns=columns)
 
 
@@ -71,27 +72,27 @@ def _read(paths: Sequence[str | Path]) -> list[xr.Dataset]:
 
 
 def _best(data: xr.Dataset) -> pd.DataFrame:
-    """A row for each unit and family: its best probe and the response to it."""
+    """A row for each unit and stimulus class: its best probe and the response to it."""
     probes, response = table_of(data), driven(data)
     rows = []
-    for family in [name for name in probes["family"].unique() if name != "grey"]:
-        places = np.flatnonzero(probes["family"] == family)
+    for stimulus_class in [name for name in probes["stimulus_class"].unique() if name != "grey"]:
+        places = np.flatnonzero(probes["stimulus_class"] == stimulus_class)
         best = places[response[:, places].argmax(1)]
         for unit, place, values in zip(data["unit"].values.astype(str), best, response, strict=True):
-            rows.append((unit, family, probes.index[place], values[place]))
-    return pd.DataFrame(rows, columns=["unit", "family", "probe", "response"])
+            rows.append((unit, stimulus_class, probes.index[place], values[place]))
+    return pd.DataFrame(rows, columns=["unit", "stimulus_class", "probe", "response"])
 
 
 def _draw_unit(block: SubFigure, data: xr.Dataset) -> None:
     best = _best(data)
     above, below = block.subfigures(2, 1, height_ratios=(1.0, 1.5))
     unit = str(data["unit"].values[0])
-    above.suptitle(f"{unit}, {style.label(data.attrs['models'])}: best probe of each family", x=0.01, ha="left")
+    above.suptitle(f"{unit}, {style.label(data.attrs['models'])}: best probe of each stimulus class", x=0.01, ha="left")
     images = render(table_of(data).loc[best["probe"]], _SIDE).numpy()
     for axes, image, row in zip(above.subplots(1, len(best)), images, best.itertuples(), strict=True):
         draw_image(axes, image)
         axes.set_aspect("equal")
-        axes.set_title(f"{row.family} {style.number(row.response)}")
+        axes.set_title(f"{row.stimulus_class} {style.number(row.response)}")
     panels = below.subplots(1, 5, width_ratios=(1.1, 1.1, 1, 0.8, 1.1))
     _draw_sizes(panels[0], data)
     _draw_shapes(panels[1], data)
@@ -101,10 +102,10 @@ def _draw_unit(block: SubFigure, data: xr.Dataset) -> None:
 
 
 def _draw_sizes(axes: Axes, data: xr.Dataset) -> None:
-    for family, line in (("dot", "--"), ("dots", "-")):
-        for polarity, rows in curve(data, family, ["polarity", "size"]).groupby("polarity"):
+    for stimulus_class, line in (("dot", "--"), ("dots", "-")):
+        for polarity, rows in curve(data, stimulus_class, ["polarity", "size"]).groupby("polarity"):
             colour, name = _POLARITY[polarity]
-            label = f"{name} {'array' if family == 'dots' else 'single'}"
+            label = f"{name} {'array' if stimulus_class == 'dots' else 'single'}"
             axes.plot(rows["size"] * 100, rows["response"], line, color=colour, label=label)
     axes.axhline(0, color=style.LIGHT, linewidth=0.5, zorder=0)
     axes.set(xlabel="diameter (% of side)", ylabel="response above grey", title="dots by size")
@@ -134,7 +135,7 @@ def _draw_map(axes: Axes, rows: pd.DataFrame, title: str) -> None:
 
 def _draw_hues(axes: Axes, data: xr.Dataset) -> None:
     rows = curve(data, "colour", ["hue"])
-    images = render(pd.DataFrame([{"family": "colour", "hue": hue, "size": 2.0} for hue in rows["hue"]]), 1)
+    images = render(pd.DataFrame([{"stimulus_class": "colour", "hue": hue, "size": 2.0} for hue in rows["hue"]]), 1)
     axes.plot(rows["hue"], rows["response"], color=style.LIGHT, zorder=0)
     axes.scatter(rows["hue"], rows["response"], color=images[:, :, 0, 0].numpy(), s=14, edgecolors=style.GREY, lw=0.3)
     axes.axhline(0, color=style.LIGHT, linewidth=0.5, zorder=0)

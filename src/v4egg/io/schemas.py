@@ -287,7 +287,7 @@ KINDS: dict[str, dict[str, Variable]] = {
     },
     "tuning": {
         "response": Variable(("unit", "probe"), "float32", "response of the models", "to each probe"),
-        "family": Variable(
+        "stimulus_class": Variable(
             ("probe",), "str", "grey | dot | dots | grating | edge | contour | texture | colour", "of the probe"
         ),
         **{

@@ -32,7 +32,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     names = ("encoders.use_architectures", "encoders.architectures")
     encoders["architectures"] = _chosen(encoders["architectures"], encoders["use_architectures"], *names)
     _check_architectures(encoders)
-    _check_groups(encoders["architectures"], sessions)
+    _check_core_groups(encoders["architectures"], sessions)
     _check_refits(encoders)
     _check_adversarial(encoders)
     makers = ("synthesis.architectures", "encoders.architectures")
@@ -121,15 +121,15 @@ def _check_architectures(encoders: Mapping[str, Any]) -> None:
                 )
 
 
-def _check_groups(architectures: Mapping[str, Any], sessions: Sequence[str]) -> None:
-    """Each group of sessions names sessions that there are, also if not in use, and no session twice."""
+def _check_core_groups(architectures: Mapping[str, Any], sessions: Sequence[str]) -> None:
+    """Each core group names sessions that there are, also if not in use, and no session twice."""
     for arch, architecture in architectures.items():
-        where, seen = f"encoders.architectures.{arch}.groups", set()
-        for session in (name for members in architecture.get("groups", {}).values() for name in members):
+        where, seen = f"encoders.architectures.{arch}.core_groups", set()
+        for session in (name for members in architecture.get("core_groups", {}).values() for name in members):
             if session not in sessions:
                 raise V4eggError(f"configuration key '{where}' names '{session}', which is not under 'sessions'")
             if session in seen:
-                raise V4eggError(f"configuration key '{where}' has '{session}' in two groups; a session is in one")
+                raise V4eggError(f"configuration key '{where}' has '{session}' in two core groups; a session is in one")
             seen.add(session)
 
 
@@ -216,11 +216,12 @@ def _check_closed_loop(config: Mapping[str, Any]) -> None:
     loop, architectures = config["closed_loop"], config["encoders"]["architectures"]
     if not loop["rounds"]:
         return
-    able = [a for a, parts in architectures.items() if "groups" not in parts and _learns_whole(parts)]
+    able = [a for a, parts in architectures.items() if "core_groups" not in parts and _learns_whole(parts)]
     if loop["architecture"] not in able and (loop["architecture"] or not able):
         raise V4eggError(
             f"configuration key 'closed_loop.architecture' is '{loop['architecture']}'; it must be an architecture "
-            f"without a frozen network or groups ({', '.join(able) or 'there is none: set closed_loop.rounds to 0'})"
+            f"without a frozen network or core groups "
+            f"({', '.join(able) or 'there is none: set closed_loop.rounds to 0'})"
         )
     if loop["method"] not in config["synthesis"]["methods"]:
         known = ", ".join(config["synthesis"]["methods"])

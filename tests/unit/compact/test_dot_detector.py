@@ -14,7 +14,7 @@ from v4egg.errors import V4eggError
 
 SIZE = 56
 TABLE = probe_table(places=2, samples=1)
-TABLE = TABLE[~TABLE["phase"].isin([90, 270]) & ~((TABLE["family"] == "contour") & (TABLE["x"] != TABLE["y"]))]
+TABLE = TABLE[~TABLE["phase"].isin([90, 270]) & ~((TABLE["stimulus_class"] == "contour") & (TABLE["x"] != TABLE["y"]))]
 PLANTED = "s1-u002"
 
 
@@ -32,7 +32,7 @@ def tuned(models):
 
 @pytest.fixture(scope="module")
 def circuit(models, tuned):
-    return dot_circuit(models, tuned, PLANTED, draws=4, per_family=6, seed=1)
+    return dot_circuit(models, tuned, PLANTED, draws=4, per_class=6, seed=1)
 
 
 def test_the_index_compares_the_best_dot_with_the_best_rival():
@@ -42,7 +42,7 @@ def test_the_index_compares_the_best_dot_with_the_best_rival():
     small, others = dots_and_rivals(TABLE)
     assert not (small & others).any()
     assert (small | others).sum() == len(TABLE) - 1  # all but the ground
-    assert set(TABLE.loc[small, "family"]) == {"dot", "dots"}
+    assert set(TABLE.loc[small, "stimulus_class"]) == {"dot", "dots"}
     assert TABLE.loc[small, "size"].max() == 0.14
 
 
@@ -82,7 +82,7 @@ def test_without_its_filters_it_is_no_dot_detector_but_without_drawn_ones_it_may
 
 def test_ablation_from_kept_maps_is_the_ablated_network(models, tuned):
     """What the circuit says of one filter is what the network without it says of the same probes."""
-    found = dot_circuit(models, tuned, "s1-u001", draws=1, per_family=4)
+    found = dot_circuit(models, tuned, "s1-u001", draws=1, per_class=4)
     network = models.networks[1]
     without = CompactModels([network.ablated(0, [3])], ["s1-u001"], SIZE)
     again = dot_scores(tuning(without, TABLE, SIZE))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from v4egg.compact.probes import FAMILIES, GREY, PARAMETERS, probe_of, probe_table, render
+from v4egg.compact.probes import GREY, PARAMETERS, STIMULUS_CLASSES, probe_of, probe_table, render
 from v4egg.compact.tuning import curve, driven, table_of, tuning
 from v4egg.errors import V4eggError
 from v4egg.io import stores
@@ -14,9 +14,9 @@ from v4egg.io import stores
 TABLE = probe_table(places=3, samples=1)
 
 
-def drawn(family, size=56, **parameters):
-    """The luminance (n, y, x) of all probes of a family with these parameters."""
-    rows = TABLE[TABLE["family"] == family]
+def drawn(stimulus_class, size=56, **parameters):
+    """The luminance (n, y, x) of all probes of a stimulus class with these parameters."""
+    rows = TABLE[TABLE["stimulus_class"] == stimulus_class]
     for name, value in parameters.items():
         rows = rows[np.isclose(rows[name], value)]
     assert len(rows)
@@ -25,8 +25,8 @@ def drawn(family, size=56, **parameters):
 
 def test_names_are_unique_and_every_family_is_drawn_at_any_size():
     assert TABLE.index.is_unique
-    assert set(TABLE["family"]) == set(FAMILIES)
-    chosen = TABLE.groupby("family").sample(2, random_state=0, replace=True)
+    assert set(TABLE["stimulus_class"]) == set(STIMULUS_CLASSES)
+    chosen = TABLE.groupby("stimulus_class").sample(2, random_state=0, replace=True)
     for size in (28, 61):
         images = render(chosen, size)
         assert images.shape == (len(chosen), 3, size, size)
@@ -79,7 +79,7 @@ def test_contours_bend_edges_divide_and_colours_are_hues():
     _, edges = drawn("edge", 56, orientation=0, x=0.5)
     assert edges[0][:, :27].min() == 1
     assert edges[0][:, 29:].max() == 0
-    whole = TABLE[(TABLE["family"] == "colour") & (TABLE["size"] == 2)]
+    whole = TABLE[(TABLE["stimulus_class"] == "colour") & (TABLE["size"] == 2)]
     for hue, rgb in ((0, (1, 0, 0)), (120, (0, 1, 0)), (60, (1, 1, 0)), (240, (0, 0, 1))):
         assert render(whole[whole["hue"] == hue], 4)[0, :, 0, 0].tolist() == pytest.approx(rgb)
 
@@ -98,7 +98,7 @@ def test_tuning_is_stored_and_its_curves_follow_the_parameter(tmp_path):
     stores.save(tuning(Brightness(), TABLE, 56), tmp_path / "t.zarr", "tuning")
     found = stores.load(tmp_path / "t.zarr", "tuning")
     assert table_of(found)[list(PARAMETERS)].equals(TABLE[list(PARAMETERS)])
-    assert driven(found)[:, list(found["family"].values).index("grey")].tolist() == [0, 0]
+    assert driven(found)[:, list(found["stimulus_class"].values).index("grey")].tolist() == [0, 0]
     sizes = curve(found, "dot", ["size"])
     for unit in Brightness.units:  # white dots excite the one and black ones the other
         values = sizes[sizes["unit"] == unit]["response"].to_numpy()
@@ -115,9 +115,9 @@ def test_names_tell_what_a_probe_is():
 
 
 def test_what_cannot_be_probed_is_one_line():
-    with pytest.raises(V4eggError, match="no probe of family grey"):
+    with pytest.raises(V4eggError, match="no probe of stimulus class grey"):
         tuning(Brightness(), TABLE.iloc[1:4], 8)
-    with pytest.raises(V4eggError, match="unknown family 'face'; known: grey, dot"):
-        render(TABLE.iloc[:1].assign(family="face"), 8)
-    with pytest.raises(V4eggError, match="no probe of family 'dot' has hue"):
+    with pytest.raises(V4eggError, match="unknown stimulus class 'face'; known: grey, dot"):
+        render(TABLE.iloc[:1].assign(stimulus_class="face"), 8)
+    with pytest.raises(V4eggError, match="no probe of stimulus class 'dot' has hue"):
         curve(tuning(Brightness(), TABLE.iloc[:4], 8), "dot", ["hue"])

@@ -167,7 +167,9 @@ def test_members_share_one_frozen_network_and_run_it_once(tmp_path):
 
 def test_groups_share_one_frozen_network_that_is_stored_once(tmp_path):
     sessions = [session(), replace(session(), session="s2", units=["s2-u000", "s2-u001"])]
-    encoder, _ = train_member(sessions, {**ARCHITECTURE, "groups": {"own": ["s1"]}}, {**OPTIONS, "epochs": 1}, seed=0)
+    encoder, _ = train_member(
+        sessions, {**ARCHITECTURE, "core_groups": {"own": ["s1"]}}, {**OPTIONS, "epochs": 1}, seed=0
+    )
     encoder.save(tmp_path / "m0.zarr", arch="a", member="m0", role="generator")
     state, _ = stores.load_weights(tmp_path / "m0.zarr")
     assert [key for key in state if "backbone" in key and key.startswith("parts.1")] == []

@@ -304,7 +304,7 @@ def test_architectures_weigh_the_same_in_a_mixture():
     assert torch.allclose(combined.paired(images, torch.tensor([0, 1, 0])), torch.tensor(3.0))
 
 
-GROUPED = {**ATTENTION, "groups": {"first": ["s1"], "second": ["s333"]}}
+GROUPED = {**ATTENTION, "core_groups": {"first": ["s1"], "second": ["s333"]}}
 
 
 def grouped_sessions():
@@ -373,5 +373,5 @@ def test_killed_training_of_groups_resumes_to_the_same_weights(killed_at, tmp_pa
 
 def test_groups_of_other_units_are_refused():
     spec = encoder().spec
-    with pytest.raises(V4eggError, match="groups of a grouped encoder do not hold its units"):
-        GroupedEncoder(["s1-u000", "s1-u001"], {**spec, "groups": {"first": ["s1-u000"]}})
+    with pytest.raises(V4eggError, match="core groups of a grouped encoder do not hold its units"):
+        GroupedEncoder(["s1-u000", "s1-u001"], {**spec, "core_groups": {"first": ["s1-u000"]}})

@@ -139,7 +139,7 @@ def test_a_shared_frozen_network_lies_there_once_and_its_folder_stays_private(tm
 def test_a_core_for_each_group_of_sessions(tmp_path):
     spec = member(0).spec
     groups = {"one": ["s1-u000", "s1-u007"], "two": ["s2-u001"]}
-    grouped = [make_encoder([*groups["one"], *groups["two"]], {**spec, "groups": groups}).eval() for _ in ROLES]
+    grouped = [make_encoder([*groups["one"], *groups["two"]], {**spec, "core_groups": groups}).eval() for _ in ROLES]
     for place, encoder in enumerate(grouped):
         encoder.arch, encoder.member, encoder.role = "by_session", f"m{place}", ROLES[place]
     ensemble, images = Ensemble(grouped), torch.rand(2, 3, 16, 16)

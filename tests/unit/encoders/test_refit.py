@@ -79,13 +79,13 @@ def test_the_penalty_that_validation_prefers_is_taken():
 def test_groups_are_refitted_each_and_stored(tmp_path):
     data, other = data_with_features(), data_with_features()
     other.session, other.units = "s2", ["s2-u000", "s2-u001"]
-    architecture = {**ARCHITECTURE, "groups": {"own": ["s1"]}}
+    architecture = {**ARCHITECTURE, "core_groups": {"own": ["s1"]}}
     trained, _ = train_member([data, other], architecture, {**OPTIONS, "epochs": 1}, seed=0)
     made = refitted(trained, [data, other])
-    made.save(tmp_path / "m0.zarr", arch="again", member="m0", role="generator", family="first")
+    made.save(tmp_path / "m0.zarr", arch="again", member="m0", role="generator", trained_as="first")
     loaded, images = load_encoder(tmp_path / "m0.zarr"), torch.rand(2, 3, 16, 16)
     assert torch.allclose(loaded(images), made(images), atol=1e-5)
-    assert load_member(tmp_path / "m0.zarr").family == "first"
+    assert load_member(tmp_path / "m0.zarr").trained_as == "first"
     assert validation_correlation(made, [data, other]) > validation_correlation(trained, [data, other])
 
 

@@ -164,7 +164,7 @@ def test_a_refit_is_no_other_architecture_than_the_one_that_it_refits():
 
     ensembles = {a: Ensemble([Bright("s1", role=r, arch=a) for r in ("generator", "validator")]) for a in "abc"}
     for member in ensembles["b"].members:
-        member.family = "a"
+        member.trained_as = "a"
     for name in "ab":
         assert {member.arch for member in encoder_judges(ensembles, name)[2].models[0].members} == {"c"}
     assert {member.arch for member in encoder_judges(ensembles, "c")[2].models[0].members} == {"a", "b"}

@@ -26,12 +26,12 @@ def test_tuning_shows_the_unit_that_likes_dots(arguments):
     numbers = tuning.table(*arguments["tuning"])
     curves = numbers[numbers["parameters"].notna()]
     assert set(curves["unit"]) == {UNITS[2]}
-    sizes = curves[(curves["family"] == "dots") & (curves["second"] == -1)].set_index("first")["response"]
+    sizes = curves[(curves["stimulus_class"] == "dots") & (curves["second"] == -1)].set_index("first")["response"]
     assert sizes[0.07] == 2
     assert sizes[0.2] == 0
-    assert len(numbers[numbers["probe"].notna()]) == 5 * 7  # each unit's best of each family
+    assert len(numbers[numbers["probe"].notna()]) == 5 * 7  # each unit's best of each stimulus class
     shown = texts(rendered(tuning.draw(*arguments["tuning"])))
-    assert {f"{UNITS[2]}, published: best probe of each family", "dots 2.00", "grating 1.00"} <= set(shown)
+    assert {f"{UNITS[2]}, published: best probe of each stimulus class", "dots 2.00", "grating 1.00"} <= set(shown)
 
 
 def test_dot_detector_names_the_best_unit_and_what_ablation_leaves(arguments):

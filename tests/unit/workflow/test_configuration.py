@@ -83,7 +83,7 @@ def test_use_sessions_keeps_some():
 
 
 def grouped(**groups):
-    return changed("encoders.architectures.a", {"core": {"name": "c"}, "readout": {"name": "r"}, "groups": groups})
+    return changed("encoders.architectures.a", {"core": {"name": "c"}, "readout": {"name": "r"}, "core_groups": groups})
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,14 @@ def grouped(**groups):
             ),
             "'encoders.architectures.a.training.adversarial' is 3, and its network is frozen; set it to 0 there",
         ),
-        (grouped(a=["s1"], b=["s9"]), "'encoders.architectures.a.groups' names 's9', which is not under 'sessions'"),
-        (grouped(a=["s1"], b=["s1"]), "'encoders.architectures.a.groups' has 's1' in two groups"),
+        (
+            grouped(a=["s1"], b=["s9"]),
+            "'encoders.architectures.a.core_groups' names 's9', which is not under 'sessions'",
+        ),
+        (grouped(a=["s1"], b=["s1"]), "'encoders.architectures.a.core_groups' has 's1' in two core groups"),
         (
             {**grouped(a=["s1"]), "closed_loop": {"rounds": 1, "architecture": "a"}},
-            "'closed_loop.architecture' is 'a'; it must be an architecture without a frozen network or groups",
+            "'closed_loop.architecture' is 'a'; it must be an architecture without a frozen network or core groups",
         ),
         (changed("use_sessions", ["s9"]), "'use_sessions' names 's9'"),
         (changed("diverse.architectures", ["deep"]), "'diverse.architectures' names 'deep'; known: attention"),
