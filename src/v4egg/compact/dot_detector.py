@@ -125,8 +125,8 @@ def dot_circuit(
 ) -> xr.Dataset:
     """Which filters of each layer carry a unit's response to dots.
 
-    Selectivity is the response to the best dot less that to the best rival, over a selection of probes (for each stimulus
-    class those that drive the intact unit most, and others evenly spaced in its ranking).
+    Selectivity is the response to the best dot less that to the best rival, over a selection of probes (for each
+    stimulus class those that drive the intact unit most, and others evenly spaced in its ranking).
 
     Args:
         models: those that the ``tuning`` store is of.

@@ -62,7 +62,8 @@ def driven(dataset: xr.Dataset) -> np.ndarray:
 def curve(dataset: xr.Dataset, stimulus_class: str, parameters: Sequence[str]) -> pd.DataFrame:
     """Responses above grey along parameters of a stimulus class, the largest over its other parameters.
 
-    One row per unit and value. Columns: unit, the ``parameters``, response. Probes without a value of them are left out.
+    One row per unit and value. Columns: unit, the ``parameters``, response. Probes without a value
+    of them are left out.
 
     Raises:
         V4eggError: no probe of the stimulus class has these parameters.
