@@ -35,8 +35,9 @@ from v4egg.priors.prior import SAMPLERS
 from v4egg.seeding import torch_generator
 from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
 from v4egg.stats.metrics import normalized_activation
+from v4egg.synthesis.constraints import display_constraint
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
-from v4egg.synthesis.mei import display_constraint, mei_energy
+from v4egg.synthesis.mei import mei_energy
 
 WAYS = {  # of guidance: its options and its colour
     "full": ({"guidance": "full", "noise_scaled": False}, "#0072B2"),

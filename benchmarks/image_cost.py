@@ -43,10 +43,11 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     from v4egg.priors.prior import frozen
     from v4egg.priors.training import new_prior
     from v4egg.seeding import torch_generator
+    from v4egg.synthesis.constraints import display_constraint
     from v4egg.synthesis.energies import Excite
     from v4egg.synthesis.energy_guided import energy_guided
     from v4egg.synthesis.gradient_ascent import gradient_ascent
-    from v4egg.synthesis.mei import SHARED, display_constraint
+    from v4egg.synthesis.mei import SHARED
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -86,11 +86,13 @@ class Preprocess(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim != 4:
             raise V4eggError(f"images of shape {tuple(images.shape)}: expected (batch, channel, y, x) in [0, 1]")
-        return (resize(to_channels(images, self.channels), self.size) - self.mean) / self.std
+        return (resize(to_channels(images, self.channels), self.size) - self.mean.to(images.device)) / self.std.to(
+            images.device
+        )
 
     def invert(self, inputs: Tensor) -> Tensor:
         """Network input -> image in [0, 1] units (not clipped), at the network's size and colour."""
-        return inputs * self.std + self.mean
+        return inputs * self.std.to(inputs.device) + self.mean.to(inputs.device)
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:

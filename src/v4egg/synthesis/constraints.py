@@ -1,11 +1,13 @@
-"""Constraints bring an image to what may be shown: a norm, a contrast, an aperture, the pixel range.
+"""Constraints: differentiable maps that bring images to what may be shown, such as a norm or the pixel range.
 
-Each takes images (B, C, y, x) in [0, 1] and returns as many, each on its own, differentiably; ``chain`` puts them in a
-row. Clipping comes last, and what it takes from a norm or a contrast is not given back.
+A constraint takes images (n, C, y, x) in [0, 1] and returns as many, each computed from that image alone. Any such
+function is a constraint; :func:`chain` applies several in turn. Clipping (:class:`PixelRange`) comes last, so the norm or
+contrast of an image that is clipped is smaller than the one asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import pi
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,40 +16,84 @@ from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess, to_channels
 
 Constraint = Callable[[Tensor], Tensor]
-FAINT = 1e-4  # luminance sd far below one grey level: rounding, not a picture, so it is not blown up to full contrast
+FAINT = 1e-4  # luminance sd far below one grey level: rounding noise, which is not scaled up to full contrast
+
+Rows = TypeVar("Rows")
 
 
 class L2Norm:
     """Rescales each image about the mean so that, as ``preprocess`` sees it, it has a fixed L2 norm.
 
-    ``norm`` is the length of the vector of all z-scored pixels, as in the MEI literature, one for all images or one
-    each (B,). The root-mean-square contrast in units of the pool's standard deviation is ``norm / sqrt(number of
-    values)``. Images of another size or colour keep theirs: the norm is measured where ``preprocess`` brings them, so
-    that it means the same for every prior. (Grey images for a colour encoder meet it as far as the channels' means
-    agree.)
+    The norm is the length of the vector of all z-scored pixels, as in the literature on most exciting images (Walker et
+    al. 2019; Pierzchlewicz et al. 2023). The root-mean-square contrast in units of the training images' standard
+    deviation is ``norm / sqrt(number of values)``. Images of another size or colour keep theirs: the norm is measured
+    after ``preprocess``, so that it means the same for every prior. (Grey images for a colour encoder meet it as far as
+    the means of the channels agree.)
+
+    Args:
+        norm: one number for all images, or a tensor (n,) with one for each.
+        preprocess: the encoder's.
+
+    Raises:
+        V4eggError: on use, if there is a norm for each image and their number differs from that of the images.
+
+    Example:
+        >>> import torch
+        >>> from v4egg.images.processing import Preprocess
+        >>> preprocess = Preprocess(size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> images = L2Norm(3.0, preprocess)(torch.rand(2, 1, 8, 8))
+        >>> [round(norm, 3) for norm in preprocess(images).flatten(1).norm(dim=1).tolist()]
+        [3.0, 3.0]
     """
 
     def __init__(self, norm: float | Tensor, preprocess: Preprocess):
         self.norm, self.preprocess = norm, preprocess
 
     def __call__(self, images: Tensor) -> Tensor:
-        mean = to_channels(self.preprocess.mean[None], images.shape[1])[0]
+        mean = to_channels(self.preprocess.mean.to(images.device)[None], images.shape[1])[0]
         length = self.preprocess(images).flatten(1).norm(dim=1).clamp_min(1e-8)
-        return (images - mean) * (self.norm / length).view(-1, 1, 1, 1) + mean
+        return (images - mean) * (self._norms(length) / length).view(-1, 1, 1, 1) + mean
+
+    def select(self, rows: slice) -> "L2Norm":
+        """The constraint of some images of the batch."""
+        each = isinstance(self.norm, Tensor) and self.norm.ndim > 0
+        return L2Norm(self.norm[rows], self.preprocess) if each else self
+
+    def _norms(self, length: Tensor) -> float | Tensor:
+        if not isinstance(self.norm, Tensor):
+            return self.norm
+        if self.norm.ndim and self.norm.shape != length.shape:
+            raise V4eggError(f"L2Norm: {len(self.norm)} norms for {len(length)} images; give one, or one for each")
+        return self.norm.to(length)
 
 
 def rms_contrast(images: Tensor) -> Tensor:
-    """RMS contrast (B,) of images (B, C, y, x): the luminance's standard deviation over pixels, in [0, 1] units."""
+    """RMS contrast of images: the standard deviation of the luminance over pixels.
+
+    Args:
+        images: (n, C, y, x) in [0, 1].
+
+    Returns:
+        Contrasts (n,) in [0, 1] units.
+    """
     return to_channels(images, 1).flatten(1).std(1, correction=0)
 
 
 class RMSContrast:
-    """Rescales each image about its mean so that its luminance has this standard deviation over pixels.
+    """Rescales each image about its mean so that its luminance has a fixed standard deviation over pixels.
 
     The mean of each channel is kept. A uniform image has no contrast to rescale and stays as it is.
 
     Args:
         contrast: standard deviation of the luminance in [0, 1] units (population form), above 0.
+
+    Raises:
+        V4eggError: the contrast is not above 0.
+
+    Example:
+        >>> import torch
+        >>> rms_contrast(RMSContrast(0.1)(torch.rand(1, 3, 8, 8))).round(decimals=4)
+        tensor([0.1000])
     """
 
     def __init__(self, contrast: float):
@@ -64,18 +110,33 @@ class RMSContrast:
 
 
 class Aperture:
-    """Shows each image through a window such as a receptive field; outside it is background.
+    """Shows each image through a window, such as a receptive field, on a uniform background.
 
-    Before ``L2Norm`` give the mean of its preprocess as background: then only what is inside counts to the norm.
+    Before :class:`L2Norm`, give the mean of its preprocess as background: only what is inside the window then counts to
+    the norm.
 
     Args:
-        mask: 1 where the image is seen and 0 where it is not: (y, x) for all images or (B, y, x).
-        background: one value, or one a channel, in [0, 1].
+        mask: 1 where the image is seen and 0 where it is not: (y, x) for all images or (n, y, x).
+        background: one value, or one for each channel, in [0, 1].
+
+    Raises:
+        V4eggError: the mask has another shape or values outside [0, 1]; or, on use, it does not fit the images.
+
+    Example:
+        Most exciting images in a round window (see :func:`v4egg.synthesize_mei`):
+
+        >>> import torch, v4egg
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> window = Aperture.disc(8, centre=(3.5, 3.5), radius=2.0, edge=1.0)
+        >>> made = v4egg.synthesize_mei(model, ["a"], "gradient_ascent", steps=3, constraint=window)
+        >>> made["image"].values[0, 0, 0, 0, 0].round(3).item()  # a corner is background
+        0.5
     """
 
     def __init__(self, mask: Tensor, background: float | Tensor = 0.5):
         if mask.ndim not in (2, 3) or not ((mask >= 0) & (mask <= 1)).all():
-            raise V4eggError(f"Aperture: mask of shape {tuple(mask.shape)}; give (y, x) or (B, y, x) within [0, 1]")
+            raise V4eggError(f"Aperture: mask of shape {tuple(mask.shape)}; give (y, x) or (n, y, x) within [0, 1]")
         self.mask, self.background = mask, torch.as_tensor(background, dtype=torch.float32).reshape(-1, 1, 1)
 
     @classmethod
@@ -87,11 +148,17 @@ class Aperture:
         edge: float = 0.0,
         background: float | Tensor = 0.5,
     ) -> "Aperture":
-        """A round window in images of size x size, all lengths in pixels.
+        """A round window, all lengths in pixels.
 
         Args:
+            size: side of the images.
             centre: (row, column); (0, 0) is the middle of the first pixel.
-            radius: all is seen up to here, nothing from ``radius + edge``, and a raised cosine lies between.
+            radius: the image is fully visible up to here, and invisible from ``radius + edge``.
+            edge: width of the raised cosine between the two.
+            background: as in the class.
+
+        Raises:
+            V4eggError: the radius is not above 0, or the edge is negative.
         """
         if radius <= 0 or edge < 0:
             raise V4eggError(
@@ -113,20 +180,55 @@ class Aperture:
         background = to_channels(self.background.to(images), images.shape[1])
         return background + mask * (images - background)
 
+    def select(self, rows: slice) -> "Aperture":
+        """The constraint of some images of the batch."""
+        return Aperture(self.mask[rows], self.background) if self.mask.ndim == 3 else self
+
 
 class PixelRange:
-    """Clips to [0, 1]: what cannot be shown earns nothing."""
+    """Clips images to [0, 1], so that an energy gains nothing from values that cannot be shown."""
 
     def __call__(self, images: Tensor) -> Tensor:
         return images.clamp(0, 1)
 
 
-def chain(*constraints: Constraint) -> Constraint:
-    """One constraint that applies all of them in turn."""
+class Chain:
+    """Several constraints as one, applied in turn."""
 
-    def apply(images: Tensor) -> Tensor:
-        for constraint in constraints:
+    def __init__(self, constraints: Sequence[Constraint]):
+        self.constraints = list(constraints)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        for constraint in self.constraints:
             images = constraint(images)
         return images
 
-    return apply
+    def select(self, rows: slice) -> "Chain":
+        """The constraints of some images of the batch."""
+        return Chain([select_rows(constraint, rows) for constraint in self.constraints])
+
+
+def chain(*constraints: Constraint) -> Chain:
+    """One constraint that applies all of them in turn."""
+    return Chain(constraints)
+
+
+def select_rows(what: Rows, rows: slice) -> Rows:
+    """An energy or a constraint for some images of the batch: its ``select(rows)``, or itself if it has none.
+
+    A plain function has none: it is taken to treat all images alike.
+    """
+    select = getattr(what, "select", None)
+    return what if select is None else select(rows)
+
+
+def display_constraint(norm: float | None, preprocess: Preprocess, first: Constraint | None = None) -> Chain:
+    """What every synthesized image meets: the pixel range, and before it an L2 norm if there is one.
+
+    Args:
+        norm: L2 norm of the z-scored image; None: free.
+        preprocess: the encoder's, which z-scores.
+        first: a constraint to apply before both, such as an :class:`Aperture`.
+    """
+    own: list[Constraint] = [] if first is None else [first]
+    return chain(*own, *([] if norm is None else [L2Norm(norm, preprocess)]), PixelRange())

@@ -1,41 +1,67 @@
-"""What an image should do, as one differentiable number an image to be made small; energies add and scale.
+"""Energies: one differentiable number per image that synthesis makes small. Energies add, subtract and scale.
 
-Constraints (``v4egg.synthesis.constraints``) are applied before an energy sees the image.
+An energy sees images after the constraints (:mod:`v4egg.synthesis.constraints`). Any function from images (n, C, y, x) in
+[0, 1] to energies (n,) is one; the classes here also say which unit an image is for, how many images the model sees, and
+how to cut a batch. :class:`v4egg.synthesis.diversity.Differ` and :class:`~v4egg.synthesis.diversity.Diverse` compare
+images with one another, and :class:`v4egg.synthesis.jitter.Jittered` averages an energy over perturbed copies.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from v4egg.errors import V4eggError
+from v4egg.synthesis.constraints import select_rows
 
-Features = Callable[[Tensor], Tensor]
 TINY = 1e-12  # under a root whose gradient must stay finite at 0
 
 
 class Energy:
-    """Base: images (B, C, y, x) in [0, 1] -> energy (B,). ``a + b`` and ``a * 2`` are energies too.
+    """Base class: images (n, C, y, x) in [0, 1] -> energies (n,).
 
-    The factor is one number, or a tensor (B,) with one an image, which then stands on the right.
+    ``a + b``, ``a - b``, ``-a``, ``2 * a`` and ``a * weights`` are energies too, with one number for all images or a
+    tensor (n,) with one for each, on either side.
+
+    Attributes:
+        evaluations: images that the model sees for each image of the batch.
+
+    Example:
+        >>> import torch
+        >>> class Brightness(Energy):
+        ...     def __call__(self, images):
+        ...         return images.mean((1, 2, 3))
+        >>> energy = torch.tensor([1.0, -1.0]) * Brightness() + 0.5 * Brightness()
+        >>> energy(torch.ones(2, 3, 4, 4))
+        tensor([ 1.5000, -0.5000])
     """
 
-    evaluations = 1  # images that the encoder sees for one image of the batch
+    evaluations: int = 1
+    __array_ufunc__ = None  # so that a numpy factor on the left asks the energy, rather than each of its elements
 
     def __call__(self, images: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define __call__(images) -> energy")
 
     def describe(self, row: int) -> str:
-        """What the energy asks of one image of the batch, for messages; names its target unit if there is one."""
+        """What the energy is of one image of the batch, for messages; names its target unit if there is one."""
         target = getattr(self, "units", None)
         names = getattr(getattr(self, "model", None), "units", None)
         if target is None or names is None or len(target) <= row:
             return f"{type(self).__name__} of image {row}"
         return f"{type(self).__name__} of unit {names[int(target[row])]}"
 
+    def select(self, rows: slice) -> "Energy":
+        """The energy of some images of the batch; itself where all images are treated alike."""
+        return self
+
     def __add__(self, other: "Energy") -> "Energy":
         return _Sum(self, other)
+
+    def __sub__(self, other: "Energy") -> "Energy":
+        return _Sum(self, -1.0 * other)
+
+    def __neg__(self) -> "Energy":
+        return _Scaled(self, -1.0)
 
     def __mul__(self, factor: float | Tensor) -> "Energy":
         return _Scaled(self, factor)
@@ -54,27 +80,49 @@ class _Sum(Energy):
     def describe(self, row: int) -> str:
         return f"{self.first.describe(row)} + {self.second.describe(row)}"
 
+    def select(self, rows: slice) -> Energy:
+        return _Sum(self.first.select(rows), self.second.select(rows))
+
 
 class _Scaled(Energy):
     def __init__(self, energy: Energy, factor: float | Tensor):
-        self.energy, self.factor = energy, factor
+        array = hasattr(factor, "__array__") and not isinstance(factor, Tensor)
+        self.energy, self.factor = energy, torch.as_tensor(factor) if array else factor
         self.evaluations = energy.evaluations
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self.factor * self.energy(images)
+        energies = self.energy(images)
+        if not isinstance(self.factor, Tensor):
+            return self.factor * energies
+        if self.factor.ndim and self.factor.shape != energies.shape:
+            raise V4eggError(
+                f"an energy of {len(energies)} images is weighted by a tensor of shape {tuple(self.factor.shape)}; "
+                f"give one number, or ({len(energies)},)"
+            )
+        return self.factor.to(energies.device) * energies
 
     def describe(self, row: int) -> str:
         return self.energy.describe(row)
 
+    def select(self, rows: slice) -> Energy:
+        each = isinstance(self.factor, Tensor) and self.factor.ndim
+        return _Scaled(self.energy.select(rows), self.factor[rows] if each else self.factor)
+
 
 class Excite(Energy):
-    """Minus the response of one unit to each image, less what the members of an ensemble disagree by.
+    """Negative response of each image's target unit.
+
+    With ``uncertainty_penalty`` k > 0 the energy is -(mean - k sd) over the members of an ensemble: a lower confidence
+    bound, so that an image that excites only one member has a higher energy.
 
     Args:
-        model: anything with ``paired(images, units) -> (B,)``; with ``uncertainty_penalty``, an ensemble.
-        units: index tensor (B,), the target unit of each image of the batch.
-        uncertainty_penalty: k in mean - k sd over members: above 0, an image that excites one member alone does not
-            pay.
+        model: anything with ``paired(images, units) -> (n,)``; with ``uncertainty_penalty``, an ensemble
+            (:class:`v4egg.encoders.ensemble.Ensemble`).
+        units: index tensor (n,), the target unit of each image of the batch.
+        uncertainty_penalty: k, in standard deviations over members.
+
+    Raises:
+        V4eggError: on use, if images and units differ in number.
     """
 
     def __init__(self, model: nn.Module, units: Tensor, uncertainty_penalty: float = 0.0):
@@ -83,11 +131,33 @@ class Excite(Energy):
     def __call__(self, images: Tensor) -> Tensor:
         return -_penalized(self, images, -self.uncertainty_penalty)
 
+    def select(self, rows: slice) -> "Excite":
+        return Excite(self.model, self.units[rows], self.uncertainty_penalty)
+
 
 class Depress(Energy):
-    """The response of one unit to each image: small for what lowers it. Arguments as in :class:`Excite`.
+    """Response of each image's target unit: images that lower it ("least exciting images", Franke et al. 2022).
 
-    ``uncertainty_penalty`` is k in mean + k sd over members: an image that silences one member alone does not pay.
+    With ``uncertainty_penalty`` k > 0 the energy is mean + k sd over the members of an ensemble, so that an image that
+    lowers the response of only one member has a higher energy.
+
+    Args:
+        model: as in :class:`Excite`.
+        units: as in :class:`Excite`.
+        uncertainty_penalty: k, in standard deviations over members.
+
+    Raises:
+        V4eggError: on use, if images and units differ in number.
+
+    Example:
+        >>> import torch, v4egg
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> options = {"method": "gradient_ascent", "steps": 20, "learning_rate": 0.1}
+        >>> least = v4egg.synthesize_mei(model, ["a"], energy=Depress, **options)
+        >>> most = v4egg.synthesize_mei(model, ["a"], **options)
+        >>> bool(least["activation"][0, 0, -1] < most["activation"][0, 0, -1])
+        True
     """
 
     def __init__(self, model: nn.Module, units: Tensor, uncertainty_penalty: float = 0.0):
@@ -96,20 +166,36 @@ class Depress(Energy):
     def __call__(self, images: Tensor) -> Tensor:
         return _penalized(self, images, self.uncertainty_penalty)
 
+    def select(self, rows: slice) -> "Depress":
+        return Depress(self.model, self.units[rows], self.uncertainty_penalty)
+
 
 class ExciteSparing(Energy):
-    """Minus one unit's response to each image, plus ``weight`` times the mean response of other units.
+    """Negative response of each image's target unit, plus ``weight`` times the mean response of other units.
+
+    Images that excite one unit of a population and few others, as in the population control of Bashivan, Kar & DiCarlo
+    (Science 2019).
 
     Args:
-        model: anything with ``model(images, units) -> (B, len(units))``, such as an ensemble.
-        units: index tensor (B,), the target unit of each image.
-        others: index tensor, (K,) for all images or (B, K); an image's own target among them is left out of the mean.
-        weight: what the others' response costs, in units of the target's.
-        moments: mean and standard deviation (U,), (U,) of each of the model's units, by which responses are z-scored
-            first; None: responses as they are, so that lively units count more.
+        model: anything with ``model(images, units) -> (n, len(units))``, such as an ensemble.
+        units: index tensor (n,), the target unit of each image.
+        others: index tensor, (K,) for all images or (n, K); an image's own target among them is left out of the mean.
+        weight: cost of the others' mean response, relative to the target's.
+        moments: mean and standard deviation (U,), (U,) of the responses of each of the model's units, by which
+            responses are z-scored first; None: responses as they are, so that units with large responses count more.
 
     Raises:
         V4eggError: shapes do not agree, or an image has no other unit to spare.
+
+    Example:
+        >>> import torch, v4egg
+        >>> from functools import partial
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+        >>> model = v4egg.wrap_model(network, ["a", "b", "c"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> sparing = partial(ExciteSparing, others=torch.arange(3), weight=2.0)
+        >>> made = v4egg.synthesize_mei(model, ["a"], "gradient_ascent", steps=5, energy=sparing)
+        >>> made["image"].shape
+        (1, 1, 1, 8, 8)
     """
 
     def __init__(
@@ -120,208 +206,124 @@ class ExciteSparing(Energy):
         weight: float = 1.0,
         moments: tuple[Tensor, Tensor] | None = None,
     ):
+        units, others = units.cpu(), others.cpu()
         if others.ndim not in (1, 2) or (others.ndim == 2 and len(others) != len(units)):
             shape = tuple(others.shape)
-            raise V4eggError(f"ExciteSparing: others of shape {shape}; give (K,) or ({len(units)}, K), a row an image")
+            raise V4eggError(f"ExciteSparing: others of shape {shape}; give (K,) or ({len(units)}, K), a row per image")
         others = others.expand(len(units), -1) if others.ndim == 1 else others
         spared = others != units[:, None]
         if not spared.any(1).all():
             raise V4eggError("ExciteSparing: an image has no other unit to spare; give others than its target")
         if moments is not None and not (moments[1] > 0).all():
             raise V4eggError("ExciteSparing: a standard deviation in moments is not above 0; leave such units out")
-        self.model, self.units, self.weight, self.moments = model, units, weight, moments
-        self.columns = torch.cat([units, others.flatten()]).unique()
-        self.own = torch.searchsorted(self.columns, units)[:, None]
-        self.others = torch.searchsorted(self.columns, others.contiguous())
-        self.share = spared / spared.sum(1, keepdim=True)  # (B, K), each row sums to 1
+        self.model, self.units, self.others, self.weight, self.moments = model, units, others, weight, moments
+        self._columns = torch.cat([units, others.flatten()]).unique()
+        self._own_column = torch.searchsorted(self._columns, units)[:, None]
+        self._other_columns = torch.searchsorted(self._columns, others.contiguous())
+        self._shares = spared / spared.sum(1, keepdim=True)  # (n, K), each row sums to 1
 
     def __call__(self, images: Tensor) -> Tensor:
-        _matched(self, images, len(self.units), "target units")
-        responses = self.model(images, self.columns)
+        check_number(self, images, len(self.units), "target units")
+        device, columns = images.device, self._columns.to(images.device)
+        responses = self.model(images, columns)
         if self.moments is not None:
-            mean, deviation = (moment[self.columns] for moment in self.moments)
+            mean, deviation = (moment.to(device)[columns] for moment in self.moments)
             responses = (responses - mean) / deviation
-        others = (responses.gather(1, self.others) * self.share).sum(1)
-        return self.weight * others - responses.gather(1, self.own).squeeze(1)
+        others = (responses.gather(1, self._other_columns.to(device)) * self._shares.to(device)).sum(1)
+        return self.weight * others - responses.gather(1, self._own_column.to(device)).squeeze(1)
+
+    def select(self, rows: slice) -> "ExciteSparing":
+        return ExciteSparing(self.model, self.units[rows], self.others[rows], self.weight, self.moments)
 
 
 class MatchResponse(Energy):
     """Mean squared error over units between the responses to each image and a target response: reconstruction.
 
     Args:
-        model: anything with ``model(images, units) -> (B, U)``; ``units`` None: all.
-        target: responses (B, U), a row an image, in the model's units of response.
+        model: anything with ``model(images, units) -> (n, U)``; ``units`` None means all.
+        target: responses (n, U), a row per image, in the model's units of response.
         units: index tensor (U,) of the units that are matched; None: all of the model's.
+
+    Raises:
+        V4eggError: the target has another shape or values that are not finite; or, on use, images and rows differ in
+            number.
+
+    Example:
+        >>> import torch
+        >>> energy = MatchResponse(lambda images, units: images.mean((2, 3)), torch.zeros(2, 3))
+        >>> energy(torch.ones(2, 3, 4, 4))
+        tensor([1., 1.])
     """
 
-    def __init__(self, model: nn.Module, target: Tensor, units: Tensor | None = None):
+    def __init__(
+        self, model: nn.Module | Callable[[Tensor, Tensor | None], Tensor], target: Tensor, units: Tensor | None = None
+    ):
         if target.ndim != 2 or (units is not None and target.shape[1] != len(units)):
             wanted = "U" if units is None else len(units)
             raise V4eggError(
-                f"MatchResponse: target of shape {tuple(target.shape)}; give (B, {wanted}), a row an image"
+                f"MatchResponse: target of shape {tuple(target.shape)}; give (n, {wanted}), a row per image"
             )
         if not torch.isfinite(target).all():
             raise V4eggError("MatchResponse: target holds values that are not finite; leave such units out")
         self.model, self.target, self.units = model, target, units
 
     def __call__(self, images: Tensor) -> Tensor:
-        _matched(self, images, len(self.target), "target responses")
-        responses = self.model(images, self.units)
+        check_number(self, images, len(self.target), "target responses")
+        units = None if self.units is None else self.units.to(images.device)
+        responses = self.model(images, units)
         if responses.shape != self.target.shape:
             count, wanted = responses.shape[1], self.target.shape[1]
             raise V4eggError(f"MatchResponse: target of {wanted} units for a model of {count}; name them with units")
-        return (responses - self.target).square().mean(1)
+        return (responses - self.target.to(responses.device)).square().mean(1)
 
     def describe(self, row: int) -> str:
         return f"MatchResponse of image {row}"
 
-
-class Differ(Energy):
-    """Minus the distance to the nearest of some images made before: small for what they do not look like.
-
-    The distance is 1 - r with r the correlation over all values, channels included: half the squared distance between
-    images brought to mean 0 and length 1, so that brightness and contrast do not matter. It is 0 for a repeat, 1 for a
-    uniform image, and 2, the most, for the negative of an image.
-
-    Args:
-        images: those to stay away from: (K, C, y, x) for all images or (B, K, C, y, x).
-        features: images (N, C, y, x) -> (N, ...), what is correlated in place of pixels.
-    """
-
-    def __init__(self, images: Tensor, features: Features | None = None):
-        if images.ndim not in (4, 5) or not images.shape[-4]:
-            shape = tuple(images.shape)
-            raise V4eggError(
-                f"Differ: images of shape {shape}; give (K, C, y, x) or (B, K, C, y, x) with K of 1 or more"
-            )
-        self.shape, self.features = images.shape, features
-        with torch.no_grad():
-            self.earlier = _directions(images.flatten(0, -4), features).unflatten(0, images.shape[:-3])
-        self.evaluations = int(features is not None)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        if images.shape[1:] != self.shape[-3:]:
-            shape, wanted = tuple(images.shape[1:]), tuple(self.shape[-3:])
-            raise V4eggError(f"Differ got images of shape {shape}, the earlier ones have {wanted}; resize one of them")
-        if len(self.shape) == 5:
-            _matched(self, images, self.shape[0], "sets of earlier images")
-        products = "bd,kd->bk" if len(self.shape) == 4 else "bd,bkd->bk"
-        similarity = torch.einsum(products, _directions(images, self.features), self.earlier)
-        return similarity.amax(1) - 1
+    def select(self, rows: slice) -> "MatchResponse":
+        return MatchResponse(self.model, self.target[rows], self.units)
 
 
-class Diverse(Energy):
-    """The mean correlation of each image with the others of its group: small where a group's images differ.
-
-    An energy about groups: an image depends on the members of its group and on no other image of the batch, so a group
-    must not be cut by batches. The correlation is that of :class:`Differ`; an image alone in its group has energy 0.
-
-    Args:
-        groups: index tensor (B,), the group of each image, such as its target unit.
-        features: images (N, C, y, x) -> (N, ...), what is correlated in place of pixels.
-    """
-
-    def __init__(self, groups: Tensor, features: Features | None = None):
-        if groups.ndim != 1:
-            raise V4eggError(f"Diverse: groups of shape {tuple(groups.shape)}; give (B,), one group an image")
-        self.features, self.size = features, len(groups)
-        self.members = [(groups == group).nonzero().squeeze(1) for group in groups.unique()]
-        self.evaluations = int(features is not None)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        _matched(self, images, self.size, "groups")
-        directions = _directions(images, self.features)
-        energies = torch.cat([self._within(directions[members]) for members in self.members])
-        return energies[torch.cat(self.members).argsort()]
-
-    @staticmethod
-    def _within(directions: Tensor) -> Tensor:
-        similarity = directions @ directions.T
-        return (similarity.sum(1) - similarity.diagonal()) / max(len(directions) - 1, 1)
-
-
-class Jittered(Energy):
-    """The mean of an energy over copies of each image, each shifted, zoomed, partly hidden and with pixel noise.
-
-    An image that only works at one exact alignment climbs the model and not the neuron. All draws come from one
-    generator an image, so that an image's result does not depend on its batch.
-
-    Args:
-        energy: the energy to average.
-        generators: one CPU generator for each image of the batch.
-        copies: how many perturbed copies.
-        shift: the largest shift in pixels; edges repeat.
-        noise: sd of pixel noise in [0, 1] units.
-        scale: the largest zoom, in or out, as a share; edges repeat.
-        patch: side of a square that hides a random part of each copy under its mean colour, as a share of the image's.
-    """
-
-    def __init__(
-        self,
-        energy: Energy,
-        generators: Sequence[torch.Generator],
-        copies: int,
-        shift: int = 0,
-        noise: float = 0.0,
-        scale: float = 0.0,
-        patch: float = 0.0,
-    ):
-        self.energy, self.generators = energy, list(generators)
-        self.copies, self.shift, self.noise, self.scale, self.patch = copies, shift, noise, scale, patch
-        self.evaluations = energy.evaluations * copies
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return torch.stack([self.energy(self._copy(images)) for _ in range(self.copies)]).mean(0)
-
-    def describe(self, row: int) -> str:
-        return self.energy.describe(row)
-
-    def _copy(self, images: Tensor) -> Tensor:
-        pairs = zip(images, self.generators, strict=True)
-        return torch.stack([self._perturbed(image, generator) for image, generator in pairs])
-
-    def _perturbed(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        height, width = image.shape[-2:]
-        if self.shift:
-            padded = F.pad(image[None], (self.shift,) * 4, mode="replicate")[0]
-            row, column = torch.randint(0, 2 * self.shift + 1, (2,), generator=generator).tolist()
-            image = padded[:, row : row + height, column : column + width]
-        if self.scale:
-            zoom = 1 + self.scale * (2 * torch.rand(1, generator=generator).item() - 1)
-            grid = F.affine_grid(
-                torch.tensor([[[1 / zoom, 0, 0], [0, 1 / zoom, 0]]]), (1, 1, height, width), align_corners=False
-            )
-            image = F.grid_sample(image[None], grid.to(image), padding_mode="border", align_corners=False)[0]
-        if self.patch:
-            side = max(1, round(self.patch * min(height, width)))
-            row, column = (int(torch.randint(n - side + 1, (1,), generator=generator)) for n in (height, width))
-            hidden = torch.zeros(height, width, dtype=torch.bool, device=image.device)
-            hidden[row : row + side, column : column + side] = True
-            image = torch.where(hidden, image.mean((-2, -1), keepdim=True), image)
-        if self.noise:
-            image = image + self.noise * torch.randn(image.shape, generator=generator).to(image)
-        return image
-
-
-def _matched(energy: Energy, images: Tensor, count: int, what: str) -> None:
+def check_number(energy: Energy, images: Tensor, count: int, what: str) -> None:
+    """Raise where an energy of ``count`` images (described by ``what``) gets another number of them."""
     if len(images) != count:
         name = type(energy).__name__
         raise V4eggError(f"{name} got {len(images)} images for {count} {what}; give one for each image")
 
 
+def checked(energy: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The energy, refused where it does not give one number per image."""
+    return energy if isinstance(energy, Energy) else _Checked(energy)
+
+
+class _Checked(Energy):
+    def __init__(self, energy: Callable[[Tensor], Tensor]):
+        self.energy, self.evaluations = energy, getattr(energy, "evaluations", 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        energies = self.energy(images)
+        if energies.shape != images.shape[:1]:
+            expected = f"({len(images)},), one number per image"
+            raise V4eggError(f"the energy of {len(images)} images has shape {tuple(energies.shape)}; return {expected}")
+        return energies
+
+    def describe(self, row: int) -> str:
+        return f"the energy of image {row}"
+
+    def select(self, rows: slice) -> Energy:
+        return _Checked(select_rows(self.energy, rows))
+
+
 def _penalized(energy: Excite | Depress, images: Tensor, uncertainty_penalty: float) -> Tensor:
-    """Response of each image's unit (B,), plus ``uncertainty_penalty`` standard deviations over members."""
-    _matched(energy, images, len(energy.units), "target units")
+    """Response of each image's unit (n,), plus ``uncertainty_penalty`` standard deviations over members."""
+    check_number(energy, images, len(energy.units), "target units")
+    units = energy.units.to(images.device)
     if not uncertainty_penalty:
-        return energy.model.paired(images, energy.units)
-    weights, each = energy.model.weights, energy.model.each_paired(images, energy.units)
+        return energy.model.paired(images, units)
+    if not hasattr(energy.model, "each_paired"):
+        raise V4eggError(
+            f"uncertainty_penalty needs an ensemble, and {type(energy.model).__name__} has no members; set it to 0"
+        )
+    weights, each = energy.model.weights, energy.model.each_paired(images, units)
     mean = torch.tensordot(weights, each, 1)
     variance = torch.tensordot(weights, (each - mean) ** 2, 1)
     return mean + uncertainty_penalty * (variance + TINY).sqrt()
-
-
-def _directions(images: Tensor, features: Features | None) -> Tensor:
-    """Images (N, C, y, x) -> their values or features less their mean, as vectors (N, D) of length 1 (uniform: 0)."""
-    values = (images if features is None else features(images)).flatten(1)
-    centred = values - values.mean(1, keepdim=True)
-    return centred / (centred.square().sum(1, keepdim=True) + TINY).sqrt()

@@ -14,10 +14,11 @@ from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.seeding import torch_generator
-from v4egg.synthesis.constraints import Constraint, L2Norm, PixelRange, chain
-from v4egg.synthesis.energies import Energy, Excite, Jittered
+from v4egg.synthesis.constraints import Constraint, display_constraint
+from v4egg.synthesis.energies import Energy, Excite
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.gradient_ascent import gradient_ascent
+from v4egg.synthesis.jitter import Jittered
 from v4egg.synthesis.result import Synthesis
 
 SHARED = ("norm", "jitter", "uncertainty_penalty")  # options that shape the energy, the same for every method
@@ -84,11 +85,6 @@ def mei_energy(
         return energy
     draws = [torch_generator(*key, "jitter", unit, sample) for unit, sample in pairs]
     return Jittered(energy, draws, **jitter)
-
-
-def display_constraint(norm: float | None, stimulus_spec: Preprocess) -> Constraint:
-    """The pixel range, and before it the L2 norm if there is one."""
-    return PixelRange() if norm is None else chain(L2Norm(norm, stimulus_spec), PixelRange())
 
 
 def _dataset(units: Sequence[str], images, trajectory, evaluations: int, seconds: float) -> xr.Dataset:

@@ -15,9 +15,11 @@ from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
 from v4egg.priors.prior import Prior
 from v4egg.seeding import torch_generator
-from v4egg.synthesis.energies import Diverse, Energy
+from v4egg.synthesis.constraints import display_constraint
+from v4egg.synthesis.diversity import Diverse
+from v4egg.synthesis.energies import Energy
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
-from v4egg.synthesis.mei import display_constraint, mei_energy
+from v4egg.synthesis.mei import mei_energy
 from v4egg.synthesis.result import Synthesis
 
 GUIDANCE = ("steps", "sampler", "guidance")  # options that energy_guided takes as they are

@@ -5,7 +5,9 @@ import torch
 
 from v4egg.errors import V4eggError
 from v4egg.seeding import torch_generator
-from v4egg.synthesis.energies import Depress, Differ, Diverse, Excite, ExciteSparing, Jittered, MatchResponse
+from v4egg.synthesis.diversity import Differ, Diverse
+from v4egg.synthesis.energies import Depress, Excite, ExciteSparing, MatchResponse
+from v4egg.synthesis.jitter import Jittered
 
 
 class Brightness(torch.nn.Module):

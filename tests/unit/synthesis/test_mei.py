@@ -14,11 +14,11 @@ from v4egg.io.checkpoints import Checkpoint
 from v4egg.priors.training import new_prior, sample
 from v4egg.seeding import torch_generator
 from v4egg.synthesis import most_exciting_images
-from v4egg.synthesis.constraints import L2Norm, PixelRange, chain
-from v4egg.synthesis.energies import Excite, Jittered, MatchResponse
+from v4egg.synthesis.constraints import L2Norm, PixelRange, chain, display_constraint
+from v4egg.synthesis.energies import Excite, MatchResponse
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.gradient_ascent import gradient_ascent
-from v4egg.synthesis.mei import display_constraint
+from v4egg.synthesis.jitter import Jittered
 from v4egg.xdream.evolved import evolved
 from v4egg.xdream.generators.fixed import Fourier
 
