@@ -1,8 +1,8 @@
 """Constraints: differentiable maps that bring images to what may be shown, such as a norm or the pixel range.
 
 A constraint takes images (n, C, y, x) in [0, 1] and returns as many, each computed from that image alone. Any such
-function is a constraint; :func:`chain` applies several in turn. Clipping (:class:`PixelRange`) comes last, so the norm or
-contrast of an image that is clipped is smaller than the one asked for.
+function is a constraint; :func:`chain` applies several in turn. Clipping (:class:`PixelRange`) comes last, so the norm
+or contrast of an image that is clipped is smaller than the one asked for.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Energies that compare images: with earlier ones (:class:`Differ`), and with others of the batch (:class:`Diverse`)."""
+"""Energies that compare images with earlier ones (:class:`Differ`) or with others of the batch (:class:`Diverse`)."""
 
 from collections.abc import Callable
 

@@ -1,9 +1,9 @@
 """Energies: one differentiable number per image that synthesis makes small. Energies add, subtract and scale.
 
-An energy sees images after the constraints (:mod:`v4egg.synthesis.constraints`). Any function from images (n, C, y, x) in
-[0, 1] to energies (n,) is one; the classes here also say which unit an image is for, how many images the model sees, and
-how to cut a batch. :class:`v4egg.synthesis.diversity.Differ` and :class:`~v4egg.synthesis.diversity.Diverse` compare
-images with one another, and :class:`v4egg.synthesis.jitter.Jittered` averages an energy over perturbed copies.
+An energy sees images after the constraints (:mod:`v4egg.synthesis.constraints`). Any function from images (n, C, y, x)
+in [0, 1] to energies (n,) is one; the classes here also say which unit an image is for, how many images the model sees,
+and how to cut a batch. :class:`v4egg.synthesis.diversity.Differ` and :class:`~v4egg.synthesis.diversity.Diverse`
+compare images with one another, and :class:`v4egg.synthesis.jitter.Jittered` averages an energy over perturbed copies.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Models that images are synthesized for: what they have to offer, how any torch model becomes one, and their checks."""
+"""Models that images are synthesized for: their interface, their checks, and how any torch model becomes one."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -56,7 +56,7 @@ class WrappedModel(nn.Module):
         responses = self.model(self._inputs(images))
         if responses.shape != (len(images), len(self.units)):
             raise V4eggError(
-                f"{type(self.model).__name__} gives responses of shape {tuple(responses.shape)} to {len(images)} images "
+                f"{type(self.model).__name__} gives {len(images)} images responses of shape {tuple(responses.shape)} "
                 f"and has {len(self.units)} units; return ({len(images)}, {len(self.units)})"
             )
         return responses if units is None else responses[:, units.to(responses.device)]
