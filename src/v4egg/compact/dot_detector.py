@@ -20,6 +20,7 @@ from v4egg.compact.probes import render
 from v4egg.compact.tuning import driven, table_of
 from v4egg.errors import V4eggError
 from v4egg.seeding import numpy_generator
+from v4egg.stats.metrics import response_retained
 
 DOTS = ("dot", "dots")
 LARGEST = 0.14  # diameter of what is still a dot, in sides of the image: larger ones are discs
@@ -154,7 +155,6 @@ def dot_circuit(
     asked = AblationProbe(network, images, dots, rivals)
     dot, rival = (int(rows[which][response[rows[which]].argmax()]) for which in (dots, rivals))
     whole = float(response[dot] - response[rival])
-    scale = whole if whole > 0 else np.nan  # without a preference there is nothing to lose
     alone, numbers = _single_ablations(asked), _removed(network.widths)
     ablated, drawn = _joint_ablations(asked, alone, numbers, draws, (seed, unit))
     rank = _ranked(alone["contribution"], network.widths)
@@ -167,8 +167,8 @@ def dot_circuit(
         {
             **{name: (dims, values) for name, values in alone.items()},
             "filter_index": (dims, asked.filter_indices()),
-            "ablated": (("layer", "removed"), ablated / scale),
-            "ablated_random": (("layer", "removed", "draw"), drawn / scale),
+            "ablated": (("layer", "removed"), response_retained(ablated, whole)),
+            "ablated_random": (("layer", "removed", "draw"), response_retained(drawn, whole)),
             "rank": (("layer", "shown"), rank),
             "map": (("layer", "shown", "stimulus", "y", "x"), maps),
             "flow": (("layer", "shown", "source"), flow),

@@ -12,7 +12,7 @@ from torch import Tensor
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge
-from v4egg.images.processing import conform, to_channels, to_float
+from v4egg.images.processing import conform, to_float
 from v4egg.io import stores
 from v4egg.recordings.units import by_session
 from v4egg.seeding import torch_generator
@@ -110,12 +110,15 @@ def judge_images(
     units, samples, names = list(template["unit"].values), template.sizes["sample"], [judge.name for judge in judges]
     reference = _natural_reference(judges, natural, units)
     images = {method: torch.from_numpy(made.transpose("unit", "sample", ...).values) for method, made in meis.items()}
-    images[NOISE] = _noise(reference["image"], units, template.shape[1:])
+    spec = template.sizes["y"], template.sizes["channel"]
+    # natural images are stored larger than made ones, and contrast falls with size: both are measured at one size
+    shown = np.stack([conform(image[None], *spec)[0] for image in reference["image"]])
+    images[NOISE] = _noise(to_float(shown), units, samples)
     methods = [*meis, MODEL_SELECTED_NATURAL, NOISE]
     shape = (len(methods), len(units), samples, len(judges))
     activation, matched = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     contrast = np.full(shape[:-1], np.nan, np.float32)
-    rival = _contrasts(reference["image"])
+    rival = rms_contrast(to_float(shown)).numpy()
     for method, made in images.items():
         m = methods.index(method)
         for s in range(samples):
@@ -128,7 +131,6 @@ def judge_images(
     activation[m, :, 0] = matched[m, :, 0] = reference["best"]
     contrast[m, :, 0] = rival
     mean, sd, best, own = (reference[key][None, :, None] for key in ("mean", "sd", "best", "own"))
-    shown = [conform(image[None], template.sizes["y"], template.sizes["channel"])[0] for image in reference["image"]]
     dims = ("method", "unit", "sample", "judge")
     measures = (
         activation,
@@ -143,26 +145,20 @@ def judge_images(
             "contrast": (dims[:-1], contrast),
             "shares_weights": ("judge", [judge.shares_weights for judge in judges]),
             "model_selected_natural": ("unit", np.array(reference["name"], object)),
-            "natural_image": (("unit", "channel", "y", "x"), np.stack(shown).astype(np.float32) / 255),
+            "natural_image": (("unit", "channel", "y", "x"), shown.astype(np.float32) / 255),
         },
         {"method": methods, "unit": units, "judge": names},
     )
 
 
-def _noise(images: Sequence[np.ndarray], units: Sequence[str], shape: tuple[int, ...]) -> Tensor:
+def _noise(images: Tensor, units: Sequence[str], samples: int) -> Tensor:
     """Gaussian pixel noise (unit, sample, channel, y, x) with the mean colour and the contrast of each unit's image."""
-    samples, channels, *size = shape
     noise = []
-    for image, unit in zip(images, units, strict=True):
-        colour = to_channels(to_float(image[None]), channels).mean((-2, -1), keepdim=True)
-        draws = [torch.randn((1, channels, *size), generator=torch_generator(NOISE, unit, s)) for s in range(samples)]
-        noise.append(_at_contrast(torch.cat(draws) + colour, np.repeat(_contrasts([image]), samples)))
+    for image, unit in zip(images.split(1), units, strict=True):
+        draws = [torch.randn(image.shape, generator=torch_generator(NOISE, unit, s)) for s in range(samples)]
+        colour, contrast = image.mean((-2, -1), keepdim=True), rms_contrast(image).numpy()
+        noise.append(_at_contrast(torch.cat(draws) + colour, np.repeat(contrast, samples)))
     return torch.stack(noise)
-
-
-def _contrasts(images: Sequence[np.ndarray]) -> np.ndarray:
-    """RMS contrast of each uint8 image (channel, y, x)."""
-    return np.array([rms_contrast(to_float(image[None])).item() for image in images], np.float32)
 
 
 def _at_contrast(images: Tensor, contrasts: np.ndarray) -> Tensor:

@@ -208,6 +208,30 @@ def normalized_activation(
     return _ratio(activation - mean_natural, np.where(span > 0, span, np.nan))
 
 
+def evolved_over_natural(evolved: ArrayLike, best_natural: ArrayLike) -> np.ndarray:
+    """Response to the best evolved image over that to the best natural one; NaN where the natural one is not above 0.
+
+    XDream (Xiao & Kreiman, PLoS Comput Biol 2020) calls it relative activation. Shapes broadcast.
+    """
+    return _ratio(_floats(evolved), _floats(best_natural))
+
+
+def fraction_of_gradient_ascent(activation: ArrayLike, gradient_ascent: ArrayLike) -> np.ndarray:
+    """Activation over that of the images that gradient ascent makes with the same generators; shapes broadcast.
+
+    NaN where gradient ascent does not reach an activation above 0.
+    """
+    return _ratio(activation, gradient_ascent)
+
+
+def response_retained(response: ArrayLike, before: ArrayLike) -> np.ndarray:
+    """Share of a response that remains after a change, such as an ablation; NaN where it was not above 0 before.
+
+    Shapes broadcast.
+    """
+    return _ratio(response, before)
+
+
 def _floats(values: ArrayLike) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
 

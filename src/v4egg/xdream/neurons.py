@@ -173,9 +173,3 @@ def depths(network: nn.Module) -> list[str]:
 def all_responses(neurons: ModelUnits | HiddenUnits | NeuronGroup, images: Tensor, batch: int = 64) -> np.ndarray:
     """Responses (n, N) of every neuron to every image."""
     return np.concatenate([neurons.every(part).double().cpu().numpy() for part in images.split(batch)])
-
-
-def evolved_over_natural(evolved: np.ndarray, natural: np.ndarray) -> np.ndarray:
-    """Best evolved over best natural response, by neuron; NaN where the natural one is not above 0."""
-    evolved, natural = np.asarray(evolved, float), np.asarray(natural, float)
-    return np.divide(evolved, natural, out=np.full(evolved.shape, np.nan), where=natural > 0)

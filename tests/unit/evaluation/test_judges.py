@@ -11,7 +11,7 @@ from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge, encoder_judges
 from v4egg.evaluation.transfer import NaturalImages, gather_architectures, judge_images, with_cached_predictions
 from v4egg.evaluation.unit_selection import rank_units, select_targets
-from v4egg.images.processing import to_float
+from v4egg.images.processing import conform, to_float
 from v4egg.recordings.units import by_session
 
 
@@ -170,7 +170,7 @@ def test_a_refit_is_no_other_architecture_than_the_one_that_it_refits():
     assert {member.arch for member in encoder_judges(ensembles, "c")[2].models[0].members} == {"a", "b"}
 
 
-def test_relative_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
+def test_normalized_activation_is_0_at_the_mean_and_1_at_the_best_natural_image():
     units = ["s1-u000", "s1-u002"]
     judges = [Judge("generators", [Bright("s1")], True), Judge("validators", [Bright("s1", gain=3.0)], False)]
     mean, best = 100 / 255, 200 / 255
@@ -195,6 +195,27 @@ class Contrasted(nn.Module):
 
     def paired(self, images, units):
         return images.flatten(1).std(1) * (units + 1.0)
+
+
+def test_a_picture_stored_at_two_sizes_has_one_contrast():
+    """Natural images are stored larger than made ones, and shrinking takes contrast."""
+    units = ["s1-u000", "s1-u002"]
+    large = np.random.default_rng(0).integers(0, 256, (3, 3, 16, 16), dtype=np.uint8)
+    small = conform(large, 8, 3)
+    assert large.std() > 1.5 * small.std()
+    judges = [Judge("generators", [Contrasted()], True)]
+    scored = [
+        judge_images({"a": meis(0.5, units)}, judges, [NaturalImages(images, ["i0", "i1", "i2"], units)])
+        for images in (large, small)
+    ]
+    kept = ["contrast", "natural_image"]
+    assert scored[0]["model_selected_natural"].equals(scored[1]["model_selected_natural"])
+    assert scored[0][kept].equals(scored[1][kept])
+    own = scored[0]["natural_image"].isel(unit=0).values
+    same = {"a": xr.zeros_like(meis(0.5, units)) + own}
+    of_made = judge_images(same, judges, [NaturalImages(large, ["i0", "i1", "i2"], units)])["contrast"]
+    made, rival = (of_made.sel({"method": name}).isel(unit=0, sample=0) for name in ("a", "model_selected_natural"))
+    assert made.item() == pytest.approx(rival.item(), rel=1e-6)
 
 
 def test_at_matched_contrast_a_faint_image_does_not_lose_and_noise_is_a_control():

@@ -11,7 +11,7 @@ from v4egg.images.processing import Preprocess
 from v4egg.simulation.brain import SimulatedBrain
 from v4egg.xdream.evolution import Evolution, PoissonSpikes, evolve
 from v4egg.xdream.generators import make_generator
-from v4egg.xdream.neurons import HiddenUnits, ModelUnits, all_responses, depths, evolved_over_natural
+from v4egg.xdream.neurons import HiddenUnits, ModelUnits, all_responses, depths
 from v4egg.xdream.optimizers import make_optimizer
 
 CANVAS = Preprocess(16, 3, [0.5] * 3, [0.2] * 3)
@@ -84,12 +84,9 @@ def test_what_is_no_layer_or_no_channel_is_named(encoder):
         HiddenUnits(encoder, "core.3", [8])(pictures(1), np.array([0]))
 
 
-def test_natural_images_and_relative_activation(encoder):
+def test_responses_to_natural_images_do_not_depend_on_batches(encoder):
     neurons, images = ModelUnits(encoder, encoder.units), pictures(9)
     assert np.allclose(all_responses(neurons, images, batch=4), encoder(images).double().numpy(), atol=1e-5)
-    ratios = evolved_over_natural(np.array([3.0, 1.0, 1.0]), np.array([2.0, 0.0, -1.0]))
-    assert ratios[0] == 1.5
-    assert np.isnan(ratios[1:]).all()
 
 
 @pytest.mark.parametrize("source", ["encoder", "shallow", "deep", "brain"])
