@@ -1,8 +1,8 @@
 """Which device a job computes on, and in which precision.
 
-Snakemake counts GPUs but does not name them. A job therefore takes a free one by locking a file that is named after the
-GPU's own identity, so that a GPU is the same whatever number a scheduler shows it under. The kernel drops the lock with
-the process, also where that was killed.
+Snakemake counts GPUs but does not name them. A job therefore takes a free GPU by locking a file that is named after the
+GPU's UUID, so that a GPU is the same one under whatever index a scheduler presents it. The operating system releases
+the lock when the process ends, even if it was killed.
 """
 
 import copy
@@ -25,55 +25,91 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def fast_bf16(device: str | torch.device) -> bool:
-    """Whether bf16 is multiplied in hardware there: on GPUs, and on CPUs with AMX or AVX-512 BF16."""
+    """Return whether a device multiplies bfloat16 in hardware: GPUs, and CPUs with AMX or AVX-512 BF16.
+
+    Example:
+        >>> fast_bf16("cuda")
+        True
+    """
     if torch.device(device).type != "cpu":
         return True
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    get_capabilities: Callable[[], dict[str, bool]] = getattr(torch.cpu, "get_capabilities", dict)  # since torch 2.8
+    capabilities = get_capabilities()
     return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
-def autocast(device: str | torch.device) -> AbstractContextManager:
-    """bf16 autocast where it pays (it halves the time of a convolution there), otherwise float32."""
+def autocast(device: str | torch.device) -> AbstractContextManager[Any]:
+    """Return a context that computes in bfloat16 where that is fast (see :func:`fast_bf16`) and in float32 elsewhere.
+
+    Example:
+        >>> with autocast("cpu"):
+        ...     result = torch.ones(2, 2) @ torch.ones(2, 2)
+        >>> result.dtype in (torch.bfloat16, torch.float32)
+        True
+    """
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16) if fast_bf16(device) else nullcontext()
 
 
 @contextmanager
-def taken_device(resources: Any, say: Callable[[str], None]) -> Iterator[str]:
-    """The device of a job: ``cpu``, or ``cuda`` with a free GPU as its current device until the job ends.
+def taken_device(resources: Any, log: Callable[[str], None]) -> Iterator[str]:
+    """Give a job its device: ``cpu``, or ``cuda`` with a free GPU as the current device until the job ends.
 
-    ``V4EGG_DEVICE=cpu`` computes on the CPU also where a GPU was given.
+    With the environment variable ``V4EGG_DEVICE=cpu`` every job computes on the CPU.
+
+    Args:
+        resources: Snakemake's resources of the job; the GPU is taken if ``resources.gpu`` is not 0.
+        log: takes one line of text; called if the job has to wait for a GPU.
+
+    Yields:
+        The name of the device.
 
     Raises:
-        V4eggError: the job was given a GPU and torch sees none.
+        V4eggError: the job was given a GPU and torch finds none.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> with taken_device(SimpleNamespace(gpu=0), print) as device:
+        ...     device
+        'cpu'
     """
     if not getattr(resources, "gpu", 0) or os.environ.get("V4EGG_DEVICE") == "cpu":
         yield "cpu"
         return
     if not torch.cuda.is_available():
-        raise V4eggError("the job was given a GPU and torch sees none; run with --resources gpu=0 to use the CPU")
+        raise V4eggError("the job was given a GPU and torch finds none; run with --resources gpu=0 to use the CPU")
     names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
-    with free_slot(names, lock_folder(), say) as index:
+    with free_slot(names, lock_folder(), log) as index:
         torch.cuda.set_device(index)
         yield "cuda"
 
 
 def lock_folder() -> Path:
-    """This user's locks on this machine."""
+    """Return the folder of this user's GPU locks on this machine."""
     return Path(tempfile.gettempdir()) / f"v4egg-gpus-{os.getuid()}"
 
 
 @contextmanager
-def free_slot(names: Sequence[str], folder: Path, say: Callable[[str], None], pause: float = 1.0) -> Iterator[int]:
-    """Hold the first of ``names`` that no other process holds; its index. Looks every ``pause`` seconds."""
+def free_slot(names: Sequence[str], folder: Path, log: Callable[[str], None], pause: float = 1.0) -> Iterator[int]:
+    """Lock the first of several names that no other process has locked, and wait while there is none.
+
+    Args:
+        names: what can be locked, such as the UUIDs of GPUs.
+        folder: where the lock files lie; created if it is missing.
+        log: takes one line of text; called once if all are locked.
+        pause: seconds between two attempts.
+
+    Yields:
+        The index of the locked name.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
-    told = False
-    while (found := _first_free(names, folder)) is None:
-        if not told:
-            say(f"all {len(names)} GPUs are taken; waiting for one")
-            told = True
+    waiting = False
+    while (free := _first_free(names, folder)) is None:
+        if not waiting:
+            log(f"all {len(names)} GPUs are taken; waiting for one")
+            waiting = True
         time.sleep(pause)
-    index, file = found
+    index, file = free
     with file:  # closing drops the lock
         yield index
 
@@ -91,10 +127,14 @@ def _first_free(names: Sequence[str], folder: Path) -> tuple[int, TextIO] | None
 
 
 def usable_device(device: str | torch.device) -> torch.device:
-    """The device with its index, checked by placing an empty tensor on it.
+    """Return a device with its index, checked by placing an empty tensor on it.
 
     Raises:
         V4eggError: torch knows no such device, or cannot use it on this machine.
+
+    Example:
+        >>> usable_device("cpu")
+        device(type='cpu')
     """
     try:
         return torch.empty(0, device=device).device
@@ -104,7 +144,12 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """The device of a module's first parameter or buffer; the CPU if it has none."""
+    """Return the device of a module's first parameter or buffer; the CPU if it has neither.
+
+    Example:
+        >>> device_of(nn.Linear(2, 1))
+        device(type='cpu')
+    """
     tensors = itertools.chain(module.parameters(), module.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
@@ -113,19 +158,31 @@ def device_of(module: nn.Module) -> torch.device:
 def borrowed(module: Module, device: str | torch.device | None = None) -> Iterator[Module]:
     """Use a module for inference and leave the caller's as it was, also after an exception.
 
-    On the module's own device the module itself is used: in evaluation mode and without gradients of its parameters,
-    both of which are set back at the end. For another device a copy is made, so that the module does not move.
+    On the module's present device the module itself is used: in evaluation mode and without gradients of its
+    parameters, both of which are restored at the end. For another device a copy is made, so that the module does not
+    move.
 
     Args:
         module: any torch module.
         device: where to compute; None: where the module is.
 
+    Yields:
+        The module or its copy.
+
     Raises:
         V4eggError: the device cannot be used, or the module cannot be copied to it.
+
+    Example:
+        >>> module = nn.Dropout().train()
+        >>> with borrowed(module) as network:
+        ...     network.training
+        False
+        >>> module.training
+        True
     """
-    own = device_of(module)
-    wanted = own if device is None else usable_device(device)
-    if wanted != own:
+    current = device_of(module)
+    wanted = current if device is None else usable_device(device)
+    if wanted != current:
         module = _copied(module, wanted)
     modes = [(part, part.training) for part in module.modules()]
     gradients = [(parameter, parameter.requires_grad) for parameter in module.parameters()]

@@ -11,4 +11,4 @@ with job(snakemake) as run:
     options = dict(snakemake.params.options)
     responses = make_responses(recording, split, seed=snakemake.params.seed, **options)
     responses.save(snakemake.output[0], config=options, inputs=[snakemake.input.recording, snakemake.input.splits])
-    run.say(f"{responses.selected.sum()} of {len(responses.selected)} units selected")
+    run.log(f"{responses.selected.sum()} of {len(responses.selected)} units selected")

@@ -30,4 +30,4 @@ with job(snakemake) as run:
     for checkpoint in kept:
         checkpoint.remove()
     medians = result["r2_to_teacher"].median("unit").values
-    run.say(f"{len(lessons.units)} units, median r2 to the teacher by stage: " + ", ".join(f"{m:.3f}" for m in medians))
+    run.log(f"{len(lessons.units)} units, median r2 to the teacher by stage: " + ", ".join(f"{m:.3f}" for m in medians))

@@ -22,4 +22,4 @@ with job(snakemake) as run:
     for state in states.values():
         state.remove()
     medians = result["r2_to_teacher"].median("unit").values
-    run.say("median r2 to the teacher: " + ", ".join(f"{m:.3f}" for m in medians))
+    run.log("median r2 to the teacher: " + ", ".join(f"{m:.3f}" for m in medians))

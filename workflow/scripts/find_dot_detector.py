@@ -12,7 +12,7 @@ with job(snakemake) as run:
     tunings = [stores.load(path, "tuning").load() for path in snakemake.input.tuning]
     scores = xr.concat([dot_scores(tuning) for tuning in tunings], "unit")
     unit = best_dot_detector(scores)
-    run.say(f"{unit} has the highest dot index of {scores.sizes['unit']} units")
+    run.log(f"{unit} has the highest dot index of {scores.sizes['unit']} units")
     tuning = next(tuning for tuning in tunings if unit in tuning["unit"].values)
     found = load_models(models, run.local(snakemake.params.paths)[tuning.attrs["session"]], tuning.attrs["session"])
     circuit = dot_circuit(found, tuning, unit, **numbers)

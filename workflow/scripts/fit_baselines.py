@@ -13,4 +13,4 @@ with job(snakemake) as run:
     recording, responses = load_recording(inputs.recording), load_responses(inputs.responses)
     result = fit_baselines(options["baselines"], recording.images, responses, prior=prior, seed=options["seed"])
     stores.save(result, snakemake.output[0], "baselines", config=options, seed=options["seed"], inputs=list(inputs))
-    run.say(result.attrs["chosen"])
+    run.log(result.attrs["chosen"])

@@ -12,4 +12,4 @@ with job(snakemake) as run:
     images, sources = image_pool(fit, seed=snakemake.params.seed, **options)
     inputs = [*snakemake.input.recordings, snakemake.input.splits]
     save_pool(images, sources, snakemake.output[0], config=snakemake.params.options, inputs=inputs)
-    run.say(f"{len(images)} images")
+    run.log(f"{len(images)} images")

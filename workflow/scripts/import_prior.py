@@ -7,4 +7,4 @@ with job(snakemake) as run:
     options = dict(snakemake.params.options)
     prior = pretrained_prior(**options)
     prior.save(snakemake.output[0], config=options)
-    run.say(f"{type(prior.unet).__name__} for images of {prior.image_shape}")
+    run.log(f"{type(prior.unet).__name__} for images of {prior.image_shape}")

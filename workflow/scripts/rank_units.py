@@ -8,4 +8,4 @@ with job(snakemake) as run:
     options = snakemake.params.options
     ranking = rank_units(stores.load(snakemake.input.scores, "scores"), **options)
     stores.save(ranking, snakemake.output[0], "targets", config=options, inputs=[snakemake.input.scores])
-    run.say(f"{ranking.sizes['unit']} units qualify")
+    run.log(f"{ranking.sizes['unit']} units qualify")

@@ -7,4 +7,4 @@ with job(snakemake) as run:
     source = snakemake.params.source
     recording = read_recording(snakemake.wildcards.session, source, run.local(snakemake.params.path))
     recording.save(snakemake.output[0], config=source, inputs=list(snakemake.input))
-    run.say(f"{len(recording.images)} images, {len(recording.units)} units")
+    run.log(f"{len(recording.images)} images, {len(recording.units)} units")

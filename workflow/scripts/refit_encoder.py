@@ -22,4 +22,4 @@ with job(snakemake) as run:
     inputs = [stored.member, *stored.recordings, *stored.responses, *features]
     config = {"refit": trained.arch, "training": params.options}
     encoder.save(snakemake.output[0], **labels, config=config, inputs=inputs)
-    run.say(f"validation correlation {before:.3f}, refitted {after:.3f}")
+    run.log(f"validation correlation {before:.3f}, refitted {after:.3f}")

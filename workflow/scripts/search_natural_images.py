@@ -21,4 +21,4 @@ with job(snakemake) as run:
     stores.save(
         found, snakemake.output[0], "natural", config=options, inputs=[*inputs.members, inputs.targets, inputs.pool]
     )
-    run.say(f"{found.attrs['images']} images searched")
+    run.log(f"{found.attrs['images']} images searched")

@@ -7,4 +7,4 @@ with job(snakemake) as run:
     units = snakemake.params.units
     targets = stores.load(snakemake.input.ranking, "targets").isel(unit=slice(units))
     stores.save(targets, snakemake.output[0], "targets", config={"units": units}, inputs=[snakemake.input.ranking])
-    run.say(f"{targets.sizes['unit']} units")
+    run.log(f"{targets.sizes['unit']} units")

@@ -37,4 +37,4 @@ with job(snakemake) as run:
     )
     stores.save(result, snakemake.output[0], "teacher", config=options, seed=seed, inputs=read)
     checkpoint.remove()
-    run.say(f"{result.sizes['image']} views of {len(pictures)} pictures, {len(units)} units")
+    run.log(f"{result.sizes['image']} views of {len(pictures)} pictures, {len(units)} units")

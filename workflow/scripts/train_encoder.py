@@ -23,4 +23,4 @@ with job(snakemake) as run:
     labels = {"arch": arch, "member": member, "role": params.role}
     encoder.save(snakemake.output[0], **labels, curves=curves, config=config, seed=seed, inputs=inputs)
     checkpoint.remove()
-    run.say(f"validation correlation {max(curves['validation']):.3f}")
+    run.log(f"validation correlation {max(curves['validation']):.3f}")

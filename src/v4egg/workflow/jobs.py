@@ -40,8 +40,8 @@ class Job:
             return {key: self.local(part) for key, part in value.items()}
         return [self.local(part) for part in value] if isinstance(value, list | tuple) else value
 
-    def say(self, message: str) -> None:
-        """One line to terminal and log."""
+    def log(self, message: str) -> None:
+        """Write one line to the terminal and to the rule's log."""
         print(f"{self.name}: {message}", file=sys.stderr, flush=True)
 
 
@@ -55,7 +55,7 @@ def job(snakemake: Any) -> Iterator[Job]:
     label = " ".join([snakemake.rule, *(str(value) for value in dict(snakemake.wildcards).values())])
     with _logged(snakemake.log), _arithmetic(snakemake.threads):
         try:
-            with taken_device(snakemake.resources, Job(label, "").say) as device:
+            with taken_device(snakemake.resources, Job(label, "").log) as device:
                 yield Job(label, device, [str(path) for path in getattr(snakemake, "input", ())])
         except V4eggError as error:
             print(f"error: {label}: {error}", file=sys.stderr, flush=True)
