@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from v4egg.errors import V4eggError
+from v4egg.synthesis.pixel_steps import best_along_gradient, rms
 
 DIRECTIONS = {"raise": 1.0, "lower": -1.0}
 KINDS = ("white", "spectrum")  # random changes: Gaussian pixels, and the adversarial change's spectrum at other phases
@@ -35,26 +36,16 @@ def adversarial_images(
     """
     if not epsilon > 0:
         raise V4eggError(f"adversarial images: epsilon is {epsilon}; give an RMS above 0, in [0, 1] units")
-    change, best = torch.zeros_like(images), torch.zeros_like(images)
-    reached = torch.full((len(images),), -torch.inf, device=images.device)
-    for step in range(steps + 1):
-        shown = (images + change).requires_grad_()
-        responses = models.paired(shown, units)
-        if not torch.isfinite(responses).all():
-            raise V4eggError("adversarial images: a response is not finite; leave the unit out")
-        score = responses.detach() * signs
-        better = score > reached
-        best[better], reached[better] = change[better], score[better]
-        if step == steps:
-            break
-        (gradient,) = torch.autograd.grad((responses * signs).sum(), shown)
-        change = projected(images, change + _REACH * epsilon / steps * gradient / _column(rms(gradient)), epsilon)
+    units, signs = units.to(images.device), signs.to(images.device)
+
+    def score(change: Tensor) -> Tensor:
+        return models.paired(images + change, units) * signs
+
+    def move(change: Tensor, gradient: Tensor, step: int) -> Tensor:
+        return projected(images, change + _REACH * epsilon / steps * gradient / _column(rms(gradient)), epsilon)
+
+    best, _ = best_along_gradient(torch.zeros_like(images), score, move, steps, "adversarial images")
     return images + best
-
-
-def rms(values: Tensor) -> Tensor:
-    """Root mean square (B,) of each image's values, never exactly 0."""
-    return values.flatten(1).square().mean(1).sqrt().clamp_min(1e-12)
 
 
 def projected(images: Tensor, change: Tensor, epsilon: float) -> Tensor:
@@ -71,8 +62,9 @@ def random_changes(images: Tensor, noise: Tensor, epsilon: float) -> Tensor:
 
     An image that the range holds so that the noise cannot change it that much is changed as far as it goes.
     """
-    noise = noise / _column(rms(noise))
-    low, high = torch.zeros(len(images)), torch.full((len(images),), 64 * epsilon)
+    noise = noise.to(images.device) / _column(rms(noise.to(images.device)))
+    low = torch.zeros(len(images), device=images.device)
+    high = torch.full_like(low, 64 * epsilon)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         short = rms((images + _column(middle) * noise).clamp(0, 1) - images) < epsilon

@@ -13,10 +13,10 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from v4egg.compact.adversarial import rms
-from v4egg.errors import V4eggError
+from v4egg.device import device_of
 from v4egg.images.processing import blur
 from v4egg.seeding import torch_generator
+from v4egg.synthesis.pixel_steps import best_along_gradient, rms
 
 METHOD = "maximizing"
 START = (128 / 255, 178 / 255)
@@ -48,15 +48,16 @@ def maximizing_images(
         V4eggError: a response is not finite.
     """
     start = time.perf_counter()
-    place = {unit: i for i, unit in enumerate(models.units)}
+    device, place = device_of(models), {unit: i for i, unit in enumerate(models.units)}
     pairs = [(unit, sample) for unit in units for sample in range(samples)]
     images, trajectories = [], []
     for first in progress(range(0, len(pairs), _BATCH)):
         part = pairs[first : first + _BATCH]
         noise = [torch.rand(3, size, size, generator=torch_generator(seed, METHOD, *pair)) for pair in part]
-        made, trajectory = _climbed(models, torch.stack(noise), torch.tensor([place[unit] for unit, _ in part]), steps)
-        images.append(made)
-        trajectories.append(trajectory)
+        index = torch.tensor([place[unit] for unit, _ in part], device=device)
+        made, trajectory = _maximized(models, torch.stack(noise).to(device), index, steps)
+        images.append(made.cpu())
+        trajectories.append(trajectory.cpu())
     shape = (len(units), samples)
     seconds = (time.perf_counter() - start) / max(1, len(pairs))
     image = torch.cat(images) if images else torch.zeros(0, 3, size, size)
@@ -72,23 +73,16 @@ def maximizing_images(
     )
 
 
-def _climbed(models: nn.Module, noise: Tensor, units: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """The best images (B, 3, y, x) of the way up from uniform noise in [0, 1], and the response at each step."""
-    images = START[0] + (START[1] - START[0]) * noise
-    best, reached, trajectory = images.clone(), torch.full((len(images),), -torch.inf), []
-    for step in range(steps + 1):
-        images = images.detach().requires_grad_()
-        responses = models.paired(images, units)
-        if not torch.isfinite(responses).all():
-            raise V4eggError(f"maximizing images: a response is not finite at step {step}; leave the unit out")
-        trajectory.append(responses.detach().cpu())
-        better = responses.detach().cpu() > reached
-        best[better], reached[better] = images.detach()[better], trajectory[-1][better]
-        if step == steps:
-            break
-        (gradient,) = torch.autograd.grad(responses.sum(), images)
+def _maximized(models: nn.Module, noise: Tensor, units: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """The best images (n, 3, y, x) on the way from uniform noise in [0, 1], and the responses (n, steps + 1)."""
+
+    def score(images: Tensor) -> Tensor:
+        return models.paired(images, units)
+
+    def move(images: Tensor, gradient: Tensor, step: int) -> Tensor:
         gradient = blur(gradient / rms(gradient).view(-1, 1, 1, 1), SMOOTHING)
-        images = (images.detach() + STEP * gradient).clamp(0, 1)
-        if (step + 1) % BLUR_EVERY == 0:
-            images = blur(images, SMOOTHING)
-    return best, torch.stack(trajectory, 1)
+        images = (images + STEP * gradient).clamp(0, 1)
+        return blur(images, SMOOTHING) if (step + 1) % BLUR_EVERY == 0 else images
+
+    start = START[0] + (START[1] - START[0]) * noise
+    return best_along_gradient(start, score, move, steps, "maximizing images")

@@ -11,11 +11,12 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from v4egg.compact.adversarial import DIRECTIONS, KINDS, adversarial_images, other_phases, random_changes, rms
+from v4egg.compact.adversarial import DIRECTIONS, KINDS, adversarial_images, other_phases, random_changes
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge
 from v4egg.images.processing import to_float
 from v4egg.seeding import numpy_generator, torch_generator
+from v4egg.synthesis.pixel_steps import rms
 
 _BATCH = 32  # images
 

@@ -6,13 +6,14 @@ import torch
 from torch import nn
 
 from compact_nets import random_models
-from v4egg.compact.adversarial import adversarial_images, other_phases, projected, random_changes, rms
+from v4egg.compact.adversarial import adversarial_images, other_phases, projected, random_changes
 from v4egg.compact.maximizing import BLUR_EVERY, maximizing_images
 from v4egg.errors import V4eggError
 from v4egg.evaluation.adversarial import adversarial_experiment, carried_over, exceeds_random, movements
 from v4egg.evaluation.judges import Judge
 from v4egg.io import stores
 from v4egg.seeding import torch_generator
+from v4egg.synthesis.pixel_steps import rms
 
 SIZE = 16
 
