@@ -36,7 +36,7 @@ from v4egg.seeding import torch_generator
 from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
 from v4egg.stats.metrics import normalized_activation
 from v4egg.synthesis.constraints import display_constraint
-from v4egg.synthesis.energy_guided import energy_guided, load_guide
+from v4egg.synthesis.energy_guided import EnergyGuided, energy_guided, load_guide
 from v4egg.synthesis.mei import mei_energy
 
 WAYS = {  # of guidance: its options and its colour
@@ -82,7 +82,7 @@ class Source:
     def __call__(self, sampler: str, way: str, steps: int, scale: float) -> pd.DataFrame:
         """A row for each unit and judge: relative activation, and seconds an image of the whole batch."""
         key = (0, "energy_guided")
-        energy = mei_energy(self.generators, [(unit, 0) for unit in self.units], self.options, key)
+        energy = mei_energy(self.generators, [(unit, 0) for unit in self.units], EnergyGuided(**self.options), key)
         draws = [torch_generator(*key, unit, 0) for unit in self.units]
         start = time.process_time()  # of one thread: other jobs on the machine count less than in wall time
         made = energy_guided(

@@ -42,12 +42,12 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     from v4egg.priors.pretrained import pretrained_prior
     from v4egg.priors.prior import frozen
     from v4egg.priors.training import new_prior
+    from v4egg.registry import options_of
     from v4egg.seeding import torch_generator
     from v4egg.synthesis.constraints import display_constraint
     from v4egg.synthesis.energies import Excite
-    from v4egg.synthesis.energy_guided import energy_guided
-    from v4egg.synthesis.gradient_ascent import gradient_ascent
-    from v4egg.synthesis.mei import SHARED
+    from v4egg.synthesis.method import Task
+    from v4egg.synthesis.methods import METHODS
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -64,19 +64,14 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
         prior.enable_gradient_checkpointing()
     prior = frozen(prior, "cpu", torch.float32)
     options = {**config["synthesis"]["methods"][method], **changed}
-    constraint, stimulus_spec = (
-        display_constraint(options["norm"], generators.members[0].stimulus_spec),
-        generators.members[0].stimulus_spec,
-    )
-    own = {name: value for name, value in options.items() if name not in (*SHARED, "steps")}
+    stimulus_spec = generators.members[0].stimulus_spec
+    constraint = display_constraint(options["norm"], stimulus_spec)
 
     def make(n: int, steps: int) -> None:
         energy = Excite(generators, torch.zeros(n, dtype=torch.long))
         draws = [torch_generator("cost", i) for i in range(n)]
-        if method == "gradient_ascent":
-            gradient_ascent(energy, draws, stimulus_spec, steps=steps, constraint=constraint, **own)
-        else:
-            energy_guided(energy, draws, prior, steps=steps, constraint=constraint, **own)
+        task = Task(energy, draws, stimulus_spec, constraint, "cpu", iter, {"prior": prior})
+        options_of(METHODS, method, {**options, "steps": steps}, "method of synthesis").synthesize(task)
 
     seconds = float("nan")
     if batch:

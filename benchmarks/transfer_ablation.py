@@ -95,7 +95,7 @@ class Run(FinishedRun):
         if key not in self.found:  # a base setting is a level of many factors
             prior = self.priors[prior or "own"]
             made = most_exciting_images(
-                method, generators, self.units, options, prior_path=prior, samples=samples, seed=0
+                method, generators, self.units, options, stores={"prior": prior}, samples=samples, seed=0
             )
             self.found[key] = self._judged(source, generators, made)
         return self.found[key]

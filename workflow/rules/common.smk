@@ -3,8 +3,10 @@
 import re
 
 import v4egg.recordings.sources as sources
+from v4egg.registry import required_stores
+from v4egg.synthesis.methods import METHODS as KNOWN_METHODS
 from v4egg.workflow.configuration import expanded
-from v4egg.synthesis.required_stores import required_store
+from v4egg.xdream.generators import IMAGE_GENERATORS
 from v4egg.workflow.provenance import code_digest, configuration_digest
 
 RESULTS = f"results/{config['name']}"
@@ -232,17 +234,21 @@ def series_stores(family):
     return [f"{RESULTS}/{family}/{arch}.zarr" for arch in chosen]
 
 
+def store_inputs(names):
+    """The stores of the workflow of these names, as named inputs."""
+    return {name: f"{RESULTS}/{name}.zarr" for name in names}
+
+
 def method_inputs(method):
-    """The prior or the image decoder, for the method that needs it."""
-    needed = required_store(method, config["synthesis"]["methods"][method])
-    return {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
+    """The stores that a method of synthesis reads, such as the prior."""
+    return store_inputs(required_stores(KNOWN_METHODS, method, config["synthesis"]["methods"][method], "method"))
 
 
 def evolution_inputs(condition):
     """The files of the neurons and of the image generator of a condition of the evolution experiment."""
     options = CONDITIONS[condition]
-    needed = required_store("evolution", options)
-    found = {needed: f"{RESULTS}/{needed}.zarr"} if needed else {}
+    generator = options["generator"]
+    found = store_inputs(required_stores(IMAGE_GENERATORS, generator["name"], generator, "image generator"))
     if options["neurons"] == "external":
         known = list(natural_responses(TARGET_SESSIONS).values())
         return {**found, "external_judges": external_judge_files(TARGET_SESSIONS), "natural_responses": known}

@@ -8,9 +8,10 @@ from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
 from v4egg.recordings.responses import load_responses
 from v4egg.recordings.units import by_session
+from v4egg.registry import required_stores
 from v4egg.seeding import seed_of
 from v4egg.simulation.brain import load_brain
-from v4egg.synthesis import most_exciting_images
+from v4egg.synthesis import METHODS, most_exciting_images
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
@@ -19,7 +20,8 @@ with job(snakemake) as run:
     targets = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
     units = by_session(targets).get(recording.session, [])[: loop["units"]]
     options = {**snakemake.params.training, **loop}
-    helpers = {name: snakemake.input.get(name) for name in ("prior", "decoder")}
+    names = required_stores(METHODS, loop["method"], snakemake.params.synthesis, "method of synthesis")
+    required = {name: snakemake.input[name] for name in names}
     shown, key = loop["rounds"] * len(units) * loop["samples"], (seed, "closed loop", recording.session)
     crops, _ = photograph_crops(shown, recording.images.shape[-1], "fit", key=key)
 
@@ -29,8 +31,7 @@ with job(snakemake) as run:
             ensemble,
             units,
             snakemake.params.synthesis,
-            prior_path=helpers["prior"],
-            decoder_path=helpers["decoder"],
+            stores=required,
             samples=loop["samples"],
             seed=seed_of(seed, "closed loop", round_index),
             device=run.device,
@@ -52,5 +53,5 @@ with job(snakemake) as run:
     )
     result.attrs |= {"arch": snakemake.wildcards.arch, "session": recording.session, "method": loop["method"]}
     inputs = [*snakemake.input.members, snakemake.input.targets, snakemake.input.recording]
-    inputs += filter(None, helpers.values())
+    inputs += required.values()
     stores.save(result, snakemake.output[0], "closed_loop", config=options, seed=seed, inputs=inputs)

@@ -8,10 +8,10 @@ from v4egg.images.processing import stimulus_spec_of
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.recording import load_recording
-from v4egg.synthesis.required_stores import required_store
+from v4egg.registry import required_stores
 from v4egg.workflow.jobs import job
 from v4egg.xdream.experiment import evolution_experiment, experiment_neurons, responses_to_natural
-from v4egg.xdream.generators import make_generator
+from v4egg.xdream.generators import IMAGE_GENERATORS, make_generator
 from v4egg.xdream.optimizers import settings_of
 
 with job(snakemake) as run:
@@ -31,10 +31,12 @@ with job(snakemake) as run:
         known = dict(zip(snakemake.params.external_judges, natural, strict=True))
     used = {session: shown for session, shown in images.items() if ensemble or session in known}
     responses = responses_to_natural(neurons, used, known)
-    generator, needed = dict(options["generator"]), required_store("evolution", options)
-    generator |= {needed: inputs[needed]} if needed else {}
+    generator = options["generator"]
+    needed = required_stores(IMAGE_GENERATORS, generator["name"], generator, "image generator")
     stimulus_spec = stimulus_spec_of(stores.load(inputs.pool, "pool")["images"].values)
-    image_generator = make_generator(stimulus_spec=stimulus_spec, device=run.device, **generator)
+    image_generator = make_generator(
+        stimulus_spec=stimulus_spec, device=run.device, stores={name: inputs[name] for name in needed}, **generator
+    )
     read = [path for path in inputs if str(path).endswith(".zarr")]
     key = {"options": options, "seed": seed, "code": snakemake.params.code}
     checkpoint = Checkpoint.for_inputs(snakemake.params.state, read, key)

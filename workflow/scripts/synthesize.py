@@ -3,31 +3,32 @@
 from v4egg.encoders.ensemble import load_encoder
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
-from v4egg.synthesis import most_exciting_images
+from v4egg.registry import required_stores
+from v4egg.synthesis import METHODS, most_exciting_images
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     targets = stores.load(snakemake.input.targets, "targets")
     seed, samples, units_per_job = (snakemake.params.numbers[name] for name in ("seed", "samples", "units_per_job"))
     first = int(snakemake.wildcards.batch) * units_per_job
-    options, helpers = snakemake.params.options, [snakemake.input.get("prior"), snakemake.input.get("decoder")]
-    inputs = [*snakemake.input.members, snakemake.input.targets, *filter(None, helpers)]
+    method, options = snakemake.wildcards.method, snakemake.params.options
+    required = {name: snakemake.input[name] for name in required_stores(METHODS, method, options, "method")}
+    inputs = [*snakemake.input.members, snakemake.input.targets, *required.values()]
     key = {"job": str(snakemake.output[0]), "options": options, "seed": seed, "code": snakemake.params.code}
     checkpoint = Checkpoint.for_inputs(snakemake.params.state, inputs, {**key, "samples": samples, "first": first})
     units = [str(unit) for unit in targets["unit"].values[first : snakemake.params.numbers["stop"]]]
     meis = most_exciting_images(
-        snakemake.wildcards.method,
+        method,
         load_encoder(snakemake.input.members),
         units,
         options,
-        prior_path=helpers[0],
-        decoder_path=helpers[1],
+        stores=required,
         samples=samples,
         seed=seed,
         device=run.device,
         progress=run.progress,
         checkpoint=checkpoint,
     )
-    meis.attrs |= {"method": snakemake.wildcards.method, "arch": snakemake.wildcards.arch}
+    meis.attrs |= {"method": method, "arch": snakemake.wildcards.arch}
     stores.save(meis, snakemake.output[0], "mei", config=options, seed=seed, inputs=inputs)
     checkpoint.remove()

@@ -7,9 +7,10 @@ on the batch that it was made in.
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 
 from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess, blur
@@ -17,9 +18,35 @@ from v4egg.priors.loading import load_prior
 from v4egg.priors.prior import Ancestral, Prior
 from v4egg.synthesis.constraints import Constraint
 from v4egg.synthesis.energies import Energy
+from v4egg.synthesis.jitter import Jitter
+from v4egg.synthesis.method import MethodOptions, Task
 from v4egg.synthesis.result import Synthesis, check_finite
 
 GUIDANCE = ("full", "straight_through")
+
+
+class EnergyGuided(MethodOptions):
+    """Energy-guided diffusion (EGG): the prior's sampling, steered by the gradient of the energy."""
+
+    steps: int = Field(50, ge=1, description="Denoising steps.")
+    energy_scale: float = Field(2.0, ge=0, description="lambda: L2 length of a guidance step.")
+    sampler: Literal["ancestral", "ddim", "dpm_solver"] = Field(
+        "ancestral", description="Sampler of the denoising steps; ddim and dpm_solver draw no noise on the way."
+    )
+    guidance: Literal["full", "straight_through"] = Field(
+        "full",
+        description="Gradient through the denoiser, or that at the denoised image in its place, which is cheaper.",
+    )
+    noise_scaled: bool = Field(False, description="Whether lambda shrinks with the noise level.")
+    smoothing: float = Field(0.0, ge=0, description="Standard deviation in pixels of a Gaussian over the gradient.")
+    jitter: Jitter = Jitter()
+
+    def synthesize(self, task: Task) -> Synthesis:
+        """The images of a task; reads the store ``prior``."""
+        prior = load_guide(task.stores["prior"], task.stimulus_spec, task.device)
+        own = self.model_dump(include={"steps", "energy_scale", "sampler", "guidance", "noise_scaled", "smoothing"})
+        shared = {"constraint": task.constraint, "progress": task.progress}
+        return energy_guided(task.energy, task.draws, prior, **shared, **own)
 
 
 def energy_guided(
@@ -92,15 +119,15 @@ def energy_guided(
     return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds)
 
 
-def load_guide(path: str | Path, stimulus_spec: Preprocess, device: str = "cpu") -> Prior:
-    """The prior in a store, for images that an encoder with this canvas sees.
+def load_guide(path: str | Path | Prior, stimulus_spec: Preprocess, device: str = "cpu") -> Prior:
+    """The prior in a store, or the given one, for images that an encoder with this canvas sees.
 
     Grey and RGB of any size are bridged: the encoder resizes and converts. Anything else is refused.
 
     Raises:
         V4eggError: the prior's images are neither grey nor RGB; names both shapes.
     """
-    prior = load_prior(path, device)
+    prior = path if isinstance(path, Prior) else load_prior(path, device)
     if prior.image_shape[0] not in (1, 3):
         wanted = (stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
         raise V4eggError(

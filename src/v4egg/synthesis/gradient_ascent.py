@@ -5,13 +5,39 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from pydantic import Field
 
 from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess, blur
 from v4egg.synthesis.constraints import Constraint
 from v4egg.synthesis.energies import Energy
+from v4egg.synthesis.jitter import Jitter
+from v4egg.synthesis.method import MethodOptions, Task
 from v4egg.synthesis.result import Synthesis, check_finite
 from v4egg.synthesis.transparency import Transparency
+
+
+class GradientAscent(MethodOptions):
+    """Gradient steps on the pixels."""
+
+    steps: int = Field(300, ge=1, description="Gradient steps.")
+    learning_rate: float = Field(10.0, gt=0, description="Step of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    smoothing: float = Field(1.0, ge=0, description="Standard deviation in pixels of a Gaussian over the gradient.")
+    transparency: float = Field(
+        0,
+        ge=0,
+        description="Weight of an opacity that is optimised too, over changing backgrounds: what the unit does not "
+        "need then shows the mean colour; such as 0.25; 0: opaque.",
+    )
+    norm: float | None = Field(80.0, description="L2 norm of the z-scored image; null leaves it free.")
+    jitter: Jitter = Jitter()
+
+    def synthesize(self, task: Task) -> Synthesis:
+        """The images of a task."""
+        own = self.model_dump(include={"steps", "learning_rate", "weight_decay", "smoothing", "transparency"})
+        shared = {"constraint": task.constraint, "progress": task.progress}
+        return gradient_ascent(task.energy, task.draws, task.stimulus_spec, **shared, **own)
 
 
 def gradient_ascent(

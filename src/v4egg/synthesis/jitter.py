@@ -4,10 +4,28 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
+from v4egg.registry import Options
 from v4egg.synthesis.constraints import select_rows
 from v4egg.synthesis.energies import Energy
+
+
+class Jitter(Options):
+    """The energy is the mean over perturbed copies of each image."""
+
+    copies: int = Field(0, ge=0, description="Copies; 0: the image itself.")
+    shift: int = Field(3, ge=0, description="Largest shift in pixels.")
+    noise: float = Field(0.03, ge=0, description="Standard deviation of pixel noise, in [0, 1] units.")
+    scale: float = Field(0, ge=0, lt=1, description="Largest zoom in or out, as a share.")
+    patch: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="Side of a square that hides a random part of each copy under its mean colour, as a share of the "
+        "image's side.",
+    )
 
 
 class Jittered(Energy):

@@ -4,30 +4,116 @@
 ``diverse``: images that excite the unit and differ from one another, along the weight of their difference.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import xarray as xr
+from pydantic import Field
 
 from v4egg.encoders.ensemble import Ensemble
-from v4egg.errors import V4eggError
 from v4egg.priors.prior import Prior
+from v4egg.registry import Numbers, Options, Strings, options_of
 from v4egg.seeding import torch_generator
 from v4egg.synthesis.constraints import display_constraint
 from v4egg.synthesis.diversity import Diverse
 from v4egg.synthesis.energies import Energy
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
+from v4egg.synthesis.jitter import Jitter
 from v4egg.synthesis.mei import mei_energy
+from v4egg.synthesis.methods import SWEEPS
 from v4egg.synthesis.result import Synthesis
 
-GUIDANCE = ("steps", "sampler", "guidance")  # options that energy_guided takes as they are
 Pairs = Sequence[tuple[str, int]]
 
 
+class SweepOptions(Options):
+    """Options that every sweep has."""
+
+    architectures: Strings = Field(
+        (),
+        description="The architectures whose generators make the images; empty: all.",
+        json_schema_extra={"uniqueItems": True},
+    )
+    units: int | None = Field(None, ge=1, description="Only the first so many target units; null: all.")
+    steps: int = Field(50, ge=1, description="Denoising steps.")
+    sampler: Literal["ancestral", "ddim", "dpm_solver"] = Field(
+        "ancestral", description="Sampler of the denoising steps."
+    )
+    guidance: Literal["full", "straight_through"] = Field("full", description="As for energy-guided MEIs.")
+    norm: float | None = Field(None, description="L2 norm of the z-scored image; null leaves it free.")
+    jitter: Jitter = Jitter()
+    uncertainty_penalty: float = Field(0, ge=0, description="k in the energy mean - k sd over the generators.")
+
+    @abstractmethod
+    def values(self) -> Sequence[float]:
+        """The values of the setting along which images are made."""
+
+    @abstractmethod
+    def samples_per_value(self) -> int:
+        """Images per unit and value."""
+
+    @abstractmethod
+    def images(self, run: "SweepRun", value: float) -> Synthesis:
+        """The images of all pairs of unit and sample at one value."""
+
+
+class Naturalistic(SweepOptions):
+    """Most exciting naturalistic images (MENIs): energy-guided diffusion over lambda."""
+
+    energy_scales: Numbers = Field(
+        (),
+        description="The values of lambda that are compared, such as [0.5, 1, 2, 5, 10]; empty: no MENIs.",
+        json_schema_extra={"items": {"type": "number", "minimum": 0}, "uniqueItems": True},
+    )
+    samples: int = Field(1, ge=1, description="Images per unit and lambda.")
+
+    def values(self) -> Sequence[float]:
+        """Lambda."""
+        return self.energy_scales
+
+    def samples_per_value(self) -> int:
+        """Images per unit and lambda."""
+        return self.samples
+
+    def images(self, run: "SweepRun", value: float) -> Synthesis:
+        """Images that excite their units, at one lambda."""
+        return run.guided(run.excite(), value)
+
+
+class DiverseImages(SweepOptions):
+    """Images that excite a unit and differ from one another."""
+
+    weights: Numbers = Field(
+        (),
+        description="Weights of the mean correlation between the images of a unit, against its response in standard "
+        "deviations, such as [0, 1, 3, 10]; empty: no diverse images.",
+        json_schema_extra={"items": {"type": "number", "minimum": 0}, "uniqueItems": True},
+    )
+    n_images: int = Field(4, ge=2, alias="images", description="Images per unit and weight.")
+    energy_scale: float = Field(2.0, ge=0, description="lambda: L2 length of a guidance step.")
+
+    def values(self) -> Sequence[float]:
+        """The weights."""
+        return self.weights
+
+    def samples_per_value(self) -> int:
+        """Images per unit and weight."""
+        return self.n_images
+
+    def images(self, run: "SweepRun", value: float) -> Synthesis:
+        """Images that excite their units and differ, at one weight."""
+        names = list(dict.fromkeys(unit for unit, _ in run.pairs))
+        groups = torch.tensor([names.index(unit) for unit, _ in run.pairs])
+        energy = run.excite() * (1 / run.deviations)
+        return run.guided(energy + value * Diverse(groups) if value else energy, self.energy_scale)
+
+
 def image_series(
-    family: str,
+    sweep: str,
     generators: Ensemble,
     units: Sequence[str],
     options: Mapping[str, Any],
@@ -41,67 +127,71 @@ def image_series(
     """Images [unit, setting, sample, channel, y, x] of kind ``series``.
 
     Args:
-        family: a name of :data:`FAMILIES`.
-        generators: the ensemble to climb.
+        sweep: a name of :data:`SWEEPS`.
+        generators: the ensemble whose responses are maximised.
         units: unit ids; none gives an empty result.
-        options: ``steps``, ``sampler``, ``guidance``, ``norm``, ``jitter``, ``uncertainty_penalty``; for ``meni``
-            ``energy_scales`` and ``samples``, for ``diverse`` ``weights``, ``energy_scale`` and ``images``.
-        deviations: sd of each unit's responses, which is 1 in the weights of ``diverse``.
-        seed: every draw is keyed by (seed, family, unit, sample): neither batches nor other settings matter.
+        options: of the sweep, see its :class:`SweepOptions`; those that are not given have their defaults.
+        deviations: standard deviation of each unit's responses, which is 1 in the weights of ``diverse``.
+        prior_path: store of the prior.
+        seed: every draw is keyed by (seed, sweep, unit, sample): neither batches nor other settings matter.
+        device: where to compute.
+        progress: wraps the settings.
 
     Raises:
-        V4eggError: no family has that name.
+        V4eggError: no sweep has that name, or an option is unknown or impossible.
     """
-    if family not in FAMILIES:
-        raise V4eggError(f"synthesis: unknown family '{family}'; known: {', '.join(sorted(FAMILIES))}")
+    chosen: SweepOptions = options_of(SWEEPS, sweep, options, "sweep")
     generators = generators.to(device)
-    make, settings, samples = FAMILIES[family](options)
+    settings, samples = chosen.values(), chosen.samples_per_value()
     pairs = [(unit, sample) for unit in units for sample in range(samples)]
     if not pairs:
         return _empty(generators, settings, samples)
     prior = load_guide(prior_path, generators.members[0].stimulus_spec, device)
     scales = torch.tensor([deviations.get(unit, 1.0) for unit, _ in pairs], device=device)
-    made = [
-        make(_Run(generators, prior, pairs, scales, options, (seed, family)), value) for value in progress(settings)
-    ]
+    run = SweepRun(generators, prior, pairs, scales, chosen, (seed, sweep))
+    made = [chosen.images(run, value) for value in progress(settings)]
     index = generators.index([unit for unit, _ in pairs]).to(device)
     with torch.no_grad():
         responses = [generators.paired(result.images, index) for result in made]
     return _dataset(units, settings, samples, made, responses)
 
 
-class _Run:
-    """What all settings of a series share."""
+@dataclass
+class SweepRun:
+    """What all values of a sweep share.
 
-    def __init__(self, generators: Ensemble, prior: Prior, pairs: Pairs, deviations, options, key: tuple):
-        self.generators, self.prior, self.pairs, self.options, self.key = generators, prior, pairs, options, key
-        self.deviations = deviations
+    Attributes:
+        generators: the ensemble whose responses are maximised.
+        prior: the diffusion prior.
+        pairs: unit id and sample of each image.
+        deviations: (pair,) standard deviation of the responses of each pair's unit.
+        options: of the sweep.
+        key: what all draws are keyed by, beside unit and sample.
+    """
+
+    generators: Ensemble
+    prior: Prior
+    pairs: Pairs
+    deviations: torch.Tensor
+    options: SweepOptions
+    key: tuple[object, ...]
 
     def excite(self) -> Energy:
+        """The energy of exciting each pair's unit."""
         return mei_energy(self.generators, self.pairs, self.options, self.key)
 
-    def __call__(self, energy: Energy, scale: float) -> Synthesis:
-        draws = [torch_generator(*self.key, unit, sample) for unit, sample in self.pairs]
-        constraint = display_constraint(self.options["norm"], self.generators.members[0].stimulus_spec)
-        chosen = {name: self.options[name] for name in GUIDANCE}
-        return energy_guided(energy, draws, self.prior, energy_scale=scale, constraint=constraint, **chosen)
-
-
-def _naturalistic(run: _Run, scale: float) -> Synthesis:
-    return run(run.excite(), scale)
-
-
-def _diverse(run: _Run, weight: float) -> Synthesis:
-    names = list(dict.fromkeys(unit for unit, _ in run.pairs))
-    groups = torch.tensor([names.index(unit) for unit, _ in run.pairs])
-    energy = run.excite() * (1 / run.deviations)
-    return run(energy + weight * Diverse(groups) if weight else energy, run.options["energy_scale"])
-
-
-FAMILIES = {  # options -> how one setting is made, the settings, and images a unit and setting
-    "meni": lambda options: (_naturalistic, options["energy_scales"], options["samples"]),
-    "diverse": lambda options: (_diverse, options["weights"], options["images"]),
-}
+    def guided(self, energy: Energy, scale: float) -> Synthesis:
+        """Images by energy-guided diffusion; the starting and step noise is the same at every value."""
+        return energy_guided(
+            energy,
+            [torch_generator(*self.key, unit, sample) for unit, sample in self.pairs],
+            self.prior,
+            steps=self.options.steps,
+            sampler=self.options.sampler,
+            guidance=self.options.guidance,
+            energy_scale=scale,
+            constraint=display_constraint(self.options.norm, self.generators.members[0].stimulus_spec),
+        )
 
 
 def _dataset(units: Sequence[str], settings, samples: int, made: Sequence[Synthesis], responses) -> xr.Dataset:

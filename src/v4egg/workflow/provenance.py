@@ -7,12 +7,14 @@ changed code reruns what it touches and nothing else.
 import ast
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "v4egg"
+REGISTRY = f"{PACKAGE}.registry"
+LOADERS = {"load", "options_of"}  # functions of the registry that import what an entry names
 _ROOT = Path(__file__).parents[1]
 
 
@@ -32,12 +34,26 @@ def _reached(script: Path) -> dict[str, Path]:
     """Module -> file of what a script reaches."""
     seen: dict[str, Path] = {}
     pending = list(_imports(script))
+    loading = {script}
     while pending:
         module = pending.pop()
         if module not in seen:
             seen[module] = _file_of(module)
+            loading.add(seen[module])
             pending += _imports(seen[module])
+        if not pending:
+            pending = sorted(_chosen_from_registries(loading) - seen.keys())
     return seen
+
+
+def _chosen_from_registries(files: Iterable[Path]) -> set[str]:
+    """The modules that registries name and that some of the files may import, since they load what an entry names.
+
+    A file that only reads labels or colours of a registry does not reach what the registry names.
+    """
+    registries = {module for path in files if REGISTRY in _imports(path) and _loads(path) for module in _imports(path)}
+    own = {path for path in files if _registered(path) and _loads(path)}
+    return {name for path in {*map(_file_of, registries), *own} for name in _registered(path)}
 
 
 def configuration_digest(options: Mapping[str, Any]) -> str:
@@ -63,9 +79,12 @@ def _normalised(path: Path) -> str:
 
 @cache
 def _imports(path: Path) -> frozenset[str]:
-    """The v4egg modules that a file imports anywhere, functions included, or names in a string, as registries do."""
+    """The v4egg modules that a file imports anywhere, functions included, or names in a string outside a registry."""
     found = set()
+    skipped = _type_checking(path) | _entries(path)
     for node in ast.walk(_tree(path)):
+        if node in skipped:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE}
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
@@ -73,6 +92,32 @@ def _imports(path: Path) -> frozenset[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _names_a_module(node.value):
             found.add(node.value.partition(":")[0])
     return frozenset(found)
+
+
+@cache
+def _registered(path: Path) -> frozenset[str]:
+    """The v4egg modules that the entries of a registry name."""
+    strings = (n.value for n in _entries(path) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    return frozenset(text.partition(":")[0] for text in strings if _names_a_module(text))
+
+
+@cache
+def _loads(path: Path) -> bool:
+    """Whether a file loads what entries name."""
+    imported = (n for n in ast.walk(_tree(path)) if isinstance(n, ast.ImportFrom) and n.module == REGISTRY)
+    return any(alias.name in LOADERS for node in imported for alias in node.names)
+
+
+def _entries(path: Path) -> frozenset[ast.AST]:
+    """All nodes inside calls of ``Entry``."""
+    calls = (n for n in ast.walk(_tree(path)) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Entry")
+    return frozenset(node for call in calls for node in ast.walk(call))
+
+
+def _type_checking(path: Path) -> frozenset[ast.AST]:
+    """All nodes that only a type checker sees."""
+    tests = (n for n in ast.walk(_tree(path)) if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING")
+    return frozenset(node for test in tests for statement in test.body for node in ast.walk(statement))
 
 
 def _module_of(module: str, name: str) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from v4egg.errors import V4eggError
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.seeding import numpy_generator
-from v4egg.xdream.optimizers import Key, Optimizer
+from v4egg.xdream.optimizers.optimizer import Key, Optimizer
 
 Neurons = Callable[[Tensor, np.ndarray], Tensor]  # images (B, C, y, x), run of each image (B,) -> responses (B,)
 _HISTORY = ("presentations", "best", "mean", "top", "noiseless")

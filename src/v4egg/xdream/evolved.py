@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from v4egg.errors import V4eggError
@@ -13,11 +14,13 @@ from v4egg.images.processing import Preprocess, resize, to_channels
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.synthesis.constraints import Constraint
 from v4egg.synthesis.energies import Energy
-from v4egg.synthesis.required_stores import required_store
+from v4egg.synthesis.method import MethodOptions, Task
 from v4egg.synthesis.result import Synthesis
 from v4egg.xdream.evolution import Evolution, evolve
-from v4egg.xdream.generators import ImageGenerator, make_generator
+from v4egg.xdream.generators import make_generator
+from v4egg.xdream.generators.generator import ImageGenerator
 from v4egg.xdream.optimizers import make_optimizer
+from v4egg.xdream.search import SearchOptions
 
 BATCH = 128  # images that the generator makes at a time
 
@@ -75,11 +78,25 @@ def evolved(
     return Synthesis(images, final, trajectory, evaluations, time.perf_counter() - start)
 
 
-def evolution_method(task: Any, options: Mapping[str, Any]) -> Synthesis:
-    """The method of synthesis ``evolution``, see :data:`v4egg.synthesis.mei.METHODS`."""
-    generator, needed = dict(options["generator"]), required_store("evolution", options)
-    generator |= {needed: task.stores[needed]} if needed else {}
-    image_generator = make_generator(stimulus_spec=task.stimulus_spec, device=task.device, **generator)
-    own = {key: value for key, value in options.items() if key != "generator"}
-    shared = {"constraint": task.constraint, "progress": task.progress, "checkpoint": task.checkpoint}
-    return evolved(task.energy, task.draws, image_generator, task.stimulus_spec, **shared, **own)
+class Evolved(MethodOptions, SearchOptions):
+    """XDream: evolution of codes of an image generator, which uses no gradient."""
+
+    budget: int = Field(10_000, ge=1, description="Images shown for each image that is made.")
+
+    def synthesize(self, task: Task) -> Synthesis:
+        """The images of a task; reads the store that the image generator requires."""
+        image_generator = make_generator(
+            stimulus_spec=task.stimulus_spec, device=task.device, stores=task.stores, **self.generator
+        )
+        return evolved(
+            task.energy,
+            task.draws,
+            image_generator,
+            task.stimulus_spec,
+            optimizer=self.optimizer,
+            settings=self.settings,
+            budget=self.budget,
+            constraint=task.constraint,
+            checkpoint=task.checkpoint,
+            progress=task.progress,
+        )

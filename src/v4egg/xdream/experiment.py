@@ -16,7 +16,7 @@ from v4egg.recordings.units import by_session
 from v4egg.seeding import numpy_generator
 from v4egg.stats.metrics import evolved_over_natural
 from v4egg.xdream.evolution import Evolution, PoissonSpikes, evolve
-from v4egg.xdream.generators import ImageGenerator
+from v4egg.xdream.generators.generator import ImageGenerator
 from v4egg.xdream.neurons import HiddenUnits, ModelUnits, NeuronGroup, all_responses, depths
 from v4egg.xdream.optimizers import make_optimizer
 

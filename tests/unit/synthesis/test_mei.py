@@ -239,7 +239,7 @@ def test_any_chunking_of_units_makes_the_same_images(method, exact, tmp_path):
 
     def make(units):
         made = most_exciting_images(
-            method, generators, units, options, prior_path=str(tmp_path / "prior.zarr"), samples=2
+            method, generators, units, options, stores={"prior": str(tmp_path / "prior.zarr")}, samples=2
         )
         assert (made["evaluations"] == 8).all()
         return made["image"].values
@@ -252,7 +252,7 @@ def test_any_chunking_of_units_makes_the_same_images(method, exact, tmp_path):
 
 
 def test_unknown_method_is_named():
-    with pytest.raises(V4eggError, match="unknown method 'magic'; known: energy_guided, evolution, gradient_ascent"):
+    with pytest.raises(V4eggError, match="'magic' is unknown; known: gradient_ascent, energy_guided, evolution"):
         most_exciting_images("magic", None, ["u"], {})
 
 

@@ -101,7 +101,7 @@ def test_any_chunking_of_units_gives_the_same(family, generators, prior):
 
 
 def test_an_unknown_family_is_named(generators, prior):
-    with pytest.raises(V4eggError, match="unknown family 'mini'; known: diverse, meni"):
+    with pytest.raises(V4eggError, match="sweep 'mini' is unknown; did you mean 'meni'\? Known: meni, diverse"):
         image_series("mini", generators, UNITS, MENI, deviations={}, prior_path=prior)
 
 

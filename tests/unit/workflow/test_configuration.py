@@ -204,7 +204,7 @@ def grouped(**groups):
         ),
         (changed("evolution.conditions.x.arch", "b"), r"'evolution.conditions.x.arch' names 'b'"),
         (changed("evolution.conditions.x.spikes", 0), "'evolution.conditions.x.spikes'"),
-        (changed("evolution.conditions.x.vary", {"population": 10}), "'evolution.conditions.x.sweep.population'"),
+        (changed("evolution.conditions.x.sweep", {"population": 10}), "'evolution.conditions.x.sweep.population'"),
         (
             {**changed("synthesis.methods.evolution", {}), "decoder": {"widths": [16] * 4}},
             "'images.size' is 56; the decoder needs a multiple of 16",

@@ -49,3 +49,23 @@ def test_a_module_that_a_registry_names_in_a_string_counts(tmp_path, monkeypatch
     before = digest(tmp_path / "s", "from v4egg.registry import METHODS\n")
     (package / "toy.py").write_text("a = 2\n")
     assert digest(tmp_path / "s", "from v4egg.registry import METHODS\n") != before
+
+
+def test_what_the_entries_of_a_registry_name_counts_only_where_it_is_loaded(tmp_path, monkeypatch):
+    package = tmp_path / "v4egg"
+    package.mkdir()
+    files = {
+        "__init__": "",
+        "registry": "def options_of(registry, name): ...\n",
+        "methods": 'METHODS = {"toy": Entry("v4egg.toy:Toy")}\n',
+        "toy": "a = 1\n",
+        "mei": "from v4egg.methods import METHODS\nfrom v4egg.registry import options_of\n",
+    }
+    for name, text in files.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.setattr(provenance, "_ROOT", package)
+    scripts = {"labels": "from v4egg.methods import METHODS\n", "images": "import v4egg.mei\n"}
+    before = {name: digest(tmp_path / name, script) for name, script in scripts.items()}
+    (package / "toy.py").write_text("a = 2\n")
+    assert digest(tmp_path / "labels", scripts["labels"]) == before["labels"]
+    assert digest(tmp_path / "images", scripts["images"]) != before["images"]

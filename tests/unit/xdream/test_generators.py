@@ -43,8 +43,8 @@ def every(trained, tmp_path_factory):
     torch.manual_seed(0)
     new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}).save(folder / "prior.zarr")
     return {
-        "decoder": make_generator("decoder", CANVAS, decoder=folder / "decoder.zarr"),
-        "diffusion": make_generator("diffusion", CANVAS, prior=folder / "prior.zarr", steps=3),
+        "decoder": make_generator("decoder", CANVAS, stores={"decoder": folder / "decoder.zarr"}),
+        "diffusion": make_generator("diffusion", CANVAS, stores={"prior": folder / "prior.zarr"}, steps=3),
         "pixels": make_generator("pixels", CANVAS),
         "fourier": make_generator("fourier", CANVAS),
     }
@@ -133,9 +133,9 @@ def test_killed_training_resumes_to_the_same_weights(killed_at, tmp_path, monkey
 
 
 def test_mistakes_are_one_line(tmp_path):
-    with pytest.raises(V4eggError, match="unknown generator 'gan'; known: autoencoder, decoder, deepsim, diff"):
+    with pytest.raises(V4eggError, match="image generator 'gan' is unknown; known: autoencoder, decoder, deepsim"):
         make_generator("gan", CANVAS)
-    with pytest.raises(V4eggError, match=r"generator 'decoder': .*'decoder'.*; correct its options"):
+    with pytest.raises(V4eggError, match="image generator 'decoder' reads the store 'decoder'; give it in stores"):
         make_generator("decoder", CANVAS)
     with pytest.raises(V4eggError, match="size 18 is not divisible by 4"):
         train_decoder(pool(), {**OPTIONS, "size": 18}, seed=0)
@@ -352,5 +352,5 @@ def test_a_damaged_autoencoder_is_one_line(autoencoders, tmp_path, what, message
 def test_no_autoencoder_is_one_line(tmp_path):
     with pytest.raises(V4eggError, match=r"no config\.json of a diffusers autoencoder; give its local folder"):
         make_generator("autoencoder", CANVAS, weights=tmp_path)
-    with pytest.raises(V4eggError, match=r"generator 'autoencoder': .*'weights'.*; correct its options"):
+    with pytest.raises(V4eggError, match="image generator 'autoencoder': option 'weights' is missing"):
         make_generator("autoencoder", CANVAS)

@@ -1,82 +1,46 @@
-"""Image generators by name: from codes to images, for searches that know no gradient."""
+"""Image generators by name: from codes to images, for searches that use no gradient."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from v4egg.errors import V4eggError
-from v4egg.images.processing import Preprocess
-from v4egg.xdream.generators.generator import ImageGenerator
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from v4egg.registry import Entry, Registry, options_of
 
-def _pixels(stimulus_spec: Preprocess, device: str) -> ImageGenerator:
-    from v4egg.xdream.generators.fixed import Pixels
+if TYPE_CHECKING:
+    from v4egg.images.processing import Preprocess
+    from v4egg.xdream.generators.generator import ImageGenerator
 
-    return Pixels(stimulus_spec)
-
-
-def _fourier(stimulus_spec: Preprocess, device: str) -> ImageGenerator:
-    from v4egg.xdream.generators.fixed import Fourier
-
-    return Fourier(stimulus_spec)
-
-
-def _decoder(stimulus_spec: Preprocess, device: str, *, decoder: str | Path) -> ImageGenerator:
-    from v4egg.xdream.generators.decoder import load_decoder
-
-    return load_decoder(decoder, device)
-
-
-def _diffusion(stimulus_spec: Preprocess, device: str, *, prior: str | Path, steps: int = 4) -> ImageGenerator:
-    from v4egg.priors.loading import load_prior
-    from v4egg.xdream.generators.diffusion import Diffusion
-
-    return Diffusion(load_prior(prior, device), steps)
-
-
-def _deepsim(stimulus_spec: Preprocess, device: str, *, weights: str | Path) -> ImageGenerator:
-    from v4egg.xdream.generators.deepsim import load_deepsim
-
-    return load_deepsim(weights, device)
-
-
-def _autoencoder(
-    stimulus_spec: Preprocess, device: str, *, weights: str | Path, image_size: int | None = None
-) -> ImageGenerator:
-    from v4egg.xdream.generators.autoencoder import load_autoencoder
-
-    return load_autoencoder(weights, stimulus_spec.size, image_size, device)
-
-
-GENERATORS: dict[str, Callable[..., ImageGenerator]] = {
-    "autoencoder": _autoencoder,
-    "decoder": _decoder,
-    "deepsim": _deepsim,
-    "diffusion": _diffusion,
-    "fourier": _fourier,
-    "pixels": _pixels,
+IMAGE_GENERATORS: Registry = {
+    "autoencoder": Entry("v4egg.xdream.generators.autoencoder:AutoencoderOptions"),
+    "decoder": Entry("v4egg.xdream.generators.decoder:DecoderOptions", required_stores=("decoder",)),
+    "deepsim": Entry("v4egg.xdream.generators.deepsim:DeepSimOptions", label="DeePSiM"),
+    "diffusion": Entry("v4egg.xdream.generators.diffusion:DiffusionOptions", required_stores=("prior",)),
+    "fourier": Entry("v4egg.xdream.generators.fixed:FourierOptions"),
+    "pixels": Entry("v4egg.xdream.generators.fixed:PixelsOptions"),
 }
 
 
-def make_generator(name: str, stimulus_spec: Preprocess, device: str = "cpu", **options: Any) -> ImageGenerator:
+def make_generator(
+    name: str,
+    stimulus_spec: Preprocess,
+    device: str = "cpu",
+    *,
+    stores: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ImageGenerator:
     """The image generator of that name.
 
     Args:
-        stimulus_spec: size, colour and scale of images that generators without weights make; others bring their own
+        name: a name of :data:`IMAGE_GENERATORS`.
+        stimulus_spec: size, colour and scale of images that generators without weights make; others have their own
             size.
-        options: ``decoder``, the store of a trained decoder; ``prior``, the store of a prior, and ``steps``
-            (diffusion); ``weights``, a file of DeePSiM's fc6 generator (deepsim), or the folder of a diffusers
-            autoencoder, and ``image_size`` (autoencoder).
+        device: where to compute.
+        stores: paths of the stores that the generator's entry requires, by name: ``decoder`` or ``prior``.
+        options: of the generator.
 
     Raises:
-        V4eggError: no generator has that name, or it needs or does not take an option.
+        V4eggError: no generator has that name, a store is not given, or an option is unknown or impossible.
     """
-    if name not in GENERATORS:
-        raise V4eggError(f"evolution: unknown generator '{name}'; known: {', '.join(sorted(GENERATORS))}")
-    try:
-        return GENERATORS[name](stimulus_spec, device, **options).to(device)
-    except TypeError as error:
-        raise V4eggError(f"evolution: generator '{name}': {error}; correct its options") from error
-
-
-__all__ = ["GENERATORS", "ImageGenerator", "make_generator"]
+    chosen = options_of(IMAGE_GENERATORS, name, options, "image generator")
+    return chosen.build(stimulus_spec, device, stores or {}).to(device)

@@ -1,16 +1,20 @@
 """Autoencoders in diffusers' layout as generators: the code is the latent map, scaled to unit variance."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ConfigMixin, VQModel
 from diffusers.utils import logging
+from pydantic import Field
 from torch import Tensor
 
 from v4egg.device import autocast
 from v4egg.errors import V4eggError
-from v4egg.xdream.generators.generator import ImageGenerator
+from v4egg.images.processing import Preprocess
+from v4egg.registry import PathText
+from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator
 
 CLASSES = {each.__name__: each for each in (AutoencoderKL, AutoencoderTiny, VQModel)}
 _FOLDERS = ("", "vae", "vqvae", "movq")  # where a folder, or one of a whole pipeline, keeps the autoencoder
@@ -120,3 +124,21 @@ def _reduction(network: ConfigMixin) -> int:
     """Image pixels a side of one latent."""
     blocks = getattr(network.config, "block_out_channels", None) or network.config.decoder_block_out_channels
     return 2 ** (len(blocks) - 1)
+
+
+class AutoencoderOptions(GeneratorOptions):
+    """An autoencoder of diffusers (AutoencoderKL, AutoencoderTiny or VQModel) from a folder of your own."""
+
+    weights: PathText = Field(
+        description="Local folder of a diffusers autoencoder.", json_schema_extra={"x-exists": "folder"}
+    )
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        description="Pixels per side of its images, divisible by its reduction; by default the size of the images, "
+        "rounded up.",
+    )
+
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Autoencoder:
+        """The generator with the weights of the folder."""
+        return load_autoencoder(self.weights, stimulus_spec.size, self.image_size, device)

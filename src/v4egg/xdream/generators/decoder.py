@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from v4egg.device import autocast
 from v4egg.errors import V4eggError
-from v4egg.images.processing import to_float
+from v4egg.images.processing import Preprocess, to_float
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.seeding import seed_of
-from v4egg.xdream.generators.generator import ImageGenerator
+from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator, store_of
 
 CURVE_EVERY = 25  # steps that one point of the loss curve averages
 SAVE_EVERY = 250  # steps between two saved states
@@ -184,3 +184,11 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:
 
 def _finer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     return (nn.Upsample(scale_factor=2), *_block(inputs, outputs))
+
+
+class DecoderOptions(GeneratorOptions):
+    """The decoder that is trained on the image pool; ``decoder`` says how."""
+
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Decoder:
+        """The decoder in the store ``decoder``."""
+        return load_decoder(store_of(stores, "decoder", "decoder"), device)

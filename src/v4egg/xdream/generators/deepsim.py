@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from v4egg.errors import V4eggError
+from v4egg.images.processing import Preprocess
 from v4egg.io.weights import read_weights
-from v4egg.xdream.generators.generator import ImageGenerator
+from v4egg.registry import PathText
+from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator
 
 SIZE, IMAGE = 4096, 256
 BGR_MEAN = (104.0, 117.0, 123.0)  # subtracted from what the network was trained to paint
@@ -105,3 +108,15 @@ def _tensors(state: Mapping) -> dict[str, Tensor]:
     inner = [value for value in state.values() if isinstance(value, Mapping)]
     found = state if not inner else max(inner, key=len)
     return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+class DeepSimOptions(GeneratorOptions):
+    """DeePSiM's generator of fc6 codes, with weights of your own."""
+
+    weights: PathText = Field(
+        description="File of DeePSiM fc6 weights (.pt, .pth, .safetensors).", json_schema_extra={"x-exists": "file"}
+    )
+
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> DeepSim:
+        """The generator with the weights of the file."""
+        return load_deepsim(self.weights, device)

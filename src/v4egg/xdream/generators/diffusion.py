@@ -1,9 +1,15 @@
 """The diffusion prior as a generator: its initial noise is the code, decoded by a few deterministic steps."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field
 from torch import Tensor
 
+from v4egg.images.processing import Preprocess
+from v4egg.priors.loading import load_prior
 from v4egg.priors.prior import Prior
-from v4egg.xdream.generators.generator import ImageGenerator
+from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator, store_of
 
 
 class Diffusion(ImageGenerator):
@@ -25,3 +31,13 @@ class Diffusion(ImageGenerator):
             output = self.prior.predict(noisy, timestep)[:, : self.prior.shape[0]]  # without a learned variance
             noisy = scheduler.step(output, timestep, noisy).prev_sample
         return self.prior.decode(noisy)
+
+
+class DiffusionOptions(GeneratorOptions):
+    """The prior, by a few deterministic steps from its initial noise, which is the code."""
+
+    steps: int = Field(4, ge=1, description="Denoising steps of an image.")
+
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Diffusion:
+        """The generator with the prior in the store ``prior``."""
+        return Diffusion(load_prior(store_of(stores, "prior", "diffusion"), device), self.steps)

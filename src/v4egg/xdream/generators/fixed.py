@@ -1,10 +1,13 @@
 """Generators without weights: pixels themselves, and sums of waves with the spectrum of natural images."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from v4egg.images.processing import Preprocess
-from v4egg.xdream.generators.generator import ImageGenerator
+from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator
 
 # Luminance and two opponent axes as orthonormal rows; natural images vary several times less along the latter
 _OPPONENT = ((3**-0.5,) * 3, (2**-0.5, -(2**-0.5), 0.0), (6**-0.5, 6**-0.5, -2 * 6**-0.5))
@@ -65,3 +68,19 @@ class Fourier(ImageGenerator):
         waves = torch.fft.rfft2(axes) / self.amplitude.clamp_min(1e-12)
         waves[..., 0, 0] = 0
         return torch.view_as_real(waves).flatten(1)
+
+
+class PixelsOptions(GeneratorOptions):
+    """Pixels themselves, without any knowledge of natural images."""
+
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Pixels:
+        """The generator of images of this size and colour."""
+        return Pixels(stimulus_spec)
+
+
+class FourierOptions(GeneratorOptions):
+    """Sums of waves with the spectrum of natural images."""
+
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Fourier:
+        """The generator of images of this size and colour."""
+        return Fourier(stimulus_spec)

@@ -2,11 +2,15 @@
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from v4egg.errors import V4eggError
+from v4egg.images.processing import Preprocess
+from v4egg.registry import Options
 
 
 class ImageGenerator(nn.Module, ABC):
@@ -42,3 +46,22 @@ class ImageGenerator(nn.Module, ABC):
             V4eggError: this generator has no way back.
         """
         raise V4eggError(f"{type(self).__name__} cannot find the codes of images; start from random codes")
+
+
+class GeneratorOptions(Options):
+    """Base of the options of image generators."""
+
+    @abstractmethod
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> ImageGenerator:
+        """The image generator; see :func:`v4egg.xdream.generators.make_generator` for the arguments."""
+
+
+def store_of(stores: Mapping[str, str | Path], name: str, generator: str) -> str | Path:
+    """The path of a store that an image generator requires.
+
+    Raises:
+        V4eggError: it is not given.
+    """
+    if name not in stores:
+        raise V4eggError(f"image generator '{generator}' reads the store '{name}'; give it in stores")
+    return stores[name]

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
+from pydantic import Field
 
 from v4egg.errors import V4eggError
-from v4egg.xdream.optimizers.optimizer import Optimizer, log_rank_weights, ranked
+from v4egg.registry import Numbers
+from v4egg.xdream.optimizers.optimizer import Optimizer, OptimizerOptions, log_rank_weights, ranked
 
 FULL_LIMIT = 2048  # genes: a full covariance takes 8 D^2 bytes a run and its factors D^3 operations
 
@@ -100,6 +102,20 @@ class FullCMA(DiagonalCMA):
     diagonal = False
 
 
+class DiagonalCMAOptions(OptimizerOptions):
+    """CMA-ES with a diagonal covariance."""
+
+    optimizer = DiagonalCMA
+    population: int = Field(40, ge=2, description="Images of a generation.")
+    sigma: float = Field(1.0, gt=0, description="First standard deviation of each gene.")
+
+
+class FullCMAOptions(DiagonalCMAOptions):
+    """CMA-ES with a full covariance, for codes of a few hundred genes."""
+
+    optimizer = FullCMA
+
+
 class SphereCMA(Optimizer):
     """A search on the sphere of codes of one norm, with a step that shrinks as a schedule says (Wang & Ponce 2022).
 
@@ -163,6 +179,18 @@ class SphereCMA(Optimizer):
         angle = self.angle(generation + 1)[:, None, None]
         self.center[ready], self.tangents[ready] = center, tangents
         self.codes[ready] = self.norm * (np.cos(angle) * center[:, None] + np.sin(angle) * tangents)
+
+
+class SphereCMAOptions(OptimizerOptions):
+    """A search on the sphere of codes of one norm, with an angular step that falls."""
+
+    optimizer = SphereCMA
+    population: int = Field(40, ge=1, description="Images of a generation.")
+    norm: float | None = Field(None, gt=0, description="L2 norm of the codes; null: that of standard normal codes.")
+    selected: int = Field(20, ge=1, description="Best images that are averaged; at most the population.")
+    learning_rate: float = Field(1.5, gt=0, description="Factor of the step along the great circle.")
+    angles: Numbers = Field((50.0, 7.33), min_length=2, max_length=2, description="First and last angle in degrees.")
+    decay: int = Field(75, ge=1, description="Generations over which the angle falls.")
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ FDGD divides score differences by the generation's standard deviation, and NES u
 from abc import abstractmethod
 
 import numpy as np
+from pydantic import Field
 
-from v4egg.xdream.optimizers.optimizer import Optimizer, ranked, standardized
+from v4egg.xdream.optimizers.optimizer import Optimizer, OptimizerOptions, ranked, standardized
 
 
 class _Walker(Optimizer):
@@ -71,6 +72,15 @@ class FiniteDifferences(_Walker):
         self.center[ready] += self.learning_rate * self.radius[ready, None] * gradient
 
 
+class FiniteDifferencesOptions(OptimizerOptions):
+    """FDGD: a gradient from differences over antithetic pairs."""
+
+    optimizer = FiniteDifferences
+    population: int = Field(20, ge=2, multiple_of=2, description="Images of a generation, in pairs.")
+    radius: float = Field(1.25, gt=0, description="Standard deviation of the genes of a sample about the point.")
+    learning_rate: float = Field(1.25, gt=0, description="Factor of the step.")
+
+
 class NaturalEvolution(_Walker):
     """NES with one radius for all genes: point and radius follow the natural gradient; published settings."""
 
@@ -93,6 +103,15 @@ class NaturalEvolution(_Walker):
         self.radius[ready] *= np.exp(self.radius_rate / 2 * (excess @ self.utilities))
 
 
+class NaturalEvolutionOptions(OptimizerOptions):
+    """NES: point and radius follow the natural gradient of the ranks."""
+
+    optimizer = NaturalEvolution
+    radius: float = Field(1.25, gt=0, description="First standard deviation of the genes of a sample about the point.")
+    learning_rate: float = Field(1.75, gt=0, description="Factor of the step of the point.")
+    radius_rate: float = Field(0.05, ge=0, description="Factor of the step of the radius.")
+
+
 class RandomSearch(Optimizer):
     """Every code is drawn afresh: what a search has to beat at an equal budget."""
 
@@ -110,3 +129,10 @@ class RandomSearch(Optimizer):
         fresh = self.initial_sd * self._normal(ready)
         missing = np.isnan(scores[ready])[:, :, None]
         self.codes[ready] = np.where(missing, self.codes[ready], fresh)
+
+
+class RandomSearchOptions(OptimizerOptions):
+    """Every code is drawn anew: what a search has to beat at an equal budget."""
+
+    optimizer = RandomSearch
+    initial_sd: float = Field(1.0, gt=0, description="Standard deviation of the genes.")

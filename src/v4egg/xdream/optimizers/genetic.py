@@ -1,8 +1,11 @@
 """XDream's genetic algorithm (Xiao & Kreiman, PLoS Comput Biol 2020)."""
 
-import numpy as np
+from typing import Any, Literal
 
-from v4egg.xdream.optimizers.optimizer import Optimizer
+import numpy as np
+from pydantic import Field
+
+from v4egg.xdream.optimizers.optimizer import Optimizer, OptimizerOptions
 
 CLIP = 95  # percentile above which scores count the same in selection
 COLDEST = 1e-8  # least temperature of selection: all scores may be equal
@@ -88,3 +91,26 @@ class Genetic(Optimizer):
         changes = draws.standard_normal(np.count_nonzero(mutated), np.float32)
         children[mutated] += self.mutation_size * changes
         return children
+
+
+class GeneticOptions(OptimizerOptions):
+    """XDream's genetic algorithm; defaults are those published for fc6."""
+
+    optimizer = Genetic
+    settings: Literal["fc6", "fc7", "fc8", "pool5", "conv4", "conv3", "norm1", "norm2"] | None = Field(
+        None, description="Published settings by layer of DeePSiM's generator, in the place of the defaults."
+    )
+    mutation_rate: float = Field(0.5, ge=0, le=1, description="Probability that a gene changes.")
+    mutation_size: float = Field(0.5, ge=0, description="Standard deviation of such a change.")
+    selectivity: float = Field(
+        2.0, gt=0, description="Standard deviation of the scores over the temperature of selection; higher is choosier."
+    )
+    heritability: float = Field(0.5, ge=0, le=1, description="Probability that a gene comes from the first parent.")
+    n_conserve: int = Field(0, ge=0, description="Best codes that are shown again unchanged.")
+    initial_sd: float = Field(1.0, gt=0, description="Standard deviation of the genes of the first generation.")
+
+    def settings_used(self) -> dict[str, Any]:
+        """Defaults, over which the published row is laid, and over that what was given."""
+        own = self.model_dump(exclude={"settings"})
+        given = {name: own[name] for name in self.model_fields_set if name in own}
+        return {**own, **SETTINGS.get(self.settings or "", {}), **given}

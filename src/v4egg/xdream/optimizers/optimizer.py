@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from v4egg.errors import V4eggError
+from v4egg.registry import Options
 from v4egg.seeding import numpy_generator
 
 Key = tuple[object, ...]
@@ -84,6 +87,21 @@ class Optimizer(ABC):
         if initial.shape not in (shape, shape[1:]):
             raise V4eggError(f"optimizer '{self.name}': initial codes of shape {initial.shape}; give {shape[1:]}")
         return np.array(np.broadcast_to(initial, shape), np.float32)
+
+
+class OptimizerOptions(Options):
+    """Options that every optimizer has; ``optimizer`` is the class that a subclass configures."""
+
+    optimizer: ClassVar[type[Optimizer]]
+    population: int = Field(20, ge=1, description="Images of a generation.")
+
+    def settings_used(self) -> dict[str, Any]:
+        """All settings of the optimizer by name."""
+        return self.model_dump()
+
+    def build(self, keys: Sequence[Key], size: int, initial: np.ndarray | None = None) -> Optimizer:
+        """The optimizer, one run for each key; see :class:`Optimizer` for the arguments."""
+        return self.optimizer(keys, size, initial=initial, **self.settings_used())
 
 
 def standardized(scores: np.ndarray) -> np.ndarray:
