@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from v4egg.device import fast_bf16
 from v4egg.errors import V4eggError
-from v4egg.images.processing import to_channels
+from v4egg.images.processing import resize, to_channels
 
 CHANNEL_MEANS = (116.222, 109.270, 100.381)  # of RGB in 0-255, subtracted from every input
 KERNEL = 5
@@ -170,9 +170,7 @@ class CompactModels(nn.Module):
         """What the networks see (B, 3, size, size) of images in [0, 1]."""
         if images.ndim != 4 or images.shape[1] not in (1, 3):
             raise V4eggError(f"images of shape {tuple(images.shape)}: compact models take (B, 3, H, W), or grey ones")
-        images = to_channels(images.to(self.channel_means.dtype), 3)
-        if images.shape[2:] != (self.size, self.size):
-            images = functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        images = resize(to_channels(images.to(self.channel_means.dtype), 3), self.size)
         # channels last: about 1.5 times faster than the default layout in these small convolutions
         return (images * 255 - self.channel_means).contiguous(memory_format=torch.channels_last)
 

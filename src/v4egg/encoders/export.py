@@ -9,11 +9,9 @@ key; ``shared`` in ``config.json`` names it for the others. Nothing is pickled; 
 """
 
 import argparse
-import hashlib
 import json
 import math
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -29,6 +27,7 @@ from torch import Tensor
 from v4egg.encoders.encoder import Encoder, GroupedEncoder, make_encoder
 from v4egg.encoders.ensemble import Ensemble, load_encoder
 from v4egg.errors import V4eggError
+from v4egg.io import files
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT, FORMAT_VERSION = "v4egg-ensemble", 1
@@ -65,20 +64,16 @@ def export_ensemble(
     config = _config(ensemble)
     tensors, config["shared"] = _distinct(ensemble.state_dict())
     folder = Path(folder).resolve()
-    temporary = folder.with_name(f".{folder.name}.exporting")
     try:
         _refuse_occupied(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        (temporary / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file: for the owner only
-        config["weights_sha256"] = _sha256(temporary / WEIGHTS)
-        (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        (temporary / CARD).write_text(_card(config, license, metrics or {}), encoding="utf-8")
-        temporary.rename(folder)
+        with files.replacing(folder) as temporary:
+            temporary.mkdir()
+            (temporary / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file: for the owner only
+            config["weights_sha256"] = files.sha256_of(temporary / WEIGHTS)
+            (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            (temporary / CARD).write_text(_card(config, license, metrics or {}), encoding="utf-8")
     except OSError as error:
         raise V4eggError(f"{folder}: cannot be written ({error}); name a folder elsewhere or make room") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -280,7 +275,7 @@ def _read_weights(path: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise V4eggError(f"{path}: no such file; fetch it or export the ensemble again")
-    found, written = _sha256(path), config["weights_sha256"]
+    found, written = files.sha256_of(path), config["weights_sha256"]
     if found != written:
         raise V4eggError(
             f"{path}: damaged, its SHA-256 is {found[:12]}..., key 'weights_sha256' of {CONFIG} is {written[:12]}...; "
@@ -307,11 +302,6 @@ def _fill(members: Sequence[Encoder | GroupedEncoder], tensors: Mapping[str, Ten
             raise V4eggError(f"{path}: key '{key}' is {have}, {CONFIG} asks for {want}; export the ensemble again")
     for member, (prefix, state) in zip(members, states.items(), strict=True):
         member.load_state_dict({name: tensors[prefix + name] for name in state})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _member_stores(folder: str | Path) -> list[Path]:

@@ -18,6 +18,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from v4egg.io.files import replacing
 from v4egg.seeding import numpy_generator
 from v4egg.stats.inference import bootstrap_interval
 
@@ -115,12 +116,9 @@ def _parts(figure: Figure | SubFigure) -> Iterator[SubFigure]:
 
 
 def _replace(path: Path, writer: Callable[[Path], Any]) -> Path:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
+    with replacing(path) as temporary:
         writer(temporary)
-        return temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return path
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:

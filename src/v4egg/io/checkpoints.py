@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from v4egg.errors import V4eggError
-from v4egg.io import stores
+from v4egg.io import files, stores
 
 
 class Checkpoint:
@@ -55,11 +55,8 @@ class Checkpoint:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the state, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        torch.save(dict(state), temporary)
-        stores.to_disk(temporary)
-        temporary.replace(self.path)
+        with files.replacing(self.path) as temporary:
+            torch.save(dict(state), temporary)
 
     def remove(self) -> None:
         """Forget the state: the result is safe in its store."""

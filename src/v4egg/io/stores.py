@@ -6,8 +6,6 @@ Zarr chunk reads silently as NaN, hence the mark: :func:`load` refuses a store w
 
 import hashlib
 import json
-import os
-import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +17,7 @@ import xarray as xr
 import zarr
 
 from v4egg.errors import V4eggError
+from v4egg.io import files
 from v4egg.io.schemas import KINDS, VERSIONS, Variable
 
 CHUNK_BYTES = 4 * 2**20  # small enough to stream, large enough to compress well
@@ -54,22 +53,12 @@ def save(
         "versions": json.dumps(_versions()),
         "inputs": json.dumps({Path(p).name: _input_digest(p) for p in inputs}, sort_keys=True),
     }
-    temporary = path.with_name(path.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with files.replacing(path) as temporary:
         typed.to_zarr(temporary, mode="w", zarr_format=3, consolidated=False, encoding=_encoding(typed))
         zarr.open_group(temporary, mode="r+").attrs["complete"] = True
         with warnings.catch_warnings():  # consolidation is an extension of v3 that readers may ignore
             warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
             zarr.consolidate_metadata(temporary)
-        to_disk(temporary, *temporary.rglob("*"))  # a machine that stops here must not leave a store with empty chunks
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
-        to_disk(path.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def load(path: str | Path, kind: str | None = None) -> xr.Dataset:
@@ -164,16 +153,6 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return state, dict(dataset.attrs)
 
 
-def to_disk(*paths: Path) -> None:
-    """Wait until these files and folders are on the disk, not only in the machine's memory."""
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def digest(dataset: xr.Dataset) -> str:
     """SHA-256 over names, dims and values of all variables: equal data, equal digest."""
     sha = hashlib.sha256()
@@ -252,8 +231,7 @@ def _input_digest(path: str | Path) -> str:
     path = Path(path)
     if path.is_dir():
         return load(path).attrs["digest"]
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return files.sha256_of(path)
 
 
 def _versions() -> dict[str, str]:

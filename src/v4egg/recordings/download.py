@@ -1,6 +1,5 @@
 """Downloads that are whole and right, or not there: streamed beside the target, checked by SHA-256, renamed."""
 
-import contextlib
 import hashlib
 import http.client
 import os
@@ -13,6 +12,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from v4egg.errors import V4eggError
+from v4egg.io.files import replacing, sha256_of
 from v4egg.recordings.readers import cowley
 
 _BLOCK_BYTES = 2**18
@@ -39,19 +39,16 @@ def fetch(url: str, path: str | Path, sha256: str, *, opener: Callable[[str], Bi
             file cannot be written. Nothing of the download stays.
     """
     path, sha256 = Path(path), sha256.lower()
-    if path.is_file() and _file_digest(path) == sha256:
+    if path.is_file() and sha256_of(path) == sha256:
         return
-    # a name of its own, since two jobs may want the same file
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = _stream(url, partial, opener)
-        if found != sha256:
-            raise V4eggError(
-                f"{url}: the download's SHA-256 is {found}, expected {sha256}; "
-                f"try again, or put the right file at {path} yourself"
-            )
-        partial.replace(path)
+        with replacing(path, suffix=f".{os.getpid()}.part") as partial:  # two jobs may download the same file
+            found = _stream(url, partial, opener)
+            if found != sha256:
+                raise V4eggError(
+                    f"{url}: the download's SHA-256 is {found}, expected {sha256}; "
+                    f"try again, or put the right file at {path} yourself"
+                )
     except urllib.error.HTTPError as error:
         raise V4eggError(f"{url}: HTTP {error.code} {error.reason}; check the address, or try again later") from error
     except _BROKEN_CONNECTION as error:
@@ -65,9 +62,6 @@ def fetch(url: str, path: str | Path, sha256: str, *, opener: Callable[[str], Bi
         ) from error
     except ValueError as error:
         raise V4eggError(f"{url}: not a URL that can be opened ({error}); correct the address") from error
-    finally:
-        with contextlib.suppress(OSError):  # an error on the way out would hide the one that is told
-            partial.unlink()
 
 
 def download_cowley(
@@ -114,8 +108,3 @@ def _stream(url: str, target: Path, opener: Callable[[str], BinaryIO]) -> str:
     if total is not None and received < total:
         raise V4eggError(f"{url}: the connection ended after {received} of {total} bytes; try again")
     return sha.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,6 +16,7 @@ from torch import nn
 
 from v4egg.errors import V4eggError
 from v4egg.images.photographs import photograph_crops
+from v4egg.images.processing import resize
 from v4egg.io import stores
 from v4egg.seeding import numpy_generator
 from v4egg.simulation import wiring
@@ -116,7 +117,7 @@ class SimulatedBrain(nn.Module):
 
     def _contrasts(self, images: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """For each scale: even and odd (B, orientation, y, x), spot (B, 1, y, x) and colour (B, 2, y, x) contrasts."""
-        fine = _opponent(_resized(images, self.image_size))
+        fine = _opponent(resize(images, self.image_size))
         coarse = _filtered(fine, self.octave_filter, 2).squeeze(
             2
         )  # an octave lower: the same filters on half the pixels
@@ -255,12 +256,6 @@ def _thresholded(above: torch.Tensor, softness: torch.Tensor) -> torch.Tensor:
 def _rectified(signal: torch.Tensor) -> torch.Tensor:
     """A smooth half-wave rectification."""
     return F.softplus(signal, beta=6)
-
-
-def _resized(images: torch.Tensor, size: int) -> torch.Tensor:
-    if images.shape[-2:] == (size, size):
-        return images
-    return F.interpolate(images, (size, size), mode="bilinear", antialias=max(images.shape[-2:]) > size)
 
 
 def _filtered(maps: torch.Tensor, filters: torch.Tensor, stride: int) -> torch.Tensor:

@@ -22,6 +22,7 @@ from pynwb.misc import Units
 
 from v4egg.errors import V4eggError
 from v4egg.images.photographs import photograph_crops
+from v4egg.io.files import replacing
 from v4egg.seeding import numpy_generator, seed_of
 from v4egg.simulation.brain import SimulatedBrain, save_brain
 
@@ -210,18 +211,12 @@ def _write(
     nwb = _session(session, seed)
     _add_units(nwb, spikes)
     _add_stimuli(nwb, images, names, schedule)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with (
-            h5py.File(temporary, "w", fs_strategy="page", fs_page_size=_PAGE_BYTES) as file,
-            NWBHDF5IO(file=file, mode="w") as io,
-        ):
-            io.write(nwb)
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with (
+        replacing(path) as temporary,
+        h5py.File(temporary, "w", fs_strategy="page", fs_page_size=_PAGE_BYTES) as file,
+        NWBHDF5IO(file=file, mode="w") as io,
+    ):
+        io.write(nwb)
 
 
 def _session(session: str, seed: int) -> NWBFile:

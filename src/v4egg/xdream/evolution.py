@@ -16,6 +16,7 @@ from torch import Tensor
 
 from v4egg.errors import V4eggError
 from v4egg.io.checkpoints import Checkpoint
+from v4egg.io.files import replacing
 from v4egg.seeding import numpy_generator
 from v4egg.xdream.optimizers.optimizer import Key, Optimizer
 
@@ -156,11 +157,8 @@ class Evolution:
 
     def save(self, path: str | Path, **notes: Any) -> None:
         """The state as a file of plain arrays (.npz), whole or not at all; ``notes`` go along as JSON."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".tmp")
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, notes=np.array(json.dumps(notes, sort_keys=True)), **self.state())
-        temporary.replace(path)
 
     def load(self, path: str | Path) -> dict[str, Any]:
         """Go on from a saved state; returns its notes. Raises :class:`V4eggError` for an unreadable or foreign file."""

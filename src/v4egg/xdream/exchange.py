@@ -8,7 +8,6 @@ out, is missing: the image is shown again in a later round. ``advance`` reads th
 
 import csv
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from v4egg.errors import V4eggError
 from v4egg.images.processing import to_uint8
+from v4egg.io.files import replacing
 from v4egg.xdream.evolution import Evolution, Trial
 
 STATE, IMAGES, SCORES = "evolution.npz", "images.csv", "scores.csv"
@@ -86,12 +86,9 @@ class Exchange:
         self.round += 1
         show = self.evolution.ask()
         if show is not None:
-            temporary = self.current.with_name(self.current.name + ".tmp")
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(self.current, ignore_errors=True)  # of a run that was killed before its state was saved
-            temporary.mkdir()
-            self._write(show, temporary)
-            temporary.rename(self.current)
+            with replacing(self.current) as temporary:  # there is one if a run was killed before its state was saved
+                temporary.mkdir()
+                self._write(show, temporary)
         self.evolution.save(self.folder / STATE, round=self.round, neurons=self.neurons)
 
     def _write(self, show: Trial, folder: Path) -> None:

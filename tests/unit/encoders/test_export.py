@@ -12,8 +12,9 @@ from torch import nn
 from v4egg.encoders import backbones
 from v4egg.encoders.encoder import Encoder, make_encoder
 from v4egg.encoders.ensemble import Ensemble
-from v4egg.encoders.export import _sha256, export_ensemble, load_export, main
+from v4egg.encoders.export import export_ensemble, load_export, main
 from v4egg.errors import V4eggError
+from v4egg.io.files import sha256_of
 
 READOUTS = {"attention": {"name": "attention", "dim": 8}, "gaussian": {"name": "gaussian", "sigma": 0.2}}
 ROLES = ("generator", "validator")
@@ -74,7 +75,7 @@ def edit_weights(folder, change):
     tensors = load_file(path)
     change(tensors)
     save_file({key: tensor.clone() for key, tensor in tensors.items()}, path)
-    edit(folder, lambda config: config.update(weights_sha256=_sha256(path)))
+    edit(folder, lambda config: config.update(weights_sha256=sha256_of(path)))
 
 
 @pytest.mark.parametrize("output", ["identity", "elu+1"])
@@ -257,7 +258,7 @@ def test_damaged_and_missing_files_are_named(exported):
     weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert f"{weights}: damaged, its SHA-256 is" in refusal(load_export, exported)
     weights.write_bytes(data[:100])
-    edit(exported, lambda c: c.update(weights_sha256=_sha256(weights)))
+    edit(exported, lambda c: c.update(weights_sha256=sha256_of(weights)))
     assert f"{weights}: damaged (" in refusal(load_export, exported)
     weights.unlink()
     assert f"{weights}: no such file" in refusal(load_export, exported)

@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from v4egg.errors import V4eggError
-from v4egg.io import stores
+from v4egg.io import files, stores
 
 
 def pool(n=3, size=4):
@@ -146,9 +146,9 @@ def test_weights_round_trip_in_a_handful_of_files(tmp_path):
 
 def test_a_store_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     path, flushed = tmp_path / "x.zarr", []
-    flush = stores.to_disk
-    monkeypatch.setattr(stores, "to_disk", lambda *paths: (flushed.append((path.exists(), set(paths))), flush(*paths)))
+    flush = files.to_disk
+    monkeypatch.setattr(files, "to_disk", lambda *paths: (flushed.append((path.exists(), set(paths))), flush(*paths)))
     stores.save_weights({"w": np.ones(3, np.float32)}, path)
-    files = {file.relative_to(path) for file in path.rglob("*")}
-    assert {p.relative_to(tmp_path / "x.zarr.tmp") for p in flushed[0][1]} == {*files, Path()}
+    written = {file.relative_to(path) for file in path.rglob("*")}
+    assert {p.relative_to(tmp_path / "x.zarr.tmp") for p in flushed[0][1]} == {*written, Path()}
     assert [named for named, _ in flushed] == [False, True]
