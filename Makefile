@@ -46,6 +46,7 @@ format: .venv/installed
 docs: .venv/installed
 	$(BIN)/python -m v4egg.workflow.reference
 	$(BIN)/python -m v4egg.workflow.environments
+	$(BIN)/python -m v4egg.workflow.results_pages
 
 lock:
 	{ sed -n '1p' envs/requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > envs/requirements.lock.new
