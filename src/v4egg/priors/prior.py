@@ -88,9 +88,12 @@ class Prior(nn.Module):
 
     def clean(self, noisy: Tensor, output: Tensor, timestep: Tensor | int) -> Tensor:
         """x0_hat from x_t and the network's output."""
-        output = output[:, : noisy.shape[1]]  # without a learned variance
         alpha_bar = self._reference.alphas_cumprod.to(noisy)[timestep]
-        alpha_bar = alpha_bar.view(-1, 1, 1, 1) if alpha_bar.ndim else alpha_bar
+        return self.clean_at(noisy, output, alpha_bar.view(-1, 1, 1, 1) if alpha_bar.ndim else alpha_bar)
+
+    def clean_at(self, noisy: Tensor, output: Tensor, alpha_bar: Tensor) -> Tensor:
+        """x0_hat from x_t and the network's output, where ``alpha_bar`` of the variance of x_t is signal."""
+        output = output[:, : noisy.shape[1]]  # without a learned variance
         kind = self._reference.config.prediction_type
         if kind == "sample":
             return output

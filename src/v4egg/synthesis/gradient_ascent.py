@@ -1,4 +1,4 @@
-"""Images by gradient steps on the pixels, for any energy: the baseline of the EGG paper."""
+"""Images by gradient steps on the pixels, for any energy."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess, blur
 from v4egg.synthesis.constraints import Constraint
-from v4egg.synthesis.energies import Energy
 from v4egg.synthesis.jitter import Jitter
 from v4egg.synthesis.method import MethodOptions, Task
-from v4egg.synthesis.result import Synthesis, check_finite
+from v4egg.synthesis.result import Synthesis, check_finite, image_gradients
 from v4egg.synthesis.transparency import Transparency
 
 
@@ -40,9 +40,10 @@ class GradientAscent(MethodOptions):
         return gradient_ascent(task.energy, task.draws, task.stimulus_spec, **shared, **own)
 
 
+@torch.enable_grad()
 def gradient_ascent(
-    energy: Energy,
-    generators: Sequence[torch.Generator],
+    energy: Callable[[Tensor], Tensor],
+    rngs: Sequence[torch.Generator],
     preprocess: Preprocess,
     *,
     steps: int = 300,
@@ -52,42 +53,51 @@ def gradient_ascent(
     transparency: float = 0.0,
     constraint: Constraint,
     view: Constraint | None = None,
-    goal: torch.Tensor | None = None,
+    goal: Tensor | None = None,
     progress: Callable[[range], Any] = iter,
 ) -> Synthesis:
     """AdamW on z-scored pixels from N(0, 1) noise, the gradient smoothed, the image constrained after every step.
 
-    With a ``view`` the energy sees, and the result is, the view of the pixels (blurred and brought to a norm, say), and
-    the pixels themselves are free. With a ``goal`` an image is done when its energy falls below it: it is kept as it
-    was then, and the run ends when all are done.
+    This is the baseline of Pierzchlewicz et al. (NeurIPS 2023), after Walker et al. (2019). With a ``view`` the energy
+    sees, and the result is, the view of the pixels (blurred and brought to a norm, say), and the pixels themselves are
+    free. With a ``goal`` an image is done when its energy falls below it: it is kept as it was then, and the run ends
+    when all are done.
 
     Args:
-        energy: what to minimise; images are independent of one another.
-        generators: one CPU generator an image, for its starting noise.
+        energy: what to minimise: images (n, C, y, x) in [0, 1] -> energies (n,), differentiable, each of its own image
+            alone.
+        rngs: one CPU generator for each image, for its starting noise.
         preprocess: the encoder's; its size, colour and scale are those of the optimised pixels.
-        steps, learning_rate, weight_decay: of AdamW (published: 1000, 10, 0.01).
-        smoothing: sigma in pixels of the Gaussian that smooths each gradient (published: 1).
-        transparency: price of an opacity that is optimised along with the pixels, over backgrounds that change at every
+        steps: gradient steps (published: 1000).
+        learning_rate: step of AdamW (published: 10).
+        weight_decay: weight decay of AdamW (published: 0.01).
+        smoothing: standard deviation in pixels of the Gaussian that smooths each gradient (published: 1).
+        transparency: cost of an opacity that is optimised along with the pixels, over backgrounds that change at every
             step (:class:`v4egg.synthesis.transparency.Transparency`); what the energy does not need then shows the mean
             colour. 0: none.
         constraint: brings images to what may be shown, after each step; of the view, if there is one.
         view: differentiable, from pixels as images to the images that the energy sees.
         goal: (n,) energies to reach.
+        progress: wraps the range of steps, for a progress bar.
+
+    Returns:
+        The images, at the encoder's size and colour, with their energies.
 
     Raises:
-        V4eggError: the energy is not finite; names energy, unit and step; or ``transparency`` is negative.
+        V4eggError: the energy is not finite (names energy, unit and step) or has no gradient; or ``transparency`` is
+            negative.
     """
     start = time.perf_counter()
     if transparency < 0:
-        raise V4eggError(f"transparency is {transparency}; the price of opacity must be 0 (none) or above")
+        raise V4eggError(f"transparency is {transparency}; the cost of opacity must be 0 (none) or above")
     shape = (1, preprocess.channels, preprocess.size, preprocess.size)
-    pixels = torch.cat([torch.randn(shape, generator=g) for g in generators]).to(preprocess.mean.device)
+    pixels = torch.cat([torch.randn(shape, generator=rng) for rng in rngs]).to(preprocess.mean.device)
     free = view is not None
     pixels = (pixels if free else _constrained(pixels, preprocess, constraint)).requires_grad_()
     optimizer = torch.optim.AdamW([pixels], lr=learning_rate, weight_decay=weight_decay)
-    layer = Transparency(generators, preprocess, transparency, smoothing) if transparency else None
+    layer = Transparency(rngs, preprocess, transparency, smoothing) if transparency else None
     moved = [pixels] if layer is None else [pixels, layer.opacity]
-    kept = _Kept(len(generators), goal)
+    kept = _Kept(len(rngs), goal)
     trajectory = []
     for step in progress(range(steps)):
         shown = _shown(preprocess.invert(pixels), constraint, view, layer)
@@ -96,7 +106,7 @@ def gradient_ascent(
         trajectory.append(energies.detach())
         if kept.done(shown, energies, step):
             break
-        gradient, *more = torch.autograd.grad(energies.sum(), moved)
+        gradient, *more = image_gradients(energies, *moved)
         gradient = blur(gradient, smoothing)
         length = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         pixels.grad = gradient / (length + 1e-12) * pixels[0].numel() ** 0.5
@@ -116,9 +126,7 @@ def gradient_ascent(
     return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds, opacity)
 
 
-def _shown(
-    images: torch.Tensor, constraint: Constraint, view: Constraint | None, layer: Transparency | None
-) -> torch.Tensor:
+def _shown(images: Tensor, constraint: Constraint, view: Constraint | None, layer: Transparency | None) -> Tensor:
     """What is shown of the pixels as images: themselves, or what view and opacity make of them."""
     if view is None and layer is None:
         return images  # constrained after the step that made them
@@ -129,11 +137,12 @@ def _shown(
 class _Kept:
     """Images that have reached their goal, as they were at that step."""
 
-    def __init__(self, n: int, goal: torch.Tensor | None):
-        self.goal, self.images = goal, [None] * n
+    def __init__(self, n: int, goal: Tensor | None):
+        self.goal = goal
+        self.images: list[Tensor | None] = [None] * n
         self.reached: list[int | None] = [None] * n
 
-    def done(self, shown: torch.Tensor, energies: torch.Tensor, step: int) -> bool:
+    def done(self, shown: Tensor, energies: Tensor, step: int) -> bool:
         """Keep what has just reached its goal; whether all have."""
         if self.goal is None:
             return False
@@ -142,17 +151,17 @@ class _Kept:
                 self.images[row], self.reached[row] = shown[row].detach().clamp(0, 1).clone(), step
         return all(step is not None for step in self.reached)
 
-    def merged(self, images: torch.Tensor) -> torch.Tensor:
+    def merged(self, images: Tensor) -> Tensor:
         """The kept images, and the given ones where none was kept."""
         return torch.stack([own if kept is None else kept for own, kept in zip(images, self.images, strict=True)])
 
-    def steps(self, taken: int) -> int | torch.Tensor:
-        """Steps an image, ``taken`` for those that reached no goal."""
+    def steps(self, taken: int) -> int | Tensor:
+        """Steps of each image, ``taken`` for those that reached no goal."""
         if self.goal is None:
             return taken
         return torch.tensor([taken if step is None else step + 1 for step in self.reached])
 
 
 @torch.no_grad()
-def _constrained(pixels: torch.Tensor, preprocess: Preprocess, constraint: Constraint) -> torch.Tensor:
+def _constrained(pixels: Tensor, preprocess: Preprocess, constraint: Constraint) -> Tensor:
     return (constraint(preprocess.invert(pixels)) - preprocess.mean) / preprocess.std

@@ -1,6 +1,6 @@
-"""The one result type of every synthesizer, and what they all check."""
+"""The result of every method of synthesis, and the checks that all of them make."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +17,8 @@ class Synthesis:
         images: (n, C, y, x) in [0, 1], as they would be shown.
         energies: (n,) of the final images.
         trajectory: (n, steps) energy along the way.
-        evaluations: images that the encoder saw, with gradient but in evolution, for each of the n images; (n,) where
-            they differ.
+        evaluations: images that the encoder saw for each of the n images, with a gradient except in evolution; (n,)
+            where they differ.
         seconds: wall time of the batch.
         opacity: (n, 1, y, x) in [0, 1], where it was optimised too.
     """
@@ -32,7 +32,17 @@ class Synthesis:
 
 
 def check_finite(energies: Tensor, energy: Callable[[Tensor], Tensor], method: str, step: int) -> None:
-    """Raise for the first image whose energy (n,) is not finite; names method, energy, unit and step."""
+    """Raise for the first image whose energy is not finite.
+
+    Args:
+        energies: (n,) of the images of a batch.
+        energy: what computed them.
+        method: name of the method, for the message.
+        step: number of the step, for the message.
+
+    Raises:
+        V4eggError: an energy is not finite; names method, energy, unit and step.
+    """
     if torch.isfinite(energies).all():
         return
     row = int((~torch.isfinite(energies)).nonzero()[0])
@@ -41,3 +51,21 @@ def check_finite(energies: Tensor, energy: Callable[[Tensor], Tensor], method: s
         f"{method}: {what} is {energies[row].item()}, not finite, at step {step}; "
         "lower the step's size, or leave the unit out if its encoder is at fault"
     )
+
+
+def image_gradients(energies: Tensor, *sources: Tensor) -> list[Tensor]:
+    """The gradients of energies (n,) with respect to the tensors that they were computed from.
+
+    Raises:
+        V4eggError: they do not depend on it differentiably.
+    """
+    gradients: Sequence[Tensor | None] = [None]
+    if energies.requires_grad:
+        gradients = torch.autograd.grad(energies.sum(), sources, allow_unused=True)
+    found = [gradient for gradient in gradients if gradient is not None]
+    if len(found) < len(sources):
+        raise V4eggError(
+            "the energy has no gradient with respect to the images; compute it with differentiable functions of them, "
+            "without detach or no_grad"
+        )
+    return found

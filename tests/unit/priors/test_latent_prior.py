@@ -9,6 +9,7 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DDPMPipeline,
+    DDPMScheduler,
     DiffusionPipeline,
     LDMPipeline,
     PNDMScheduler,
@@ -137,7 +138,12 @@ def test_through_a_store_it_is_the_same_and_bridged_to_any_encoder(folder, tmp_p
 def test_the_pipeline_loads_what_others_publish_and_saves_what_the_prior_reads(folder, tmp_path):
     options = {"num_inference_steps": 4, "energy_scale": 3.0, "output_type": "pt"}
     expected = guide(frozen(folder), [0]).images
-    for kind in (EnergyGuidedPipeline.from_pretrained(folder), EnergyGuidedPipeline.from_prior(frozen(folder))):
+    published = EnergyGuidedPipeline.from_pretrained(folder)
+    published.set_progress_bar_config(disable=True)
+    deterministic = guide(frozen(folder), [0], sampler="ddim").images  # the scheduler in the folder
+    assert torch.allclose(published(dark, generator=draws([0]), **options).images, deterministic, atol=1e-5)
+    published.scheduler = DDPMScheduler.from_config(published.scheduler.config)
+    for kind in (published, EnergyGuidedPipeline.from_prior(frozen(folder))):
         kind.set_progress_bar_config(disable=True)
         assert torch.allclose(kind(dark, generator=draws([0]), **options).images, expected, atol=1e-5)
     kind.save_pretrained(tmp_path / "again")
