@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import torch
 from diffusers import SchedulerMixin
-from torch import Tensor
 from pydantic import Field
+from torch import Tensor
 
 from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess, blur
