@@ -51,7 +51,9 @@ KINDS: dict[str, dict[str, Variable]] = {
     },
     "splits": {
         "split": Variable(("image",), "str", "train | validation | test | excluded", "role of each image"),
-        "group": Variable(("image",), "int64", "index", "position of the first image that shows the same picture"),
+        "duplicate_group": Variable(
+            ("image",), "int64", "index", "position of the first image that shows the same picture"
+        ),
     },
     "responses": {
         "counts": Variable(("image", "repeat", "unit"), "float32", "spikes per window", "NaN where not repeated"),

@@ -1,4 +1,4 @@
-"""Downloads that are whole and right, or not there: streamed beside the target, checked by SHA-256, renamed."""
+"""Downloads checked by SHA-256: a file appears under its name only once it is complete and has the expected digest."""
 
 import hashlib
 import http.client
@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from tqdm import tqdm
 
@@ -20,35 +20,46 @@ _TIMEOUT_S = 60
 _BROKEN_CONNECTION = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 
 
-def open_url(url: str) -> BinaryIO:
-    """A readable response; gives up when the server is silent for a minute."""
-    return urllib.request.urlopen(url, timeout=_TIMEOUT_S)
+def open_url(url: str) -> IO[bytes]:
+    """Open a URL for reading; the attempt ends when the server sends nothing for a minute."""
+    response: IO[bytes] = urllib.request.urlopen(url, timeout=_TIMEOUT_S)
+    return response
 
 
-def fetch(url: str, path: str | Path, sha256: str, *, opener: Callable[[str], BinaryIO] = open_url) -> None:
-    """Download ``url`` to ``path``; a file that is there with the right digest is kept.
+def fetch(url: str, path: str | Path, sha256: str, *, opener: Callable[[str], IO[bytes]] = open_url) -> None:
+    """Download a file, unless it exists already with the expected digest.
 
     Args:
         url: http, https or file address.
-        path: target; its folders are made. It changes only once the whole download has the right digest.
+        path: target; its folders are created. The file changes only once the complete download has the expected digest.
         sha256: expected digest, 64 hexadecimal digits.
-        opener: gives a readable, closable response for a URL; ``headers`` may carry its Content-Length.
+        opener: returns a readable response for a URL; ``headers`` may contain its Content-Length.
 
     Raises:
-        V4eggError: the server refuses or cannot be reached, the download ends early, the digest is another, or the
-            file cannot be written. Nothing of the download stays.
+        V4eggError: the server refuses or cannot be reached, the download ends early, its digest differs, or the file
+            cannot be written. Nothing of the download remains then.
+
+    Example:
+        >>> import hashlib, io, tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "data.txt"
+        >>> digest = hashlib.sha256(b"spikes").hexdigest()
+        >>> fetch("https://example.org/data.txt", path, digest, opener=lambda url: io.BytesIO(b"spikes"))
+        >>> path.read_text()
+        'spikes'
     """
     path, sha256 = Path(path), sha256.lower()
     if path.is_file() and sha256_of(path) == sha256:
         return
     try:
         with replacing(path, suffix=f".{os.getpid()}.part") as partial:  # two jobs may download the same file
-            found = _stream(url, partial, opener)
-            if found != sha256:
+            received = _stream(url, partial, opener)
+            if received != sha256:
                 raise V4eggError(
-                    f"{url}: the download's SHA-256 is {found}, expected {sha256}; "
+                    f"{url}: the download's SHA-256 is {received}, expected {sha256}; "
                     f"try again, or put the right file at {path} yourself"
                 )
+    except V4eggError:  # a ValueError too, and complete already
+        raise
     except urllib.error.HTTPError as error:
         raise V4eggError(f"{url}: HTTP {error.code} {error.reason}; check the address, or try again later") from error
     except _BROKEN_CONNECTION as error:
@@ -65,14 +76,14 @@ def fetch(url: str, path: str | Path, sha256: str, *, opener: Callable[[str], Bi
 
 
 def download_cowley(
-    folder: str | Path, session: str, *, base_url: str | None = None, opener: Callable[[str], BinaryIO] = open_url
+    folder: str | Path, session: str, *, base_url: str | None = None, opener: Callable[[str], IO[bytes]] = open_url
 ) -> None:
-    """Fetch a session's images, responses and published compact models in the repository's layout under ``folder``.
+    """Download a session's images, responses and published compact models in the layout of the public repository.
 
     Args:
         folder: root of the layout, see :mod:`v4egg.recordings.readers.cowley`.
         session: session id such as ``s190923``.
-        base_url: where the layout is served; the public repository when None.
+        base_url: address of the layout's root; None: the public repository.
         opener: see :func:`fetch`.
 
     Raises:
@@ -89,15 +100,15 @@ def download_cowley(
         fetch(f"{base_url}/{entry['path']}", Path(folder) / entry["path"], entry["sha256"], opener=opener)
 
 
-def _stream(url: str, target: Path, opener: Callable[[str], BinaryIO]) -> str:
-    """Write the response to ``target`` block by block; its SHA-256.
+def _stream(url: str, target: Path, opener: Callable[[str], IO[bytes]]) -> str:
+    """Write the response to ``target`` block by block and return its SHA-256.
 
     Raises:
-        V4eggError: the response ends before its announced length.
+        V4eggError: the response is shorter than its Content-Length.
     """
     sha = hashlib.sha256()
     with opener(url) as response, target.open("wb") as file:
-        length = getattr(response, "headers", None) and response.headers.get("Content-Length")
+        length = (getattr(response, "headers", None) or {}).get("Content-Length")
         total = int(length) if length else None
         with tqdm(total=total, desc=target.name, unit="B", unit_scale=True, disable=None, leave=False) as progress:
             while block := response.read(_BLOCK_BYTES):

@@ -1,7 +1,7 @@
-"""From a recording to responses: windowed counts, how reliable each unit is, and which units are worth modelling.
+"""Responses of a session: spikes to counts, each unit's reliability, and the selection of units to model.
 
-All that informs a choice (reliability, signal to noise, mean and sd of the counts) is computed on the fit images, that
-is train and validation: the test images choose nothing.
+Everything that a choice depends on (reliability, signal to noise, mean and sd of the counts) is computed on the fit
+images, that is train and validation images. Test images influence no choice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,14 @@ from v4egg.recordings.recording import Recording
 from v4egg.stats import metrics
 
 SPLITS = ("train", "validation", "test", "excluded")
-CRITERIA = {  # key of the selection -> the attribute that it bounds from below
+CRITERIA = {  # key of the selection -> the attribute of Responses that it bounds from below
     "min_reliability": "reliability",
     "min_signal_to_noise": "signal_to_noise",
     "min_mean_count": "mean_count",
 }
 NEED_REPEATS = ("reliability", "signal_to_noise")
-ROUNDING = 1e-6  # of the mean: below it the sd of a constant float32 response is rounding
+ROUNDING = 1e-6  # of the mean: a smaller sd is rounding of a constant float32 response
+_UNIT_STATISTICS = ("reliability", "signal_to_noise", "mean_count", "sd_count", "selected")
 
 
 @dataclass
@@ -37,13 +38,36 @@ class Responses:
         units: unit ids such as ``s190923-u007``.
         counts: float32 (image, repeat, unit), spikes per window, NaN-padded.
         split: str (image,), one of :data:`SPLITS`.
-        reliability: float32 (unit,), split-half over the fit images, Spearman-Brown corrected; NaN without repeats.
-        signal_to_noise: float32 (unit,), likewise; see :func:`v4egg.stats.metrics.signal_to_noise`.
+        reliability: float32 (unit,), :func:`v4egg.stats.metrics.split_half_reliability` over the fit images; NaN
+            without repeats.
+        signal_to_noise: float32 (unit,), :func:`v4egg.stats.metrics.signal_to_noise` over the fit images; NaN without
+            repeats.
         mean_count: float32 (unit,), mean over the fit images of the repeat mean.
-        sd_count: float32 (unit,), sd (ddof 0) over the fit images of the repeat mean; 0 for a constant unit, NaN
-            for one without a finite count there.
-        selected: bool (unit,), passes the selection.
+        sd_count: float32 (unit,), standard deviation (ddof 0) over the fit images of the repeat mean; 0 for a constant
+            unit, NaN for a unit without a finite count on them.
+        selected: bool (unit,), whether the unit passes the selection.
         repeats_averaged: how many trials each entry of ``counts`` is the mean of.
+
+    Example:
+        >>> nan = np.full(2, np.nan, "float32")
+        >>> responses = Responses(
+        ...     session="s1",
+        ...     image_ids=["a", "b", "c"],
+        ...     units=["s1-u000", "s1-u001"],
+        ...     counts=np.array([[[1, 4]], [[3, 4]], [[9, 4]]], "float32"),
+        ...     split=np.array(["train", "train", "test"]),
+        ...     reliability=nan,
+        ...     signal_to_noise=nan,
+        ...     mean_count=np.array([2, 4], "float32"),
+        ...     sd_count=np.array([1, 0], "float32"),
+        ...     selected=np.array([True, False]),
+        ... )
+        >>> responses.selected_units
+        ['s1-u000']
+        >>> responses.zscored()[:, 0].tolist()
+        [-1.0, 1.0, 7.0]
+        >>> responses.counts_of("test", ["s1-u000"]).tolist()
+        [[[9.0]]]
     """
 
     session: str
@@ -61,42 +85,56 @@ class Responses:
     @property
     def selected_units(self) -> list[str]:
         """Ids of the units that pass the selection."""
-        return [unit for unit, chosen in zip(self.units, self.selected, strict=True) if chosen]
+        return [unit for unit, selected in zip(self.units, self.selected, strict=True) if selected]
 
     def counts_of(self, split: str, units: Sequence[str]) -> np.ndarray:
-        """Counts (image, repeat, unit) of some units on the images of a split."""
+        """Return the counts of some units on the images of a split, float32 (image, repeat, unit)."""
         return self.counts[self.images_of(split)][:, :, [self.units.index(unit) for unit in units]]
 
     def mean(self) -> np.ndarray:
-        """Mean over repeats, float32 (image, unit), NaN where an image has no finite repeat."""
+        """Return the mean over repeats, float32 (image, unit); NaN where an image has no finite repeat."""
         return _finite_mean(self.counts, 1).astype("float32")
 
     def zscored(self) -> np.ndarray:
-        """The repeat mean in sd from its mean over the fit images, float32 (image, unit); NaN for constant units."""
+        """Return the z-scored repeat mean, float32 (image, unit); NaN for constant units.
+
+        Mean and standard deviation are those over the fit images.
+        """
         sd = np.where(self.sd_count > 0, self.sd_count, np.nan)
         return (self.mean() - self.mean_count) / sd
 
     def images_of(self, *splits: str) -> np.ndarray:
-        """Positions on the image axis of the images of the given splits, ascending, int64."""
+        """Return the positions of the images of the given splits on the image axis, ascending, int64.
+
+        Raises:
+            V4eggError: a name is not one of :data:`SPLITS`.
+        """
         unknown = set(splits) - set(SPLITS)
         if unknown:
-            raise ValueError(f"no split {sorted(unknown)}, there are {SPLITS}")
+            raise V4eggError(f"unknown split {', '.join(sorted(unknown))}; give one of {', '.join(SPLITS)}")
         return np.flatnonzero(np.isin(self.split, splits))
 
     def save(self, path: str | Path, **provenance: Any) -> None:
-        """Write the responses to a store of kind ``responses``."""
-        by_unit = ("reliability", "signal_to_noise", "mean_count", "sd_count", "selected")
+        """Write the responses to a store of kind ``responses``.
+
+        Args:
+            path: the Zarr store to write.
+            provenance: ``config``, ``seed`` and ``inputs`` of :func:`v4egg.io.stores.save`.
+        """
         variables = {"counts": (("image", "repeat", "unit"), self.counts), "split": ("image", self.split)}
-        variables |= {name: ("unit", getattr(self, name)) for name in by_unit}
+        variables |= {name: ("unit", getattr(self, name)) for name in _UNIT_STATISTICS}
         coords = {"image": list(self.image_ids), "unit": list(self.units)}
         attrs = {"session": self.session, "repeats_averaged": self.repeats_averaged}
         stores.save(xr.Dataset(variables, coords, attrs), path, "responses", **provenance)
 
 
 def load_responses(path: str | Path) -> Responses:
-    """The :class:`Responses` in a store of kind ``responses``."""
+    """Read responses from a store of kind ``responses``.
+
+    Raises:
+        V4eggError: there is no such store, or it is of another kind or version.
+    """
     dataset = stores.load(path, "responses").load()
-    by_unit = ("reliability", "signal_to_noise", "mean_count", "sd_count", "selected")
     return Responses(
         session=dataset.attrs["session"],
         image_ids=[str(name) for name in dataset["image"].values],
@@ -104,12 +142,12 @@ def load_responses(path: str | Path) -> Responses:
         counts=dataset["counts"].values,
         split=np.array(dataset["split"].values.tolist()),
         repeats_averaged=int(dataset.attrs["repeats_averaged"]),
-        **{name: dataset[name].values for name in by_unit},
+        **{name: dataset[name].values for name in _UNIT_STATISTICS},
     )
 
 
 def count_spikes(recording: Recording, window: tuple[float, float] = (0.07, 0.17)) -> np.ndarray:
-    """Spikes in a window after each presentation.
+    """Count the spikes in a window after each presentation.
 
     Args:
         recording: with spikes and trials.
@@ -119,11 +157,24 @@ def count_spikes(recording: Recording, window: tuple[float, float] = (0.07, 0.17
         float32 (image, repeat, unit); repeats in the order of presentation, NaN where an image has fewer of them.
 
     Raises:
-        V4eggError: the window is empty, there is no trial, or a trial shows an image that is not there.
+        V4eggError: the window is empty, there are no spikes or trials, or a trial shows an image that does not exist.
+
+    Example:
+        >>> import pandas as pd
+        >>> from v4egg.recordings.recording import Recording
+        >>> trials = pd.DataFrame({"image": [0, 1, 0], "onset": [0.0, 1.0, 2.0], "offset": [0.1, 1.1, 2.1]})
+        >>> spikes = {"s1-u000": np.array([0.08, 0.1, 1.3, 2.15])}
+        >>> images, units = np.zeros((2, 1, 8, 8), "uint8"), pd.DataFrame(index=["s1-u000"])
+        >>> recording = Recording("s1", images, units, ["a", "b"], trials, spikes)
+        >>> count_spikes(recording)[..., 0]
+        array([[ 2.,  1.],
+               [ 0., nan]], dtype=float32)
     """
     start, stop = window
     if not start < stop:
         raise V4eggError(f"responses: window ({start:g}, {stop:g}) s is empty; give its start before its stop")
+    if recording.spikes is None:
+        raise V4eggError(f"session {recording.session}: no spikes to count; give a recording with spikes")
     image, onset = _trials_in_order(recording)
     repeat = _occurrence(image)
     counts = np.full((len(recording.images), repeat.max() + 1, len(recording.units)), np.nan, "float32")
@@ -141,23 +192,26 @@ def make_responses(
     selection: Mapping[str, float | None] | None = None,
     seed: int = 0,
 ) -> Responses:
-    """Count, judge and select the units of a recording.
+    """Compute the responses of a recording and select its units.
 
     Args:
-        recording: with spikes, or with counts (then the window is the source's own).
-        split: (image,), str of :data:`SPLITS`, as :func:`v4egg.recordings.splits.split_of` gives it.
+        recording: with spikes, or with counts, whose window is then that of the source.
+        split: (image,), str of :data:`SPLITS`, as :func:`v4egg.recordings.splits.split_of` returns it.
         window: seconds after onset, see :func:`count_spikes`.
-        selection: lower bounds by the keys of :data:`CRITERIA`; None or an absent key bounds nothing. A unit must
-            reach all of them and vary over the fit images. ``min_reliability`` and ``min_signal_to_noise`` do
-            not apply to a source without repeats.
+        selection: lower bounds by the keys of :data:`CRITERIA`; a key that is None or absent sets no bound. A unit must
+            reach all bounds and vary over the fit images. ``min_reliability`` and ``min_signal_to_noise`` do not apply
+            to a source without repeats.
         seed: of the random halves of the reliability.
 
+    Returns:
+        The responses of all units, selected or not.
+
     Raises:
-        V4eggError: the split does not fit the images, a fit or test image has no response, averaged counts hold NaN,
+        V4eggError: the split does not fit the images, a fit or test image has no response, averaged counts contain NaN,
             the selection has an unknown key, or no unit passes.
     """
-    counts = count_spikes(recording, window) if recording.spikes is not None else recording.counts.astype("float32")
-    split = np.array(np.asarray(split).tolist(), dtype=str)  # takes fixed-width and variable-length strings alike
+    counts = count_spikes(recording, window) if recording.counts is None else recording.counts.astype("float32")
+    split = np.array(np.asarray(split).tolist(), dtype=str)  # from fixed-width or variable-length strings
     _check_split(recording, split)
     _check_counts(recording, counts, split)
     fit = counts[np.isin(split, ("train", "validation"))]
@@ -183,7 +237,7 @@ def make_responses(
 
 
 def _trials_in_order(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
-    """Image and onset (s) of each presentation, by time."""
+    """Image and onset (s) of each presentation, in the order of the onsets."""
     if recording.trials is None or len(recording.trials) == 0:
         raise V4eggError(f"session {recording.session}: no presentation; check the column map of the trials table")
     trials = recording.trials.sort_values("onset", kind="stable")

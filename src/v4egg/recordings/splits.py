@@ -1,8 +1,9 @@
-"""Which images fit, validate and test, over all sessions at once: the same picture never falls on both sides.
+"""Division of all sessions' images into train, validation and test, without near-duplicates across the divide.
 
-Sessions share pictures, and a session can show one picture under two names. Pictures are therefore grouped by likeness
-before they are split; a fit image that looks like any test image of any session is excluded, and train and validation
-divide groups, not images. Test images stay exactly as their policy says, so that scores compare with published ones.
+Sessions share pictures, and one session can show the same picture under two names. Images are therefore first put into
+groups of near-duplicates. An image that duplicates a test image of any session is excluded from fitting, and train and
+validation divide whole groups. Test images are exactly those of the session's policy, so that scores compare with
+published ones.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,20 +21,25 @@ from v4egg.io import stores
 from v4egg.recordings.recording import Recording
 from v4egg.seeding import seed_of
 
-SIDE = 16  # px of a thumbnail: coarse enough to see through scaling and compression, fine enough to tell scenes apart
-UNIFORM_SD = 0.5  # grey levels: below it a thumbnail holds nothing but rounding
+SIDE = 16  # px of a thumbnail: coarse enough to ignore scaling and compression, fine enough to tell scenes apart
+UNIFORM_SD = 0.5  # grey levels: a thumbnail that varies less shows rounding only
 BLOCK = 512  # images compared at a time
 
 
 @dataclass
 class Pictures:
-    """What a split needs of one session, small enough to hold for many sessions at once.
+    """Thumbnails and presentation counts of one session: all that its split needs, and small enough to keep in memory.
 
     Attributes:
         session: the session's id.
         image_ids: the images' names.
         thumbnails: float32 (image, 3 * 16 * 16), see :func:`thumbnails`.
         presentations: int64 (image,), how often each image was shown.
+
+    Example:
+        >>> pictures = Pictures("s1", ["a", "b"], np.zeros((2, 768), "float32"), np.array([1, 30]))
+        >>> pictures.image_ids
+        ['a', 'b']
     """
 
     session: str
@@ -43,21 +49,39 @@ class Pictures:
 
 
 def pictures_of(recording: Recording) -> Pictures:
-    """The :class:`Pictures` of a recording; the recording itself may then be let go."""
+    """Return the :class:`Pictures` of a recording, after which the recording is no longer needed."""
     return Pictures(
         recording.session, list(recording.image_ids), thumbnails(recording.images), count_presentations(recording)
     )
 
 
 def count_presentations(recording: Recording) -> np.ndarray:
-    """How often each image was shown (image,): rows of the trials, or finite repeats of the best recorded unit."""
+    """Count how often each image was shown.
+
+    Returns:
+        int64 (image,): the number of trials with the image or, for a recording without trials, the number of repeats in
+        which any unit has a count, times the number of trials that each count averages.
+    """
     if recording.trials is not None:
         return np.bincount(recording.trials["image"].to_numpy(), minlength=len(recording.images)).astype("int64")
+    if recording.counts is None:
+        raise V4eggError(f"session {recording.session}: spikes without trials; give the recording its trials")
     return np.isfinite(recording.counts).any(axis=2).sum(axis=1) * recording.repeats_averaged
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Images (n, 1 or 3 channels, y, x) as float32 (n, 3 * 16 * 16) of intensities 0-255, averaged over equal boxes."""
+    """Average images over a grid of 16 x 16 equal boxes.
+
+    Args:
+        images: (n, 1 or 3 channels, y, x), intensities 0-255; a grey channel stands for all three colours.
+
+    Returns:
+        float32 (n, 3 * 16 * 16), intensities 0-255.
+
+    Example:
+        >>> thumbnails(np.full((1, 1, 20, 30), 7, "uint8")).shape
+        (1, 768)
+    """
     rows, columns = _box_weights(images.shape[2]), _box_weights(images.shape[3])
     result = np.empty((len(images), 3, SIDE, SIDE), "float32")  # one channel is broadcast to three
     for start in range(0, len(images), BLOCK):
@@ -67,17 +91,23 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
 
 
 def near_duplicates(images: Sequence[np.ndarray], threshold: float = 0.99) -> list[np.ndarray]:
-    """Group labels of images that show the same picture, over all sessions.
+    """Label images that show the same picture, over all sessions.
 
     Args:
         images: per session, uint8 (image, 1 or 3 channels, y, x); sizes may differ between sessions.
-        threshold: cosine between thumbnails without their mean above which two images are the same picture.
-            Brightness and contrast, scale and compression make no difference.
+        threshold: two images are near-duplicates if the cosine between their mean-subtracted thumbnails is above it.
+            Differences of brightness, contrast, scale and compression are thus ignored.
 
     Returns:
-        Per session, int64 (image,): the position, counted through all sessions, of the first image of its group.
+        Per session, int64 (image,): the position of the first image of its duplicate group, counted through all
+        sessions. Groups are connected components: near-duplicates of near-duplicates belong together.
+
+    Example:
+        >>> ramp = np.arange(256, dtype="uint8").reshape(1, 1, 16, 16)
+        >>> near_duplicates([np.concatenate([ramp, 255 - ramp]), ramp // 2])
+        [array([0, 1]), array([0])]
     """
-    labels = _groups(np.concatenate([thumbnails(block) for block in images]), threshold)
+    labels = _duplicate_groups(np.concatenate([thumbnails(block) for block in images]), threshold)
     return np.split(labels, np.cumsum([len(block) for block in images])[:-1])
 
 
@@ -91,32 +121,40 @@ def make_splits(
 ) -> xr.Dataset:
     """Divide the images of all sessions into train, validation, test and excluded.
 
-    Which images test is said per session by its policy:
+    The policy of a session names its test images:
 
     - ``halves``: the second half of the images, in their order (the published protocol);
     - ``repeated``: images shown at least ``min_repeats`` times;
     - ``none``: no image.
 
-    The rest fits, but for images in a group with a test image of any session, which are excluded. Of the fit groups
-    whose first member (by id) lies in a session, ``validation_fraction`` (at least one, where there are two)
-    validate: those of lowest hash of (seed, first member). So another session does not change who validates in this
-    one, unless it changes the groups.
+    All other images are used for fitting, except those in a duplicate group with a test image of any session, which are
+    excluded. A duplicate group belongs to the session of its first member by id. Of each session's groups
+    ``validation_fraction`` (at least one if there are two or more) become validation images: those with the lowest hash
+    of (seed, first member). Adding a session therefore leaves the validation images of the others unchanged unless it
+    changes the groups.
 
     Args:
-        recordings: one a session; a generator keeps only one recording in memory at a time.
-        policies: by session, the policy's name or a mapping with the keys ``split`` (the name) and, for ``repeated``,
-            ``min_repeats``; other policies ignore that.
-        validation_fraction: of the fit groups, in [0, 1).
+        recordings: one per session; with a generator only one recording is in memory at a time.
+        policies: by session, the policy's name, or a mapping with the keys ``split`` (the name) and, for ``repeated``,
+            ``min_repeats``; other policies ignore the latter.
+        validation_fraction: share of the duplicate groups that validate, in [0, 1).
         seed: of the division into train and validation.
         near_duplicate: the threshold of :func:`near_duplicates`.
 
     Returns:
-        A dataset of kind ``splits``: ``split`` and ``group`` (image,), with the coordinates ``image``
+        A dataset of kind ``splits``: ``split`` and ``duplicate_group`` (image,), with the coordinates ``image``
         (``<session>/<image id>``, unique) and ``session``.
 
     Raises:
-        V4eggError: a session without policy or twice, an unknown policy, ``repeated`` without ``min_repeats`` or with
-            no image shown so often, image ids that repeat, or a session that is left without fit images.
+        V4eggError: a session without policy or given twice, an unknown policy, ``repeated`` without ``min_repeats`` or
+            without an image shown so often, repeated image ids, or a session that is left without images to fit.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> images = Pictures("s1", list("abcdef"), 255 * rng.random((6, 768)), np.ones(6, int))
+        >>> splits = make_splits([images], {"s1": "halves"}, validation_fraction=0.34)
+        >>> splits["split"].values.tolist()
+        ['train', 'validation', 'train', 'test', 'test', 'test']
     """
     if not 0 <= validation_fraction < 1:
         raise V4eggError(f"splits: validation_fraction is {validation_fraction}; give a number from 0 up to below 1")
@@ -126,30 +164,51 @@ def make_splits(
     names = _names(pictures)
     session = np.repeat([item.session for item in pictures], [len(item.image_ids) for item in pictures])
     test = np.concatenate([_test_images(item, policies) for item in pictures])
-    group = _groups(np.concatenate([item.thumbnails for item in pictures]), near_duplicate)
-    excluded = np.isin(group, group[test]) & ~test
+    duplicate_group = _duplicate_groups(np.concatenate([item.thumbnails for item in pictures]), near_duplicate)
+    excluded = np.isin(duplicate_group, duplicate_group[test]) & ~test
     split = np.where(test, "test", np.where(excluded, "excluded", "train")).astype("<U10")
     fits = split == "train"
     _check_fit(pictures, session, fits)
-    validating = _validating_groups(names[fits], session[fits], group[fits], validation_fraction, seed)
-    split[fits & np.isin(group, validating)] = "validation"
+    validating = _validation_groups(names[fits], session[fits], duplicate_group[fits], validation_fraction, seed)
+    split[fits & np.isin(duplicate_group, validating)] = "validation"
     return xr.Dataset(
-        {"split": ("image", split), "group": ("image", group)}, {"image": names, "session": ("image", session)}
+        {"split": ("image", split), "duplicate_group": ("image", duplicate_group)},
+        {"image": names, "session": ("image", session)},
     )
 
 
 def split_of(dataset: xr.Dataset, session: str) -> np.ndarray:
-    """The split of each image of a session, in the order of its recording: array of str (image,).
+    """Return the split of each image of a session.
+
+    Args:
+        dataset: of kind ``splits``.
+        session: the session's id.
+
+    Returns:
+        Array of str (image,), in the order of the session's recording.
 
     Raises:
         V4eggError: the dataset does not hold the session.
     """
-    sessions = np.array(dataset["session"].values.tolist())  # numpy casts no StringDType to a width of its own finding
-    here = sessions == session
-    if not here.any():
-        known = ", ".join(dict.fromkeys(sessions.tolist()))
-        raise V4eggError(f"splits: no session {session} among {known}; list it in the configuration's sessions")
-    return np.array(dataset["split"].values.tolist())[here]
+    sessions = np.array(dataset["session"].values.tolist())  # by way of a list: numpy cannot cast StringDType itself
+    rows = sessions == session
+    if not rows.any():
+        available = ", ".join(dict.fromkeys(sessions.tolist()))
+        raise V4eggError(f"splits: no session {session} among {available}; list it in the configuration's sessions")
+    return np.array(dataset["split"].values.tolist())[rows]
+
+
+def images_that_fit(recording: Recording, splits: xr.Dataset) -> np.ndarray:
+    """Return the train and validation images of a session: no test image, and none that duplicates one.
+
+    Args:
+        recording: one session.
+        splits: of all sessions (kind ``splits``).
+
+    Returns:
+        uint8 (n, channel, y, x).
+    """
+    return recording.images[np.isin(split_of(splits, recording.session), ("train", "validation"))]
 
 
 def save_splits(dataset: xr.Dataset, path: str | Path, **provenance: Any) -> None:
@@ -158,34 +217,34 @@ def save_splits(dataset: xr.Dataset, path: str | Path, **provenance: Any) -> Non
 
 
 def load_splits(path: str | Path) -> xr.Dataset:
-    """The dataset of a store of kind ``splits``."""
+    """Read the dataset of a store of kind ``splits`` into memory."""
     return stores.load(path, "splits").load()
 
 
 def _box_weights(size: int) -> np.ndarray:
-    """(16, size): how much of each pixel lies in each of 16 equal boxes, rows summing to 1."""
+    """Share of each pixel in each of 16 equal boxes (16, size); rows sum to 1."""
     edges = np.linspace(0, size, SIDE + 1)
     pixel = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     return (np.clip(overlap, 0, None) * SIDE / size).astype("float32")
 
 
-def _groups(thumbs: np.ndarray, threshold: float) -> np.ndarray:
-    """Per image the position of the first image of its group: connected components of likeness, int64 (image,)."""
+def _duplicate_groups(thumbs: np.ndarray, threshold: float) -> np.ndarray:
+    """Per image the position of the first image of its duplicate group, int64 (image,)."""
     unit = thumbs - thumbs.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(unit, axis=1, keepdims=True)
     uniform = norm[:, 0] < UNIFORM_SD * np.sqrt(thumbs.shape[1])
-    unit /= np.where(uniform[:, None], np.inf, norm)  # a uniform image is like no other by its cosine
+    unit /= np.where(uniform[:, None], np.inf, norm)  # the cosine of a uniform image is not defined
     label = _joined(np.arange(len(unit)), _uniform_pairs(thumbs, uniform))
     for start in range(0, len(unit), BLOCK):
         alike = unit[start : start + BLOCK] @ unit[start:].T > threshold
-        alike &= label[start : start + BLOCK, None] != label[start:]  # joined already: keeps the pairs few
+        alike &= label[start : start + BLOCK, None] != label[start:]  # pairs already in one group are not needed
         label = _joined(label, np.stack(np.nonzero(alike)) + start)
     return label
 
 
 def _joined(label: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Labels after joining the groups of each of the ``pairs`` (2, pair); a label is its group's first position."""
+    """Labels after the groups of each of the ``pairs`` (2, pair) are merged; a label is its group's first position."""
     n = len(label)
     row, column = np.concatenate([pairs, [np.arange(n), label]], axis=1)
     graph = coo_array((np.ones(len(row), bool), (row, column)), shape=(n, n))
@@ -209,14 +268,14 @@ def _names(pictures: list[Pictures]) -> np.ndarray:
     unique, count = np.unique(names, return_counts=True)
     if len(unique) < len(names):
         twice = unique[count > 1][0]
-        raise V4eggError(f"splits: image {twice} is there twice; give each session once and each image its own id")
+        raise V4eggError(f"splits: image {twice} occurs twice; give each session once and each image an id of its own")
     return names
 
 
 def _halves(item: Pictures) -> np.ndarray:
     if len(item.image_ids) < 4:
         raise V4eggError(
-            f"session {item.session}: split halves needs 4 images or more, there are {len(item.image_ids)}; "
+            f"session {item.session}: split halves needs at least 4 images, there are {len(item.image_ids)}; "
             "set split to none, or leave the session out"
         )
     return np.arange(len(item.image_ids)) >= len(item.image_ids) // 2
@@ -236,7 +295,8 @@ def _none(item: Pictures) -> np.ndarray:
     return np.zeros(len(item.image_ids), bool)
 
 
-POLICIES: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {  # the test mask, and the options it needs
+# Policy -> the function that marks the test images, and the options that it needs.
+POLICIES: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
     "halves": (_halves, ()),
     "repeated": (_repeated, ("min_repeats",)),
     "none": (_none, ()),
@@ -249,14 +309,15 @@ def _test_images(item: Pictures, policies: Mapping[str, str | Mapping[str, Any]]
     name = options.get("split")
     if name not in POLICIES:
         raise V4eggError(f"session {item.session}: split is {name}; give one of {', '.join(POLICIES)}")
-    mask, needed = POLICIES[name]
-    for key in needed:
+    mark_test, required = POLICIES[name]
+    for key in required:
         if key not in options:
             raise V4eggError(f"session {item.session}: split {name} needs {key}; give it beside split")
-    return mask(item, **{key: options[key] for key in needed})
+    return mark_test(item, **{key: options[key] for key in required})
 
 
 def _check_fit(pictures: list[Pictures], session: np.ndarray, fits: np.ndarray) -> None:
+    """Refuse sessions without an image to fit."""
     for item in pictures:
         if not fits[session == item.session].any():
             raise V4eggError(
@@ -265,27 +326,17 @@ def _check_fit(pictures: list[Pictures], session: np.ndarray, fits: np.ndarray) 
             )
 
 
-def _validating_groups(
-    names: np.ndarray, session: np.ndarray, group: np.ndarray, fraction: float, seed: int
+def _validation_groups(
+    names: np.ndarray, session: np.ndarray, duplicate_group: np.ndarray, fraction: float, seed: int
 ) -> np.ndarray:
-    """The groups that validate, out of the images that fit."""
+    """The duplicate groups that validate, out of those of the images to fit."""
     order = np.argsort(names)
-    groups, at = np.unique(group[order], return_index=True)  # the first member by id, whatever the order of sessions
-    first, home = names[order][at], session[order][at]
-    draw = np.array([seed_of(seed, "validation", name) for name in first])
+    groups, position = np.unique(duplicate_group[order], return_index=True)  # first by id, whatever the sessions' order
+    first_member, home = names[order][position], session[order][position]
+    draw = np.array([seed_of(seed, "validation", name) for name in first_member])
     chosen = []
     for each in np.unique(home):
-        mine = np.flatnonzero(home == each)
-        n = 0 if fraction == 0 or len(mine) < 2 else max(1, round(fraction * len(mine)))
-        chosen.append(groups[mine[np.argsort(draw[mine])[:n]]])
+        rows = np.flatnonzero(home == each)
+        n = 0 if fraction == 0 or len(rows) < 2 else max(1, round(fraction * len(rows)))
+        chosen.append(groups[rows[np.argsort(draw[rows])[:n]]])
     return np.concatenate(chosen)
-
-
-def images_that_fit(recording: Recording, splits: xr.Dataset) -> np.ndarray:
-    """The train and validation images of a session, uint8 (n, c, y, x): no test image, and none that resembles one.
-
-    Args:
-        recording: one session.
-        splits: of all sessions (kind ``splits``).
-    """
-    return recording.images[np.isin(split_of(splits, recording.session), ("train", "validation"))]

@@ -216,7 +216,7 @@ def line(path, columns=None):
         ({"pixels": PIXELS / 255 - 0.5}, None, "outside 0-255"),
         ({"stop": -0.1}, None, "stop is missing or not after the start"),
         ({"stop": np.nan}, None, "stop is missing or not after the start"),
-        ({}, {"stimuli": "a"}, "unknown keys in columns: stimuli; known are table, start"),
+        ({}, {"stimuli": "a"}, "unknown keys in columns: stimuli; give only table, start"),
     ],
 )
 def test_bad_input_is_one_clear_line(tmp_path, changes, columns, words):

@@ -127,7 +127,7 @@ def test_mean_zscored_and_images_of():
     np.testing.assert_allclose(np.nanmean(fit[:, [0, 1, 3]], axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(np.nanstd(fit[:, [0, 1, 3]], axis=0), 1, atol=1e-5)
     assert np.isnan(fit[:, 2]).all()
-    with pytest.raises(ValueError, match="no split"):
+    with pytest.raises(V4eggError, match="unknown split"):
         found.images_of("tests")
 
 

@@ -133,7 +133,7 @@ def test_no_picture_falls_on_two_sides(seed, copies, fraction):
     except V4eggError:
         assert copies > 5  # every fit image of a session may be a copy of a test image
         return
-    split, group = dataset["split"].values.astype(str), dataset["group"].values
+    split, group = dataset["split"].values.astype(str), dataset["duplicate_group"].values
     test = np.r_[6:12, 30:36]
     np.testing.assert_array_equal(np.flatnonzero(split == "test"), test)
     for label in np.unique(group):
@@ -178,7 +178,7 @@ def test_round_trip(tmp_path):
     splits.save_splits(dataset, tmp_path / "splits.zarr", seed=0, config={"validation_fraction": 0.1})
     loaded = splits.load_splits(tmp_path / "splits.zarr")
     assert by_name(loaded) == by_name(dataset)
-    np.testing.assert_array_equal(loaded["group"], dataset["group"])
+    np.testing.assert_array_equal(loaded["duplicate_group"], dataset["duplicate_group"])
     for session in ("s1", "s2"):
         np.testing.assert_array_equal(splits.split_of(loaded, session), splits.split_of(dataset, session))
     assert loaded["split"].attrs["units"]
@@ -194,14 +194,14 @@ REPEATED = {"split": "repeated", "min_repeats": 4}
     ("sessions", "policies", "options", "message"),
     [
         ([], {}, {}, "no session"),
-        ([("s1", A[:3])], {"s1": "halves"}, {}, "session s1: split halves needs 4"),
+        ([("s1", A[:3])], {"s1": "halves"}, {}, "session s1: split halves needs at least 4"),
         ([("s1", A, [1, 2, 3, 3, 0, 1])], {"s1": REPEATED}, {}, r"session s1.*min_repeats = 4.*at most 3"),
         ([("s1", A, [4] * 6)], {"s1": REPEATED}, {}, "session s1.*no image to fit"),
         ([("s1", A), ("s2", A[3:])], {"s1": "halves", "s2": "none"}, {}, "session s2.*no image to fit: all 3"),
         ([("s1", A)], {}, {}, "session s1: split is None; give one of halves, repeated, none"),
         ([("s1", A)], {"s1": "thirds"}, {}, "split is thirds"),
         ([("s1", A)], {"s1": {"split": "repeated"}}, {}, "session s1: split repeated needs min_repeats"),
-        ([("s1", A), ("s1", B)], {"s1": "none"}, {}, "image s1/image0001 is there twice"),
+        ([("s1", A), ("s1", B)], {"s1": "none"}, {}, "image s1/image0001 occurs twice"),
         ([("s1", A)], {"s1": "none"}, {"validation_fraction": 1}, "validation_fraction is 1"),
         ([("s1", A)], {"s1": "none"}, {"near_duplicate": 99}, "near_duplicate is 99"),
     ],

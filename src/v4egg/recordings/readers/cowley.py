@@ -1,11 +1,13 @@
-"""Reader of the macaque V4 recordings published with Cowley, Stan, Pillow and Smith, bioRxiv 2023.
+"""Reader of the macaque V4 recordings published with Cowley, Stan, Pillow & Smith (2026).
+
+Source: "Compact deep neural network models of the visual cortex", Nature, s41586-026-10150-1.
 
 Layout of the repository cowleygroup/V4_compact_models, by session number such as 190923::
 
     data_V4_responses/images/images_190923.zip                          JPEG images, numbered from 1
     data_V4_responses/responses_raw/responses_190923.npy                (unit, image, repeat), NaN-padded
     data_V4_responses/responses_repeat_averaged/responses_190923.npy    (unit, image)
-    data_compact_models/models_torch/compact_model_190923_neuron0.pt    one compact model a unit
+    data_compact_models/models_torch/compact_model_190923_neuron0.pt    one compact model per unit
 
 Responses are spike counts in 100 ms. Raw responses are published for a few sessions only.
 """
@@ -18,6 +20,7 @@ import zlib
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +36,7 @@ _IMAGES = "data_V4_responses/images/images_{number}.zip"
 _RAW = "data_V4_responses/responses_raw/responses_{number}.npy"
 _AVERAGED = "data_V4_responses/responses_repeat_averaged/responses_{number}.npy"
 _MODELS = "data_compact_models/models_torch"
-_MEND = (
+_REMEDY = (
     f"set V4EGG_DATA to the folder that holds V4_compact_models (a clone of github {REPOSITORY}), "
     "or run the rule that downloads it"
 )
@@ -42,29 +45,29 @@ _UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError
 
 
 def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None) -> Recording:
-    """Read one session.
+    """Read one published session.
 
     Args:
-        folder: root of the repository's layout, the folder that holds ``data_V4_responses``.
+        folder: root of the repository's layout, the folder that contains ``data_V4_responses``.
         session: session id such as ``s190923``.
-        repeats: how many trials each repeat-averaged response is the mean of; 1 when None. Raw responses are single
-            trials and need none.
+        repeats: how many trials each repeat-averaged response is the mean of; None: 1. Raw responses are single trials
+            and do not need it.
 
     Returns:
-        A recording with ``images`` uint8 (image, 3, y, x), 112 pixels square as published; ``counts`` float32
-        (image, repeat, unit), spikes in 100 ms, NaN-padded where raw responses exist and with one repeat otherwise;
-        ``units`` with the column ``neuron``, the 0-based index in the published arrays.
+        A recording with ``images`` uint8 (image, 3, y, x), 112 px square as published; ``counts`` float32 (image,
+        repeat, unit), spikes in 100 ms, from the raw responses (NaN-padded) where they exist and with one averaged
+        repeat otherwise; and ``units`` with the column ``neuron``, the 0-based index in the published arrays.
 
     Raises:
         V4eggError: a file is missing or damaged, or images and responses do not fit each other.
     """
-    session_number(session)  # refuses a wrong id before a folder is looked at
+    session_number(session)  # refuses an invalid id before the folder is read
     folder = Path(folder)
     if repeats is not None and (isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1):
         raise V4eggError(f"session {session}: repeats is {repeats!r}; give a whole number of trials, 1 or more")
     if not (folder / "data_V4_responses").is_dir():
         raise V4eggError(
-            f"{folder / 'data_V4_responses'}: no such folder, expected images and responses there; {_MEND}"
+            f"{folder / 'data_V4_responses'}: no such folder, expected images and responses there; {_REMEDY}"
         )
     images_path, responses_path = required_files(folder, session)
     counts, averaged = _counts(existing(responses_path, "responses", session), session)
@@ -74,11 +77,13 @@ def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None)
             f"{responses_path}: {len(counts)} images in the responses, {len(images)} in {images_path.name}; "
             f"take both files from the same version of {REPOSITORY}"
         )
-    neurons = np.arange(counts.shape[2])
+    neurons = range(counts.shape[2])
     return Recording(
         session=session,
         images=images,
-        units=pd.DataFrame({"neuron": neurons}, index=pd.Index([unit_id(session, n) for n in neurons], name="unit")),
+        units=pd.DataFrame(
+            {"neuron": np.asarray(neurons)}, index=pd.Index([unit_id(session, n) for n in neurons], name="unit")
+        ),
         image_ids=[f"{session}-{name}" for name in names],
         counts=counts,
         repeats_averaged=(repeats or 1) if averaged else 1,
@@ -90,10 +95,14 @@ def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None)
 
 
 def session_number(session: str) -> str:
-    """The number in the published file names, ``190923`` for ``s190923``.
+    """Return the number in the published file names.
 
     Raises:
         V4eggError: the id is not an ``s`` and six digits.
+
+    Example:
+        >>> session_number("s190923")
+        '190923'
     """
     match = re.fullmatch(r"s(\d{6})", str(session), re.ASCII)
     if match is None:
@@ -104,19 +113,24 @@ def session_number(session: str) -> str:
 
 
 def unit_id(session: str, neuron: int) -> str:
-    """Id of the unit at 0-based position ``neuron`` of a session's arrays, such as ``s190923-u007``."""
+    """Return the id of the unit at the 0-based position ``neuron`` of a session's arrays.
+
+    Example:
+        >>> unit_id("s190923", 7)
+        's190923-u007'
+    """
     return f"{session}-u{neuron:03d}"
 
 
 def image_files(folder: str | Path, session: str) -> list[Path]:
-    """The files that hold the session's images; none is opened."""
+    """Return the files that contain the session's images, without opening them."""
     return [Path(folder) / _IMAGES.format(number=session_number(session))]
 
 
 def required_files(folder: str | Path, session: str) -> list[Path]:
-    """The two files that :func:`read_cowley` opens: images, then responses; neither is opened here.
+    """Return the two files that :func:`read_cowley` reads, images first and then responses, without opening them.
 
-    Raw responses are preferred. Where the folder has no responses yet, the manifest says which it will have.
+    Raw responses are preferred. If the folder has no responses yet, the manifest decides which will be downloaded.
     """
     number, folder = session_number(session), Path(folder)
     raw, averaged = _RAW.format(number=number), _AVERAGED.format(number=number)
@@ -126,42 +140,63 @@ def required_files(folder: str | Path, session: str) -> list[Path]:
 
 
 def published_model_files(folder: str | Path, session: str) -> list[Path]:
-    """Files of the session's published compact models, by neuron number; none is opened.
+    """Return the files of the session's published compact models by neuron number, without opening them.
 
-    They are the files that the folder has and those that the manifest lists; empty where no model is published.
+    These are the files in the folder and those that the manifest lists; none if no model of the session is published.
     """
     stem = f"compact_model_{session_number(session)}_neuron"
-    found = {path.name for path in (Path(folder) / _MODELS).glob(f"{stem}*.pt")}
+    on_disk = {path.name for path in (Path(folder) / _MODELS).glob(f"{stem}*.pt")}
     listed = {PurePosixPath(entry["path"]).name for entry in manifest()["files"]}
-    names = {name for name in found | listed if re.fullmatch(rf"{stem}\d+\.pt", name, re.ASCII)}
+    names = {name for name in on_disk | listed if re.fullmatch(rf"{stem}\d+\.pt", name, re.ASCII)}
     return [Path(folder) / _MODELS / name for name in sorted(names, key=model_neuron)]
 
 
 def model_neuron(path: str | Path) -> int:
-    """The 0-based neuron number in the name of a published model's file."""
+    """Return the 0-based neuron number in the name of a published model's file.
+
+    Example:
+        >>> model_neuron("compact_model_190923_neuron12.pt")
+        12
+    """
     return int(Path(path).stem.rpartition("neuron")[2])
 
 
 @cache
-def manifest() -> dict:
-    """What is published where: ``base_url`` and, by file, ``path`` in the repository, ``bytes`` and ``sha256``."""
-    return json.loads(resources.files("v4egg.recordings.readers").joinpath("cowley_manifest.json").read_text("utf-8"))
+def manifest() -> dict[str, Any]:
+    """Return the list of published files.
+
+    Returns:
+        ``base_url``, the address of the repository's files, and ``files``, a list with ``path`` in the repository,
+        ``bytes`` and ``sha256`` of each.
+
+    Example:
+        >>> sorted(manifest()["files"][0])
+        ['bytes', 'path', 'sha256']
+    """
+    file = resources.files("v4egg.recordings.readers").joinpath("cowley_manifest.json")
+    contents: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return contents
 
 
-def session_entries(session: str) -> list[dict]:
-    """The manifest's entries of one session, its published models included; empty for a session it does not list."""
+def session_entries(session: str) -> list[dict[str, Any]]:
+    """Return the manifest's entries of one session, including its published models; none for an unlisted session."""
     pattern = re.compile(rf"_{session_number(session)}[._]", re.ASCII)
     return [entry for entry in manifest()["files"] if pattern.search(PurePosixPath(entry["path"]).name)]
 
 
 def existing(path: Path, what: str, session: str) -> Path:
-    """``path`` itself.
+    """Return the path of a file that exists.
+
+    Args:
+        path: the file.
+        what: its contents, for the error message.
+        session: the session's id, for the error message.
 
     Raises:
-        V4eggError: there is no such file; ``what`` says what it should hold.
+        V4eggError: there is no such file.
     """
     if not path.is_file():
-        raise V4eggError(f"{path}: no such file, expected the {what} of session {session}; {_MEND}")
+        raise V4eggError(f"{path}: no such file, expected the {what} of session {session}; {_REMEDY}")
     return path
 
 
@@ -174,22 +209,23 @@ def _counts(path: Path, session: str) -> tuple[np.ndarray, bool]:
         raise V4eggError(f"{path}: an array of shape {values.shape}, expected {dims}; download the file again")
     if averaged:
         values = values[:, :, None]
-    _refuse(np.isnan(values).all(axis=2), path, session, "no response (all NaN)", "mend it or remove the image")
+    missing = np.isnan(values)
+    _refuse(missing.all(axis=2), path, session, "no response (all NaN)", "correct it or remove the image")
     _refuse(np.isinf(values).any(axis=2), path, session, "an infinite response", "download the file again")
     _refuse((values < 0).any(axis=2), path, session, "a negative spike count", "give counts, not z-scores")
     return np.ascontiguousarray(values.transpose(1, 2, 0), dtype="float32"), averaged
 
 
-def _refuse(bad: np.ndarray, path: Path, session: str, what: str, mend: str) -> None:
-    """Name the first unit and image where ``bad`` (unit, image) holds."""
+def _refuse(bad: np.ndarray | np.bool, path: Path, session: str, what: str, remedy: str) -> None:
+    """Raise an error that names the first unit and image where ``bad`` (unit, image) is true."""
     if bad.any():
-        neuron, image = np.argwhere(bad)[0]
+        neuron, image = np.argwhere(bad)[0].tolist()
         where = f"{unit_id(session, neuron)}, image {image + 1}"
-        raise V4eggError(f"{path}: {what} for {where} (of {bad.sum()} such entries); {mend}")
+        raise V4eggError(f"{path}: {what} for {where} (of {bad.sum()} such entries); {remedy}")
 
 
 def load_numeric(path: Path) -> np.ndarray:
-    """The real-valued array in a .npy file; nothing is unpickled.
+    """Read the real-valued array in a .npy file; nothing is unpickled.
 
     Raises:
         V4eggError: the file is missing, is no .npy file, is truncated, or holds Python objects or text.
@@ -258,7 +294,7 @@ def _decoded(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
     except _UNREADABLE_IMAGE as error:
-        # Pillow's own message holds the address of the buffer
+        # the message of Pillow's error contains the address of the buffer, which is no help
         raise V4eggError(f"{path}: {member} is not a readable image; remove or replace it") from error
 
 

@@ -1,9 +1,9 @@
-"""Reads sessions in Neurodata Without Borders files: spikes by unit, presentations, and the images shown.
+"""Reader of Neurodata Without Borders (NWB) files: spikes by unit, presentations, and the images shown.
 
-Files of one archive differ in the names of their tables and columns, so a column map comes from the configuration.
+Archives differ in the names of their tables and columns, so the configuration gives a column map.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,25 +31,30 @@ DEFAULT_COLUMNS: dict[str, Any] = {
 
 
 def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | None = None) -> Recording:
-    """The session in an NWB file (HDF5, or a Zarr folder where hdmf-zarr is installed).
+    """Read the session in an NWB file (HDF5, or a Zarr folder if hdmf-zarr is installed).
+
+    A stimulus column of names is matched with the images' names (with or without their suffix), a column of whole
+    numbers with positions in the container. Presentations with an empty, NaN or negative stimulus are blanks; they and
+    images that were never shown are left out. Arrays of images are read as (y, x) or (y, x, channel), as users of pynwb
+    write them.
 
     Args:
-        path: the file.
-        session: session id; units become ``<session>-u<row>`` with the row of the units table, whatever is filtered.
-        columns: where things are, by these keys, defaults in :data:`DEFAULT_COLUMNS`:
-            ``table``, the intervals table of the presentations (``trials`` if the default one is absent);
-            ``start``, ``stop`` (s) and ``stimulus``, its columns;
-            ``images``, the container of the images in the file's stimulus templates or stimuli (None: the only one), or
-            a folder of image files beside the file;
-            ``unit_filter``, a map of column to value or values: units to keep, by a column of the units table or of
-            their first electrode (such as ``{location: V4}``).
+        path: the file or folder.
+        session: session id; unit ids are ``<session>-u<row>`` with the row in the units table, also after filtering.
+        columns: names of tables and columns by these keys, with the defaults of :data:`DEFAULT_COLUMNS`:
 
-    A stimulus column of names is matched with the images' names (with or without an extension), one of whole numbers
-    with the position in the container. Presentations with an empty, NaN or negative stimulus are blanks and left out,
-    as are images never shown. Arrays of images are taken as (y, x) or (y, x, channel), as pynwb users write them.
+            - ``table``: the intervals table of the presentations (``trials`` if the default one is absent);
+            - ``start``, ``stop`` (s) and ``stimulus``: its columns;
+            - ``images``: the container in the file's stimulus templates or stimuli, or a folder of image files beside
+              the file; None: the only container;
+            - ``unit_filter``: which units to keep, as a mapping from a column of the units table or of the first
+              electrode to a value or a list of values, such as ``{location: V4}``.
+
+    Returns:
+        The recording, with spikes and trials.
 
     Raises:
-        V4eggError: no file, not a readable NWB file, or a table, column, unit, spike or image that is not there.
+        V4eggError: the file is missing or unreadable, or lacks a table, column, unit, spike or image.
     """
     path = Path(path)
     names = _columns(path, columns)
@@ -66,7 +71,7 @@ def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | Non
 def _columns(path: Path, columns: Mapping[str, Any] | None) -> dict[str, Any]:
     unknown = sorted(set(columns or {}) - set(DEFAULT_COLUMNS))
     if unknown:
-        raise V4eggError(f"{path}: unknown keys in columns: {_list(unknown)}; known are {_list(DEFAULT_COLUMNS)}")
+        raise V4eggError(f"{path}: unknown keys in columns: {_list(unknown)}; give only {_list(DEFAULT_COLUMNS)}")
     return DEFAULT_COLUMNS | dict(columns or {})
 
 
@@ -89,7 +94,7 @@ def _opened(path: Path) -> Iterator[NWBFile]:
         yield nwb
 
 
-def _zarr_io(path: Path):
+def _zarr_io(path: Path) -> Any:
     try:
         from hdmf_zarr.nwb import NWBZarrIO
     except ImportError as error:
@@ -109,9 +114,10 @@ def _units(
     frame = _scalar_columns(table)
     electrodes = _first_electrodes(path, table)
     frame = frame.join(electrodes[[name for name in electrodes if name not in frame]])
-    frame.index = pd.Index([f"{session}-u{row:03d}" for row in range(len(table))], name="unit")
-    keep = np.flatnonzero(_matches(path, frame, unit_filter or {}))
-    spikes = {frame.index[row]: _spike_times(table, row) for row in keep}
+    ids = [f"{session}-u{row:03d}" for row in range(len(table))]
+    frame.index = pd.Index(ids, name="unit")
+    keep = np.flatnonzero(_matches(path, frame, unit_filter or {})).tolist()
+    spikes = {ids[row]: _spike_times(table, row) for row in keep}
     if not any(len(times) for times in spikes.values()):
         raise V4eggError(f"{path}: no unit{' that unit_filter keeps' if unit_filter else ''} has spikes in /units")
     return frame.iloc[keep], spikes
@@ -129,14 +135,14 @@ def _matches(path: Path, frame: pd.DataFrame, unit_filter: Mapping[str, Any]) ->
     return keep
 
 
-def _spike_times(table, row: int) -> np.ndarray:
+def _spike_times(table: Any, row: int) -> np.ndarray:
     times = np.asarray(table["spike_times"][row], "float64")
     return np.sort(times[np.isfinite(times)])
 
 
-def _scalar_columns(table) -> pd.DataFrame:
-    """The columns of a table that hold one number, flag or text a row."""
-    columns = {}
+def _scalar_columns(table: Any) -> pd.DataFrame:
+    """The columns of a table with one number, flag or text per row."""
+    columns: dict[str, Any] = {}
     for name in table.colnames:
         if isinstance(table[name], VectorIndex | DynamicTableRegion) or np.ndim(table[name].data) != 1:
             continue
@@ -148,10 +154,12 @@ def _scalar_columns(table) -> pd.DataFrame:
     return pd.DataFrame(columns, index=range(len(table)))
 
 
-def _first_electrodes(path: Path, units) -> pd.DataFrame:
-    """For each unit the scalar columns of its first electrode; no columns where units name no electrodes."""
+def _first_electrodes(path: Path, units: Any) -> pd.DataFrame:
+    """For each unit the scalar columns of its first electrode; no columns if the units have no electrodes."""
     empty = pd.DataFrame(index=range(len(units)))
-    column = units["electrodes"] if "electrodes" in units.colnames else None
+    if "electrodes" not in units.colnames:
+        return empty
+    column = units["electrodes"]
     region = column.target if isinstance(column, VectorIndex) else column
     if not isinstance(region, DynamicTableRegion):
         return empty
@@ -162,12 +170,14 @@ def _first_electrodes(path: Path, units) -> pd.DataFrame:
         return empty
     electrodes = _scalar_columns(region.table)
     if rows.max() >= len(electrodes):
-        raise V4eggError(f"{path}: /units/electrodes names row {rows.max()} of {len(electrodes)} electrodes; mend it")
+        raise V4eggError(
+            f"{path}: /units/electrodes names row {rows.max()} of {len(electrodes)} electrodes; correct it"
+        )
     return electrodes.iloc[rows[starts]].reset_index(drop=True)
 
 
 def _presentations(path: Path, nwb: NWBFile, names: Mapping[str, Any]) -> pd.DataFrame:
-    """Columns onset, offset (s) and stimulus of the presentations that show an image."""
+    """The presentations that show an image, by onset: columns ``onset``, ``offset`` (s) and ``stimulus``."""
     tables = dict(nwb.intervals or {})
     tables |= {name: table for name in ("trials", "epochs") if (table := getattr(nwb, name)) is not None}
     chosen = names["table"]
@@ -198,25 +208,25 @@ def _presentations(path: Path, nwb: NWBFile, names: Mapping[str, Any]) -> pd.Dat
 
 def _image_source(path: Path, nwb: NWBFile, wanted: str | None) -> nwb_images.Source:
     """The images container, image series or folder that the configuration names, or the only one."""
-    found = {**dict(nwb.stimulus_template or {}), **dict(nwb.stimulus or {})}
-    found = {name: container for name, container in found.items() if isinstance(container, Images | ImageSeries)}
-    if wanted in found:
-        return found[wanted]
+    stimuli = {**dict(nwb.stimulus_template or {}), **dict(nwb.stimulus or {})}
+    containers = {name: value for name, value in stimuli.items() if isinstance(value, Images | ImageSeries)}
+    if wanted in containers:
+        return containers[wanted]
     if wanted is not None and (path.parent / wanted).is_dir():
         return path.parent / wanted
     if wanted is not None:
         raise V4eggError(
             f"{path}: columns.images names {wanted}, neither a stimulus template nor a folder beside the file; "
-            f"templates are {_list(found)}"
+            f"templates are {_list(containers)}"
         )
-    if not found:
+    if not containers:
         raise V4eggError(f"{path}: no images in /stimulus; name a folder of images beside the file in columns.images")
-    if len(found) > 1:
-        raise V4eggError(f"{path}: several image containers, {_list(found)}; name one in columns.images")
-    return next(iter(found.values()))
+    if len(containers) > 1:
+        raise V4eggError(f"{path}: several image containers, {_list(containers)}; name one in columns.images")
+    return next(iter(containers.values()))
 
 
-def _list(names) -> str:
+def _list(names: Iterable[object]) -> str:
     return ", ".join(map(str, names)) or "none"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -11,28 +12,38 @@ from pynwb.image import ImageSeries
 
 from v4egg.errors import V4eggError
 
-Source = Images | ImageSeries | Path
+Source: TypeAlias = Images | ImageSeries | Path
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _NAMED = 3  # how many ids an error names
 
 
 def stimulus_ids(values: np.ndarray) -> list[str | int | None]:
-    """Ids as text or whole numbers; None where a row shows no image (empty, NaN or negative)."""
+    """Convert the values of a stimulus column to ids.
+
+    Returns:
+        For each row, text or a whole number; None where the row shows no image (empty, NaN or negative).
+
+    Example:
+        >>> stimulus_ids(np.array([3.0, -1.0, np.nan]))
+        [3, None, None]
+        >>> stimulus_ids(np.array(["a.png", " "]))
+        ['a.png', None]
+    """
     return [_stimulus_id(value) for value in values]
 
 
 def shown(path: Path, source: Source, ids: pd.Series, column: str) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """The images that were shown.
+    """Read the images that were shown.
 
     Args:
-        path: the NWB file, for errors.
-        source: where the images are.
+        path: the NWB file, for error messages.
+        source: a container of images, a stack of frames, or a folder of image files.
         ids: the stimulus of each presentation.
-        column: name of the stimulus column, for errors.
+        column: name of the stimulus column, for error messages.
 
     Returns:
-        uint8 array (image, 1 or 3 channels, y, x), in the source's order; their names; and for each presentation its
-        position on the image axis.
+        uint8 array (image, 1 or 3 channels, y, x), in the order of the source; the images' names; and for each
+        presentation the position of its image on the image axis.
 
     Raises:
         V4eggError: a stimulus without an image, or images that are unreadable, of several sizes or not 8 bit.
@@ -57,7 +68,7 @@ def shown(path: Path, source: Source, ids: pd.Series, column: str) -> tuple[np.n
     return np.stack(pictures), [names[place] for place in used], position
 
 
-def _stimulus_id(value) -> str | int | None:
+def _stimulus_id(value: Any) -> str | int | None:
     if isinstance(value, bytes):
         value = value.decode()
     if isinstance(value, str):
@@ -68,7 +79,7 @@ def _stimulus_id(value) -> str | int | None:
 
 
 def _places(names: list[str], ids: pd.Series) -> list[int | None]:
-    """Position of each id among the names: by name, or else by number."""
+    """Position of each id among the names: whole numbers are positions unless all of them are names."""
     by_name = {Path(name).stem: i for i, name in enumerate(names) if Path(name).suffix.lower() in _SUFFIXES}
     by_name |= {name: i for i, name in enumerate(names)}
     if not all(isinstance(value, int) for value in ids) or all(str(value) in by_name for value in ids):
@@ -77,7 +88,7 @@ def _places(names: list[str], ids: pd.Series) -> list[int | None]:
 
 
 def _stem(name: str) -> str:
-    """A file's name without folder and image suffix: stimulus columns often hold paths."""
+    """A file's name without folder and image suffix, because stimulus columns often contain paths."""
     last = Path(name.replace("\\", "/")).name
     return Path(last).stem if Path(last).suffix.lower() in _SUFFIXES else last
 
@@ -94,7 +105,7 @@ def _listing(path: Path, source: Source) -> tuple[list[str], Callable[[int], np.
         data = source.data
         if source.external_file is not None or data is None or data.ndim not in (3, 4):
             raise V4eggError(
-                f"{path}: {_name(source)} holds no frames itself; name a folder of images in columns.images"
+                f"{path}: {_name(source)} contains no frames itself; name a folder of images in columns.images"
             )
         names, read = [f"{source.name}_{i:05d}" for i in range(len(data))], lambda i: np.asarray(data[i])
     if not names:
@@ -102,7 +113,7 @@ def _listing(path: Path, source: Source) -> tuple[list[str], Callable[[int], np.
     return names, read
 
 
-def _sorted_images(source: Images) -> list:
+def _sorted_images(source: Images) -> list[Any]:
     return [source.images[name] for name in sorted(source.images)]
 
 
@@ -111,7 +122,7 @@ def _read_file(file: Path) -> np.ndarray:
         with Image.open(file) as image:
             return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
     except (UnidentifiedImageError, OSError) as error:
-        raise V4eggError(f"{file}: not a readable image; mend or remove it") from error
+        raise V4eggError(f"{file}: not a readable image; repair or remove it") from error
 
 
 def _channels_first(path: Path, name: str, pixels: np.ndarray) -> np.ndarray:
