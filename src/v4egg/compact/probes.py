@@ -54,8 +54,8 @@ def probe_table(places: int = 5, samples: int = 2) -> pd.DataFrame:
 
     Returns:
         Stimulus classes ``grey`` (one, the ground alone), ``dot``, ``dots`` (arrays), ``grating``, ``edge``,
-        ``contour`` (straight ones have curvature 0), ``texture`` (without orientation: isotropic) and ``colour`` (without
-        hue: white or black).
+        ``contour`` (straight ones have curvature 0), ``texture`` (without orientation: isotropic) and ``colour``
+        (without hue: white or black).
     """
     line = np.linspace(0.2, 0.8, places) if places > 1 else np.array([0.5])
     where = [{"x": float(x), "y": float(y)} for y, x in product(line, line)]
