@@ -1,35 +1,39 @@
-"""Adversarial images: a natural image and a change too small to see that raises or lowers a unit's response.
+"""Adversarial images: a natural image plus an invisibly small change that raises or lowers a unit's response.
 
-The change's root mean square over pixels and channels is at most epsilon, and image plus change stays within the pixel
-range. It follows the gradient of the response (projected gradient steps, Madry et al. 2018, each of one length), and is
-held against random changes of the full epsilon, under the model itself and under every other judge.
+The root mean square (RMS) of the change over pixels and channels is at most epsilon, and the changed image stays within
+the pixel range. The change follows the gradient of the response (projected gradient steps of equal length: Madry et
+al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018). It is compared with random changes of
+RMS epsilon, under the model itself and under every other judge.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from v4egg.encoders.unit_model import UnitModel
 from v4egg.errors import V4eggError
 from v4egg.synthesis.pixel_steps import best_along_gradient, rms
 
 DIRECTIONS = {"raise": 1.0, "lower": -1.0}
-KINDS = ("white", "spectrum")  # random changes: Gaussian pixels, and the adversarial change's spectrum at other phases
-_REACH = 2.5  # lengths of epsilon that all steps together would go
+KINDS = ("white", "spectrum")  # random changes: Gaussian pixels; the adversarial change's spectrum at random phases
+_REACH = 2.5  # summed length of all steps, in units of epsilon
 _BISECTIONS = 40
-_BATCH = 32  # images
 
 
 def adversarial_images(
-    models: nn.Module, images: Tensor, units: Tensor, signs: Tensor, epsilon: float, steps: int
+    models: UnitModel, images: Tensor, units: Tensor, signs: Tensor, epsilon: float, steps: int
 ) -> Tensor:
-    """Images (B, C, y, x) changed so that each one's unit responds more (sign 1) or less (-1); the best of the way.
+    """Change each image so that its unit responds more (sign 1) or less (sign -1).
 
     Args:
-        models: has ``paired(images, units) -> (B,)``, differentiable in the images.
-        images: natural ones in [0, 1].
-        units: positions of the units (B,).
-        signs: (B,).
+        models: its ``paired`` must be differentiable in the images.
+        images: natural images (B, C, y, x) in [0, 1].
+        units: position of each image's unit (B,).
+        signs: 1 or -1 for each image (B,).
         epsilon: largest RMS of the change, in [0, 1] units.
-        steps: gradient steps, each ``2.5 epsilon / steps`` long.
+        steps: gradient steps, each of length ``2.5 epsilon / steps``.
+
+    Returns:
+        Changed images (B, C, y, x) in [0, 1]; for each image the best of all steps.
 
     Raises:
         V4eggError: epsilon is not above 0, or a response is not finite.
@@ -49,18 +53,23 @@ def adversarial_images(
 
 
 def projected(images: Tensor, change: Tensor, epsilon: float) -> Tensor:
-    """The change clipped to the pixel range of image plus change, then shortened to an RMS of at most epsilon.
+    """Project a change (B, C, y, x): image plus change into [0, 1], then the RMS of the change to at most epsilon.
 
-    Shortening keeps the range, since image and image plus change both lie in it.
+    Shortening keeps the pixel range, since the image and the changed image both lie in it.
     """
     change = (images + change).clamp(0, 1) - images
     return change * _column((epsilon / rms(change)).clamp_max(1))
 
 
 def random_changes(images: Tensor, noise: Tensor, epsilon: float) -> Tensor:
-    """Changes along the ``noise``, clipped to the pixel range, whose RMS is epsilon after clipping.
+    """Changes (B, C, y, x) along ``noise`` whose RMS is epsilon after clipping to the pixel range.
 
-    An image that the range holds so that the noise cannot change it that much is changed as far as it goes.
+    Where the pixel range does not allow an RMS of epsilon along the noise, the change is as large as possible.
+
+    Args:
+        images: (B, C, y, x) in [0, 1].
+        noise: directions of the changes (B, C, y, x).
+        epsilon: RMS of the changes, in [0, 1] units.
     """
     noise = noise.to(images.device) / _column(rms(noise.to(images.device)))
     low = torch.zeros(len(images), device=images.device)
@@ -73,7 +82,12 @@ def random_changes(images: Tensor, noise: Tensor, epsilon: float) -> Tensor:
 
 
 def other_phases(change: Tensor, noise: Tensor) -> Tensor:
-    """The change's spectrum (B, C, y, x) with the phases of white ``noise`` (B, 1, y, x), the same in all channels."""
+    """Changes with the amplitude spectrum of ``change`` and the phases of white noise.
+
+    Args:
+        change: (B, C, y, x).
+        noise: white noise (B, 1, y, x); its phases are used in all channels.
+    """
     spectrum = torch.fft.fft2(noise)
     return torch.fft.ifft2(torch.fft.fft2(change).abs() * spectrum / spectrum.abs().clamp_min(1e-12)).real
 

@@ -1,7 +1,8 @@
-"""What compact models have in common: how many filters each layer has, and how alike the filters of two units are.
+"""Filters of compact models: how many each layer has, and how similar the filters of two units are.
 
-Compact models share early filters and specialise by consolidation: wide early layers, then few filters that read them
-out (Cowley, Stan, Pillow and Smith, bioRxiv 2023.11). Both are put in numbers here, each with what chance gives.
+Compact models share early filters and specialise by consolidation: wide early layers, followed by few filters that read
+them out (Cowley, Stan, Pillow & Smith, "Compact deep neural network models of the visual cortex", Nature 2026). Both
+are quantified here, each with its chance level.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,23 +19,26 @@ from v4egg.compact.network import SEPARABLE, CompactModels, CompactNetwork
 from v4egg.seeding import numpy_generator
 
 LAYERS = (0, *SEPARABLE)
-EARLY, LATE = (0, 1), (2, 3, 4)  # the published collapse lies between layers 1 and 2
-DRAWN = 3  # the published fewest filters of a layer
+EARLY, LATE = (0, 1), (2, 3, 4)  # published networks consolidate between layers 1 and 2
+MATCHED = 3  # the smallest published number of filters of a layer
 MEASURES = ("response", "kernel")
 MODELS, SHUFFLED, UNPRUNED = "models", "shuffled", "unpruned"
-_PLACES = 14  # x 14 places of a map
+_POSITIONS = 14  # per side of a map
 
 
 def filters(models: CompactModels) -> np.ndarray:
-    """Numbers of filters (unit, layer)."""
+    """Numbers of filters (unit, layer), int64."""
     return np.array([network.widths for network in models.networks], dtype=np.int64).reshape(-1, len(LAYERS))
 
 
 def consolidation(widths: np.ndarray) -> np.ndarray:
-    """Consolidation index of numbers of filters (..., layer): (E - L) / (E + L).
+    """Consolidation index (E - L) / (E + L) of numbers of filters (..., layer).
 
-    E is the mean of layers 0 and 1, L that of layers 2 to 4: 1 for a collapse to nothing, 0 for layers of one width,
-    negative for networks that widen.
+    E is the mean number of filters of layers 0 and 1, L that of layers 2 to 4. The index approaches 1 for few late
+    filters, is 0 for layers of equal width and negative for networks that widen.
+
+    >>> consolidation(np.array([90, 90, 10, 10, 10])).item()
+    0.8
     """
     widths = np.asarray(widths, float)
     early, late = widths[..., list(EARLY)].mean(-1), widths[..., list(LATE)].mean(-1)
@@ -42,7 +46,7 @@ def consolidation(widths: np.ndarray) -> np.ndarray:
 
 
 def shuffled_consolidation(widths: np.ndarray) -> np.ndarray:
-    """The index (unit, order) of each unit's numbers of filters (unit, layer) in every order of the layers."""
+    """Consolidation index (unit, order) of numbers of filters (unit, layer) in every order of the layers."""
     orders = list(permutations(range(widths.shape[-1])))
     return consolidation(np.asarray(widths)[..., orders])
 
@@ -52,26 +56,28 @@ def circuits(
     images: Tensor,
     unpruned: CompactModels | None = None,
     seed: int = 0,
-    progress: Callable[[Sequence], Any] = iter,
+    progress: Callable[[Sequence[CompactModels]], Any] = iter,
 ) -> xr.Dataset:
-    """Filters a layer, consolidation, and how alike filters are across units; a dataset of kind ``circuits``.
+    """Filters per layer, consolidation, and the similarity of filters across units.
 
-    A filter's likeness to another unit is the similarity of its best match among that unit's filters of the same layer.
-    Two measures: ``response``, the correlation of the filters' outputs at the same places of the same images;
-    ``kernel``, the cosine of the 5x5 kernels, of layer 0 with their colours, of layers 1 to 4 the depthwise ones. As a
-    best match among many is better by chance, ``matched`` gives the expected best of :data:`DRAWN` filters drawn from
-    the other unit.
+    A filter's similarity to another unit is that of its best match among that unit's filters of the same layer. There
+    are two measures: ``response`` is the correlation of the filters' outputs at the same positions in the same images;
+    ``kernel`` is the cosine of the 5x5 kernels (RGB kernels in layer 0, depthwise ones in layers 1 to 4). As the best
+    match among many filters is higher by chance, ``matched`` is the expected best match among :data:`MATCHED` random
+    filters of the other unit.
 
     Args:
-        models: at least two units, for likeness.
-        images: (n, 3, y, x) in [0, 1], the probe set that is common to all.
+        models: compact models; similarity needs at least two units.
+        images: (n, 3, y, x) in [0, 1], the same for all units.
         unpruned: the same units' models before pruning.
         seed: shuffled weights are keyed by (seed, unit).
+        progress: wraps the loop over conditions, such as a progress bar.
 
     Returns:
-        filters[unit, layer], parameters[unit], consolidation[unit]; similarity and matched [measure, condition, layer,
-        unit], means over a unit's filters and over all other units. Conditions: ``models``; ``shuffled``, networks
-        whose weights change places within each kernel; ``unpruned``, if given. Filters that never vary are left out.
+        A dataset of kind ``circuits``: filters[unit, layer], parameters[unit], consolidation[unit]; similarity and
+        matched [measure, condition, layer, unit], means over a unit's filters and over all other units. Conditions are
+        ``models``, ``shuffled`` (networks whose weights are permuted within each kernel) and, if given, ``unpruned``.
+        Filters with constant output are left out.
     """
     sources = {MODELS: models, SHUFFLED: shuffled(models, seed)} | ({UNPRUNED: unpruned} if unpruned else {})
     shape = (len(MEASURES), len(sources), len(LAYERS), len(models.units))
@@ -80,7 +86,7 @@ def circuits(
         responses = [filter_responses(network, source.centred(images)) for network in source.networks]
         kernels = [filter_kernels(network) for network in source.networks]
         for (m, units), layer in product(enumerate((responses, kernels)), LAYERS):
-            similarity[m, c, layer], matched[m, c, layer] = likeness([vectors[layer] for vectors in units])
+            similarity[m, c, layer], matched[m, c, layer] = best_match_similarity([vectors[layer] for vectors in units])
     dims = ("measure", "condition", "layer", "unit")
     widths = filters(models)
     return xr.Dataset(
@@ -102,26 +108,31 @@ def circuits(
 
 @torch.no_grad()
 def filter_responses(network: CompactNetwork, centred: Tensor) -> list[np.ndarray]:
-    """By layer, outputs of its filters (filter, image x place), each of mean 0 and length 1; silent ones left out.
+    """Outputs of each layer's filters, normalized to mean 0 and length 1.
 
-    ``centred``: (n, 3, y, x), what the networks see. Outputs are taken at 14 x 14 places of each map, or all of a
-    smaller one.
+    Args:
+        network: the network of one unit.
+        centred: images (n, 3, y, x) as :meth:`CompactModels.centred` returns them.
+
+    Returns:
+        By layer, (filter, image x position), at 14 x 14 positions of each map, or at all positions of a smaller one.
+        Filters with constant output are left out.
     """
-    parts: list[list[Tensor]] = [[] for _ in LAYERS]
+    outputs: list[list[Tensor]] = [[] for _ in LAYERS]
     for images in centred.split(4):
-        for kept, maps in zip(parts, network.layers(images), strict=True):
-            rows, columns = (_places(side) for side in maps.shape[-2:])
-            kept.append(maps[:, :, rows][..., columns].transpose(0, 1).flatten(1))
-    return [_unit_length(torch.cat(kept, 1).numpy(), centred=True) for kept in parts]
+        for of_layer, maps in zip(outputs, network.layers(images), strict=True):
+            rows, columns = (_positions(side) for side in maps.shape[-2:])
+            of_layer.append(maps[:, :, rows][..., columns].transpose(0, 1).flatten(1))
+    return [_unit_length(torch.cat(of_layer, 1).numpy(), centred=True) for of_layer in outputs]
 
 
-def _places(side: int) -> list[int]:
-    count = min(side, _PLACES)
+def _positions(side: int) -> list[int]:
+    count = min(side, _POSITIONS)
     return np.floor((np.arange(count) + 0.5) * side / count).astype(int).tolist()
 
 
 def filter_kernels(network: CompactNetwork) -> list[np.ndarray]:
-    """By layer, its 5x5 kernels (kernel, weight), each of length 1: of layer 0 RGB, of the others depthwise."""
+    """By layer, 5x5 kernels (kernel, weight) of length 1: RGB kernels in layer 0, depthwise ones in the others."""
     names = ["conv0_weight", *(f"depthwise{layer}" for layer in SEPARABLE)]
     return [_unit_length(network.get_buffer(name).flatten(1).cpu().numpy(), centred=False) for name in names]
 
@@ -133,19 +144,26 @@ def _unit_length(rows: np.ndarray, centred: bool) -> np.ndarray:
     return rows[alive] / length[alive]
 
 
-def likeness(vectors: Sequence[np.ndarray], drawn: int = DRAWN) -> tuple[np.ndarray, np.ndarray]:
-    """How alike each unit's vectors are to the best match among those of each other unit.
+def best_match_similarity(vectors: Sequence[np.ndarray], matched: int = MATCHED) -> tuple[np.ndarray, np.ndarray]:
+    """Similarity of each unit's vectors to their best matches among the vectors of each other unit.
 
     Args:
         vectors: by unit (filter, value), of length 1; a unit may have none.
+        matched: number of vectors drawn from the other unit, for the second result.
 
     Returns:
-        The mean over a unit's vectors and over the other units (unit,), of the best match and of the expected best of
-        ``drawn`` vectors of the other unit, drawn without replacement; NaN without a vector or another unit.
+        Means over a unit's vectors and over the other units (unit,): of the similarity of the best match, and of the
+        expected best among ``matched`` vectors of the other unit drawn without replacement. NaN for a unit without
+        vectors or without other units.
+
+    >>> same = [np.eye(2), np.eye(2)]
+    >>> best, matched = best_match_similarity(same, matched=1)
+    >>> best.tolist(), matched.tolist()
+    ([1.0, 1.0], [0.5, 0.5])
     """
     every = np.concatenate(list(vectors))
     ends = np.cumsum([len(rows) for rows in vectors])
-    best, matched = np.full(len(vectors), np.nan), np.full(len(vectors), np.nan)
+    best, expected = np.full(len(vectors), np.nan), np.full(len(vectors), np.nan)
     for unit, rows in enumerate(vectors):
         if not len(rows):
             continue
@@ -153,28 +171,28 @@ def likeness(vectors: Sequence[np.ndarray], drawn: int = DRAWN) -> tuple[np.ndar
         others = [block for other, block in enumerate(blocks) if other != unit and block.shape[1]]
         if others:
             best[unit] = np.mean([block.max(1).mean() for block in others])
-            matched[unit] = np.mean([_expected_best(block, drawn).mean() for block in others])
-    return best, matched
+            expected[unit] = np.mean([_expected_best(block, matched).mean() for block in others])
+    return best, expected
 
 
-def _expected_best(similarity: np.ndarray, drawn: int) -> np.ndarray:
-    """Expected largest of ``drawn`` entries of each row, drawn without replacement (of all if there are fewer)."""
+def _expected_best(similarity: np.ndarray, size: int) -> np.ndarray:
+    """Expected maximum of ``size`` entries of each row drawn without replacement (of all if there are fewer)."""
     count = similarity.shape[1]
-    drawn = min(drawn, count)
+    size = min(size, count)
     # the r-th largest is the best if it is drawn and the rest are among the count - r - 1 smaller ones
-    weights = np.array([comb(count - rank - 1, drawn - 1) for rank in range(count)], float) / comb(count, drawn)
+    weights = np.array([comb(count - rank - 1, size - 1) for rank in range(count)], float) / comb(count, size)
     return -np.sort(-similarity, axis=1) @ weights
 
 
 def shuffled(models: CompactModels, seed: int) -> CompactModels:
-    """Networks whose weights change places within each kernel: same numbers, no structure. Keyed by (seed, unit)."""
+    """The models with weights permuted within each kernel; permutations are keyed by (seed, unit)."""
     networks = []
     for unit, network in zip(models.units, models.networks, strict=True):
-        generator = numpy_generator(seed, "shuffled weights", unit)
+        rng = numpy_generator(seed, "shuffled weights", unit)
         tensors = dict(network.named_buffers())
         for name, tensor in tensors.items():
             if tensor.ndim == 4:
-                rows = generator.permuted(tensor.cpu().flatten(1).numpy(), axis=1)
+                rows = rng.permuted(tensor.cpu().flatten(1).numpy(), axis=1)
                 tensors[name] = torch.from_numpy(rows).reshape(tensor.shape)
         networks.append(CompactNetwork(tensors, network.strides))
     return CompactModels(networks, models.units, models.size).eval()

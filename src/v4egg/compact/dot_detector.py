@@ -1,11 +1,12 @@
-"""The search for a dot detector among compact models, and its circuit: which filters make it one.
+"""The search for a dot detector among compact models, and the filters that its preference depends on.
 
-A dot detector responds to small dots more than to anything else it is probed with. Its circuit is read by ablation:
-what is left of its preference without single filters, and without those that matter most, against as many drawn ones
-(the unit and its analysis are those of Cowley, Stan, Pillow and Smith, bioRxiv 2023.11; the measures are ours).
+A dot detector responds to small dots more than to any other probe. Its circuit is analysed by ablation: how much of its
+preference is left without single filters, and without the most important ones compared with as many random ones. The
+analysis follows Cowley, Stan, Pillow & Smith, Nature 2026, with other measures.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,54 +18,71 @@ from torch.nn import functional
 from v4egg.compact.circuits import LAYERS
 from v4egg.compact.network import CompactModels, CompactNetwork, depthwise
 from v4egg.compact.probes import render
-from v4egg.compact.tuning import driven, table_of
+from v4egg.compact.tuning import responses_above_grey, table_of
 from v4egg.errors import V4eggError
 from v4egg.seeding import numpy_generator
 from v4egg.stats.metrics import response_retained
 
 DOTS = ("dot", "dots")
-LARGEST = 0.14  # diameter of what is still a dot, in sides of the image: larger ones are discs
-MAPS = 3  # filters a layer whose maps are kept
+LARGEST = 0.14  # diameter of the largest dots, as a fraction of the image's side: larger ones are discs
+MAPS = 3  # filters per layer whose maps are stored
 _BATCH = 4  # images, as in CompactModels; from layer 1 on maps are a quarter as large
 
 
 def dots_and_rivals(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Which probes (n,) of a table are small dots, and which are their rivals: all others but the ground."""
+    """Masks (n,) of a table's probes: small dots, and their rivals, which are all others except grey.
+
+    Args:
+        table: rows of :func:`v4egg.compact.probes.probe_table`.
+    """
     dots = (table["stimulus_class"].isin(DOTS) & (table["size"] <= LARGEST)).to_numpy()
     return dots, ~dots & (table["stimulus_class"] != "grey").to_numpy()
 
 
 def dot_index(response: np.ndarray, dots: np.ndarray, rivals: np.ndarray) -> np.ndarray:
-    """(D - R) / (D + R) of driven responses (..., probe): D to the best dot, R to the best rival, none below 0.
+    """Dot index (D - R) / (D + R), where D is the response to the best dot and R to the best rival, at least 0.
 
-    1: responds to dots alone; 0: to something else as well; -1: not to dots. NaN where nothing drives it.
+    The index is 1 for a unit that responds to dots only, 0 for one that responds to a rival equally well, -1 for one
+    that does not respond to dots, and NaN where no probe excites the unit.
+
+    Args:
+        response: responses above grey (..., probe).
+        dots, rivals: masks (probe,).
+
+    >>> dot_index(np.array([3.0, 0.5, 1.0]), np.array([True, True, False]), np.array([False, False, True])).item()
+    0.5
     """
     d, r = (np.maximum(response[..., which].max(-1), 0) for which in (dots, rivals))
     return np.divide(d - r, d + r, out=np.full(np.shape(d), np.nan), where=d + r > 0)
 
 
 def dot_scores(tuning: xr.Dataset) -> xr.Dataset:
-    """By unit of a ``tuning`` store: ``dot_index``, and the responses to the best dot and rival, and which these are.
+    """Dot index of each unit of a ``tuning`` store.
 
-    Responses are relative to the grey ground.
+    Returns:
+        ``dot_index``, ``dot_response`` and ``rival_response`` (the responses above grey to the best dot and to the best
+        rival), ``dot_probe`` and ``rival_probe`` (their names); each (unit,).
     """
-    table, response = table_of(tuning), driven(tuning)
+    table, response = table_of(tuning), responses_above_grey(tuning)
     dots, rivals = dots_and_rivals(table)
     names = table.index.to_numpy()
-    best = {"dot": np.flatnonzero(dots), "rival": np.flatnonzero(rivals)}
-    variables: dict = {"dot_index": ("unit", dot_index(response, dots, rivals))}
-    for name, positions in best.items():
-        chosen = positions[response[:, positions].argmax(1)]
-        variables[f"{name}_response"] = ("unit", response[np.arange(len(response)), chosen])
-        variables[f"{name}_probe"] = ("unit", names[chosen].astype(object))
+    candidates = {"dot": np.flatnonzero(dots), "rival": np.flatnonzero(rivals)}
+    variables: dict[str, Any] = {"dot_index": ("unit", dot_index(response, dots, rivals))}
+    for name, positions in candidates.items():
+        best = positions[response[:, positions].argmax(1)]
+        variables[f"{name}_response"] = ("unit", response[np.arange(len(response)), best])
+        variables[f"{name}_probe"] = ("unit", names[best].astype(object))
     return xr.Dataset(variables, {"unit": tuning["unit"].values.astype(object)})
 
 
 def best_dot_detector(scores: xr.Dataset) -> str:
-    """The unit of the highest dot index.
+    """The unit with the highest dot index.
+
+    Args:
+        scores: what :func:`dot_scores` returns.
 
     Raises:
-        V4eggError: no unit is driven by any probe.
+        V4eggError: no unit responds to any probe more than to grey.
     """
     index = scores["dot_index"].values
     if not np.isfinite(index).any():
@@ -73,45 +91,46 @@ def best_dot_detector(scores: xr.Dataset) -> str:
 
 
 class AblationProbe:
-    """A network that is asked again and again what it prefers, without some filters of one layer.
+    """A network's responses to probes without some filters of one layer.
 
     Args:
-        images: centred, the ground last.
-        dots, rivals: positions of the small dots, and of all others but the ground, among the images.
+        network: the intact network.
+        images: centred images (n, 3, y, x), the grey one last.
+        dots, rivals: positions among the images of the small dots, and of all others except grey.
     """
 
-    def __init__(self, network: CompactNetwork, images: Tensor, dots: np.ndarray, rivals: np.ndarray):
+    def __init__(self, network: CompactNetwork, images: Tensor, dots: np.ndarray, rivals: np.ndarray) -> None:
         self.network, self.images, self.dots, self.rivals = network, images, dots, rivals
-        self.layer, self.maps = -1, images
+        self._layer, self._maps = -1, images
 
     @torch.no_grad()
     def without(self, layer: int, filters: Sequence[int]) -> tuple[float, float]:
-        """Responses to the best dot and to the best rival, above the ground's, of what ``ablated`` makes.
+        """Responses above grey to the best dot and to the best rival of the network without some filters of a layer.
 
-        The layer's maps are kept until another layer is asked for: what comes before an ablated filter does not change.
+        The layer's maps are cached until another layer is ablated, since ablation does not change earlier layers.
         """
-        if layer != self.layer:
-            self.layer, self.maps = layer, torch.cat([self.network.layers(part)[layer] for part in self._parts()])
+        if layer != self._layer:
+            self._layer, self._maps = layer, torch.cat([self.network.layers(part)[layer] for part in self._batches()])
         responses = []
-        for maps in self.maps.split(4 * _BATCH if layer else _BATCH):
-            left = maps.index_fill(1, torch.as_tensor(list(filters), dtype=torch.long), 0)
-            responses.append(self.network.read_out(self.network.onwards(left, layer)[-1]))
+        for maps in self._maps.split(4 * _BATCH if layer else _BATCH):
+            remaining = maps.index_fill(1, torch.as_tensor(list(filters), dtype=torch.long), 0)
+            responses.append(self.network.read_out(self.network.later_layers(remaining, layer)[-1]))
         response = torch.cat(responses).double().numpy()
         response = response[:-1] - response[-1]
         return float(response[self.dots].max()), float(response[self.rivals].max())
 
     @torch.no_grad()
     def filter_indices(self) -> np.ndarray:
-        """Dot index (layer, filter) of the mean output of each filter, above that to the ground."""
-        found = np.full((len(LAYERS), max(self.network.widths)), np.nan)
-        parts = [[maps.mean((2, 3)) for maps in self.network.layers(images)] for images in self._parts()]
+        """Dot index (layer, filter) of the mean output of each filter, NaN beyond a layer's last filter."""
+        index = np.full((len(LAYERS), max(self.network.widths)), np.nan)
+        parts = [[maps.mean((2, 3)) for maps in self.network.layers(images)] for images in self._batches()]
         for layer in LAYERS:
             outputs = torch.cat([part[layer] for part in parts]).double().numpy().T
-            driven_by = outputs[:, :-1] - outputs[:, -1:]
-            found[layer, : len(outputs)] = dot_index(driven_by, self.dots, self.rivals)
-        return found
+            above_grey = outputs[:, :-1] - outputs[:, -1:]
+            index[layer, : len(outputs)] = dot_index(above_grey, self.dots, self.rivals)
+        return index
 
-    def _parts(self) -> Sequence[Tensor]:
+    def _batches(self) -> Sequence[Tensor]:
         return self.images.split(_BATCH)
 
 
@@ -124,40 +143,49 @@ def dot_circuit(
     per_class: int = 16,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Which filters of each layer carry a unit's response to dots.
+    """Ablate the filters of each layer to find those that a unit's response to dots depends on.
 
-    Selectivity is the response to the best dot less that to the best rival, over a selection of probes (for each
-    stimulus class those that drive the intact unit most, and others evenly spaced in its ranking).
+    Selectivity is the response to the best dot minus that to the best rival, over a selection of probes: for each
+    stimulus class those that excite the intact unit most, and others evenly spaced in its ranking.
 
     Args:
-        models: those that the ``tuning`` store is of.
-        per_class: probes of a stimulus class that ablated networks see; half are those that drive the intact one most.
+        models: the compact models that the ``tuning`` store was computed with.
+        tuning: a dataset of kind ``tuning``.
+        unit: the unit to analyse.
         draws: random sets of filters for each number of ablated ones, keyed by (seed, unit, layer, number).
+        per_class: probes of a stimulus class that ablated networks are shown; half of them are those that excite the
+            intact network most.
+        seed: of the random sets.
 
     Returns:
-        A dataset with dims layer, filter (by number within its layer, NaN beyond the last), removed (numbers of ablated
-        filters: 1, 2, 4, ...), draw: ``contribution`` (layer, filter), what the response to the best dot loses without
-        that filter; ``rival_contribution``; ``filter_index`` (layer, filter), the dot index of its own mean output;
-        ``ablated`` (layer, removed) and ``ablated_random`` (layer, removed, draw), selectivity without the filters of
-        the largest contribution to it and without drawn ones, over that of the intact unit (NaN if it prefers a rival);
-        ``rank`` (layer, shown), the filters whose ``map`` (layer, shown, stimulus, y, x) is kept; ``flow`` (layer,
-        shown, source), what the shown filters of the layer before give to them where they respond most to the dot;
-        attrs ``unit``, ``dot`` and ``rival`` (probes), ``selectivity``.
+        A dataset with dims layer, filter (NaN beyond a layer's last), removed (numbers of ablated filters: 1, 2, 4,
+        ...) and draw.
+
+        - ``contribution`` (layer, filter): decrease of the response to the best dot without that filter;
+          ``rival_contribution``: likewise for the best rival.
+        - ``filter_index`` (layer, filter): dot index of the filter's own mean output.
+        - ``ablated`` (layer, removed) and ``ablated_random`` (layer, removed, draw): selectivity without the filters
+          that contribute most to it, and without random ones, divided by that of the intact unit (NaN if it prefers a
+          rival).
+        - ``rank`` (layer, shown): the filters whose ``map`` (layer, shown, stimulus, y, x) is stored.
+        - ``flow`` (layer, shown, source): input from the stored filters of the layer before, at the position where the
+          filter responds most to the dot.
+        - attributes ``unit``, ``dot`` and ``rival`` (names of probes), ``selectivity``.
 
     Raises:
-        V4eggError: the models or the store do not know the unit.
+        V4eggError: the models or the store do not have the unit.
     """
     if unit not in models.units or unit not in tuning["unit"].values:
         raise V4eggError(f"dot detector: no unit {unit} in models and tuning; give those of one session")
     network = models.networks[models.units.index(unit)]
-    table, response = table_of(tuning), driven(tuning.sel(unit=[unit]))[0]
+    table, response = table_of(tuning), responses_above_grey(tuning.sel(unit=[unit]))[0]
     images, rows, (dots, rivals) = _selected(models, table, response, per_class)
-    asked = AblationProbe(network, images, dots, rivals)
+    ablation = AblationProbe(network, images, dots, rivals)
     dot, rival = (int(rows[which][response[rows[which]].argmax()]) for which in (dots, rivals))
-    whole = float(response[dot] - response[rival])
-    alone, numbers = _single_ablations(asked), _removed(network.widths)
-    ablated, drawn = _joint_ablations(asked, alone, numbers, draws, (seed, unit))
-    rank = _ranked(alone["contribution"], network.widths)
+    selectivity = float(response[dot] - response[rival])
+    single, numbers = _single_ablations(ablation), _removed(network.widths)
+    joint, random = _joint_ablations(ablation, single, numbers, draws, (seed, unit))
+    rank = _ranked(single["contribution"], network.widths)
     pair = models.centred(
         render(table.iloc[[dot, rival, int(np.argmax(table["stimulus_class"] == "grey"))]], models.size)
     )
@@ -165,51 +193,52 @@ def dot_circuit(
     dims = ("layer", "filter")
     return xr.Dataset(
         {
-            **{name: (dims, values) for name, values in alone.items()},
-            "filter_index": (dims, asked.filter_indices()),
-            "ablated": (("layer", "removed"), response_retained(ablated, whole)),
-            "ablated_random": (("layer", "removed", "draw"), response_retained(drawn, whole)),
+            **{name: (dims, values) for name, values in single.items()},
+            "filter_index": (dims, ablation.filter_indices()),
+            "ablated": (("layer", "removed"), response_retained(joint, selectivity)),
+            "ablated_random": (("layer", "removed", "draw"), response_retained(random, selectivity)),
             "rank": (("layer", "shown"), rank),
             "map": (("layer", "shown", "stimulus", "y", "x"), maps),
             "flow": (("layer", "shown", "source"), flow),
         },
         {"layer": list(LAYERS), "removed": numbers, "stimulus": ["dot", "rival"]},
-        {"unit": unit, "dot": str(table.index[dot]), "rival": str(table.index[rival]), "selectivity": whole},
+        {"unit": unit, "dot": str(table.index[dot]), "rival": str(table.index[rival]), "selectivity": selectivity},
     )
 
 
 def _selected(
     models: CompactModels, table: pd.DataFrame, response: np.ndarray, per_class: int
 ) -> tuple[Tensor, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """The probes that ablated networks see, the ground last; their rows; and which of these are dots and rivals."""
+    """The probes for ablated networks, the grey one last; their rows; and the positions of dots and rivals in these."""
     dots, rivals = dots_and_rivals(table)
-    groups = [np.flatnonzero(dots)]
-    groups += [
+    classes = [np.flatnonzero(dots)]
+    classes += [
         np.flatnonzero(rivals & (table["stimulus_class"] == stimulus_class).to_numpy())
         for stimulus_class in table["stimulus_class"].unique()
     ]
-    rows = np.concatenate([_selection(group, response, per_class) for group in groups if len(group)])
-    chosen = pd.concat([table.iloc[rows], table[table["stimulus_class"] == "grey"].iloc[:1]])
-    images = models.centred(render(chosen, models.size))
+    rows = np.concatenate([_selection(members, response, per_class) for members in classes if len(members)])
+    probes = pd.concat([table.iloc[rows], table[table["stimulus_class"] == "grey"].iloc[:1]])
+    images = models.centred(render(probes, models.size))
     return images, rows, (np.flatnonzero(dots[rows]), np.flatnonzero(rivals[rows]))
 
 
 def _selection(rows: np.ndarray, response: np.ndarray, count: int) -> np.ndarray:
+    """The half of ``count`` rows with the largest responses, and others evenly spaced in the ranking of the rest."""
     half = count // 2
     ordered = rows[np.argsort(-response[rows], kind="stable")]
     rest = ordered[half:]
-    spread = np.unique(np.linspace(0, len(rest) - 1, min(half, len(rest))).round().astype(int))
-    return np.concatenate([ordered[:half], rest[spread]])
+    spaced = np.unique(np.linspace(0, len(rest) - 1, min(half, len(rest))).round().astype(int))
+    return np.concatenate([ordered[:half], rest[spaced]])
 
 
-def _single_ablations(asked: AblationProbe) -> dict[str, np.ndarray]:
-    """What each filter gives to the responses to the best dot and to the best rival (layer, filter)."""
-    widths = asked.network.widths
+def _single_ablations(ablation: AblationProbe) -> dict[str, np.ndarray]:
+    """Decrease (layer, filter) of the responses to the best dot and to the best rival without each filter."""
+    widths = ablation.network.widths
     lost = np.full((2, len(widths), max(widths)), np.nan)
     for layer, width in enumerate(widths):
-        intact = asked.without(layer, [])
+        intact = ablation.without(layer, [])
         for index in range(width):
-            lost[:, layer, index] = np.subtract(intact, asked.without(layer, [index]))
+            lost[:, layer, index] = np.subtract(intact, ablation.without(layer, [index]))
     return {"contribution": lost[0], "rival_contribution": lost[1]}
 
 
@@ -218,26 +247,26 @@ def _removed(widths: Sequence[int]) -> list[int]:
 
 
 def _joint_ablations(
-    asked: AblationProbe, alone: dict[str, np.ndarray], numbers: Sequence[int], draws: int, key: tuple[int, str]
+    ablation: AblationProbe, single: dict[str, np.ndarray], numbers: Sequence[int], draws: int, key: tuple[int, str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Selectivity (layer, removed) without the filters it needs most, and (layer, removed, draw) without drawn ones."""
-    needed, widths = alone["contribution"] - alone["rival_contribution"], asked.network.widths
+    """Selectivity (layer, removed) without the most important filters, (layer, removed, draw) without random ones."""
+    importance, widths = single["contribution"] - single["rival_contribution"], ablation.network.widths
     chosen = np.full((len(widths), len(numbers)), np.nan)
-    drawn = np.full((len(widths), len(numbers), draws), np.nan)
+    random = np.full((len(widths), len(numbers), draws), np.nan)
     for layer, width in enumerate(widths):
-        order = np.argsort(-needed[layer, :width], kind="stable")
+        order = np.argsort(-importance[layer, :width], kind="stable")
         for n, number in enumerate(numbers):
             if number >= width:
                 continue
-            chosen[layer, n] = np.subtract(*asked.without(layer, order[:number].tolist()))
-            generator = numpy_generator(key[0], "ablation", key[1], layer, number)
+            chosen[layer, n] = np.subtract(*ablation.without(layer, order[:number].tolist()))
+            rng = numpy_generator(key[0], "ablation", key[1], layer, number)
             for d in range(draws):
-                drawn[layer, n, d] = np.subtract(*asked.without(layer, generator.permutation(width)[:number].tolist()))
-    return chosen, drawn
+                random[layer, n, d] = np.subtract(*ablation.without(layer, rng.permutation(width)[:number].tolist()))
+    return chosen, random
 
 
 def _ranked(contribution: np.ndarray, widths: Sequence[int]) -> np.ndarray:
-    """Filters (layer, shown) of the largest contribution; -1 where a layer has fewer."""
+    """Filters (layer, shown) with the largest contributions; -1 where a layer has fewer."""
     rank = np.full((len(widths), MAPS), -1)
     for layer, width in enumerate(widths):
         first = np.argsort(-contribution[layer, :width], kind="stable")[:MAPS]
@@ -247,33 +276,40 @@ def _ranked(contribution: np.ndarray, widths: Sequence[int]) -> np.ndarray:
 
 @torch.no_grad()
 def _maps_and_flow(network: CompactNetwork, images: Tensor, rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maps (layer, shown, stimulus, y, x) for dot and rival at the images' size, and what flows between shown filters.
+    """Maps of the filters in ``rank`` for dot and rival, and the input that these filters get from one another.
 
-    ``images``: centred, of dot, rival and ground. The flow (layer, shown, source) to a filter of layers 1 to 4 is taken
-    where the dot raises it most, and is the dot's less the ground's; to itself, at layer 0, there is none.
+    Args:
+        network: the intact network.
+        images: centred images of dot, rival and grey (3, 3, y, x).
+        rank: filters (layer, shown), -1 for none.
+
+    Returns:
+        Maps (layer, shown, stimulus, y, x) at the images' size, and flow (layer, shown, source): the input to a filter
+        of layers 1 to 4 from those of the layer before, for the dot minus that for grey, at the position where the dot
+        raises the filter's output most; NaN for layer 0.
     """
     layers = network.layers(images)
     side = images.shape[-1]
     maps = np.full((len(LAYERS), MAPS, 2, side, side), np.nan, np.float32)
     flow = np.full((len(LAYERS), MAPS, MAPS), np.nan, np.float32)
-    for layer, seen in enumerate(layers):
-        large = functional.interpolate(seen[:2], (side, side), mode="nearest").numpy()
-        given = _given(network, layers, layer) if layer else None
-        for place, index in enumerate(rank[layer]):
+    for layer, outputs in enumerate(layers):
+        large = functional.interpolate(outputs[:2], (side, side), mode="nearest").numpy()
+        inputs = _depthwise_inputs(network, layers, layer) if layer else None
+        for rank_index, index in enumerate(rank[layer]):
             if index < 0:
                 continue
-            maps[layer, place] = large[:, index]
-            if given is None:
+            maps[layer, rank_index] = large[:, index]
+            if inputs is None:
                 continue
-            peak = int((seen[0, index] - seen[2, index]).argmax())
+            peak = int((outputs[0, index] - outputs[2, index]).argmax())
             weights = network.get_buffer(f"pointwise{layer}_weight")[index, :, 0, 0].numpy()
             sources = rank[layer - 1]
-            flow[layer, place] = np.where(sources >= 0, (weights * given[:, peak])[sources], np.nan)
+            flow[layer, rank_index] = np.where(sources >= 0, (weights * inputs[:, peak])[sources], np.nan)
     return maps, flow
 
 
-def _given(network: CompactNetwork, layers: Sequence[Tensor], layer: int) -> np.ndarray:
-    """What the depthwise kernels give for the dot, less for the ground (filter before, place)."""
+def _depthwise_inputs(network: CompactNetwork, layers: Sequence[Tensor], layer: int) -> np.ndarray:
+    """Outputs of a layer's depthwise kernels (filter, position) for the dot minus those for grey."""
     kernels = network.get_buffer(f"depthwise{layer}")
     filtered = depthwise(layers[layer - 1], kernels, network.strides[layer - 1])
     return (filtered[0] - filtered[2]).flatten(1).numpy()

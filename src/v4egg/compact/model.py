@@ -1,6 +1,6 @@
-"""Compact models as stores: the networks of a session's units at each stage of their making.
+"""Stores of compact models: the networks of a session's units at each stage of distillation.
 
-The classes are those of :mod:`v4egg.compact.network`, which the published models load as too.
+The classes are those of :mod:`v4egg.compact.network`, which the published models are loaded as too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,17 @@ LAYERS = 5
 def networks_dataset(
     networks: Mapping[str, Sequence[CompactNetwork]], units: Sequence[str], size: int, strides: Sequence[int]
 ) -> xr.Dataset:
-    """The networks' part of a store of kind ``compact``: ``filters`` (stage, unit, layer) and ``parameter``.
+    """The networks as the part of a ``compact`` store that :func:`load_compact_models` reads.
 
     Args:
-        networks: stage -> one network a unit, all for images of ``size`` pixels a side with these strides.
+        networks: stage -> one network per unit, all for images of ``size`` x ``size`` pixels and with these strides.
+        units: unit ids.
+        size: side of the images in pixels.
+        strides: of the separable layers.
+
+    Returns:
+        ``filters`` (stage, unit, layer), int64, and ``parameter`` (parameter,), float32: the parameters of all networks
+        one after another.
     """
     filters = [[network.widths for network in networks[stage]] for stage in STAGES]
     shapes = tensor_shapes((1,) * LAYERS, 1)
@@ -46,10 +53,11 @@ def networks_dataset(
 
 
 def load_compact_models(store_path: str | Path, stage: str = "retrained") -> CompactModels:
-    """The compact models of a session, frozen, from ``compact/<session>.zarr``.
+    """Load the compact models of a session from ``compact/<session>.zarr``, frozen.
 
     Args:
-        stage: ``distilled`` (before pruning), ``pruned`` (rebuilt of what pruning left) or ``retrained``.
+        store_path: the store.
+        stage: ``distilled`` (before pruning), ``pruned`` (rebuilt from the remaining filters) or ``retrained``.
 
     Raises:
         V4eggError: there is no such store, or no such stage.
@@ -67,13 +75,13 @@ def load_compact_models(store_path: str | Path, stage: str = "retrained") -> Com
     first = stages.index(stage) * len(units)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     flat = torch.from_numpy(store["parameter"].values.copy())
-    chosen = range(first, first + len(units))
-    networks = [CompactNetwork(_tensors(flat[starts[i] :], layouts[i]), strides) for i in chosen]
+    of_stage = range(first, first + len(units))
+    networks = [CompactNetwork(_tensors(flat[starts[i] :], layouts[i]), strides) for i in of_stage]
     return CompactModels(networks, units, size).eval()
 
 
 def _tensors(flat: Tensor, layout: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """The tensors that lie one after another at the start of ``flat``."""
+    """The tensors that are stored one after another at the start of ``flat``."""
     tensors, start = {}, 0
     for name, shape in layout.items():
         length = int(np.prod(shape, dtype=int))

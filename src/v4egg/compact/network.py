@@ -1,8 +1,9 @@
-"""Small convolutional networks of single V4 neurons, in the architecture that Cowley, Stan, Pillow and Smith published.
+"""The architecture of compact models: one small convolutional network per V4 unit.
 
-One network a unit: layer 0 is a 5x5 convolution, layers 1 to 4 are separable 5x5 convolutions (stride 2 in layers 1 and
-2), each followed by batch norm and ReLU; a linear readout of the last map gives the response (bioRxiv 2023.11). Size of
-the image and number of filters are free; as published they are 112 px and at most 100 filters a layer.
+Layer 0 is a 5x5 convolution; layers 1 to 4 are separable 5x5 convolutions, with stride 2 in layers 1 and 2. Each is
+followed by batch normalization and ReLU, and a linear readout of the last map gives the response (Cowley, Stan, Pillow
+& Smith, "Compact deep neural network models of the visual cortex", Nature 2026). The size of the image and the numbers
+of filters are free; the published ones are 112 px and at most 100 filters per layer.
 """
 
 import math
@@ -26,14 +27,29 @@ _GPU_BATCH = 256  # images: about 3 GB of activations without gradient at the pu
 
 
 class CompactNetwork(nn.Module):
-    """One unit's network, each batch norm folded into the convolution before it; frozen.
+    """The network of one unit, with each batch normalization folded into the convolution before it; frozen.
 
     Args:
-        tensors: what :func:`tensor_shapes` names, in these shapes, but that the readout's map may be of any size.
-        strides: of the separable layers.
+        tensors: the tensors that :func:`tensor_shapes` names, in these shapes, except that the readout's map may be of
+            any size.
+        strides: of the four separable layers.
+
+    Example:
+        >>> import torch
+        >>> shapes = tensor_shapes((4, 4, 3, 3, 3), side=2)
+        >>> network = CompactNetwork({name: torch.ones(shape) for name, shape in shapes.items()})
+        >>> network.widths, network.parameters_count
+        ((4, 4, 3, 3, 3), 726)
+        >>> network(torch.zeros(2, 3, 8, 8)).shape
+        torch.Size([2])
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], strides: Sequence[int] = STRIDES):
+    conv0_weight: Tensor
+    conv0_bias: Tensor
+    readout_weight: Tensor
+    readout_bias: Tensor
+
+    def __init__(self, tensors: Mapping[str, Tensor], strides: Sequence[int] = STRIDES) -> None:
         super().__init__()
         self.strides = tuple(strides)
         for name, tensor in tensors.items():
@@ -41,48 +57,48 @@ class CompactNetwork(nn.Module):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Filters of each of the five layers."""
-        return len(self.conv0_weight), *(len(getattr(self, f"pointwise{layer}_weight")) for layer in SEPARABLE)
+        """Numbers of filters of the five layers."""
+        return len(self.conv0_weight), *(len(self.get_buffer(f"pointwise{layer}_weight")) for layer in SEPARABLE)
 
     @property
     def readout_map(self) -> Tensor:
-        """What the readout weighs the last map with (C_4, H, W)."""
+        """Readout weights (C_4, H, W) of the last layer's maps."""
         return self.readout_weight
 
     @property
     def parameters_count(self) -> int:
-        """Numbers that make the network, batch norms folded (the published count has four more for each filter)."""
+        """Number of parameters with batch norms folded (the published count has four more per filter)."""
         return sum(tensor.numel() for tensor in self.buffers())
 
     def layers(self, centred: Tensor, early: torch.dtype = torch.float32) -> list[Tensor]:
         """Rectified maps (B, C_l, H_l, W_l) of the five layers for centred images (B, 3, H, W).
 
-        The costly layers 0 and 1 compute in ``early``, the others in float32.
+        The costly layers 0 and 1 compute in the precision ``early``, the others in float32.
         """
         weight, bias = self.conv0_weight.to(early), self.conv0_bias.to(early)
         # Rectified in place: a second map of this size costs the kernel's memory management.
         first = functional.conv2d(centred.to(early), weight, bias, padding=KERNEL // 2).relu_()
-        return self.onwards(first, 0)
+        return self.later_layers(first, 0)
 
-    def onwards(self, maps: Tensor, layer: int) -> list[Tensor]:
-        """The maps of a layer, as they are given, and those that all later layers make of them."""
-        found = [maps]
+    def later_layers(self, maps: Tensor, layer: int) -> list[Tensor]:
+        """The given maps of a layer, followed by the maps of all later layers computed from them."""
+        outputs = [maps]
         for later in SEPARABLE[layer:]:
-            precision = found[-1].dtype if later == 1 else torch.float32
+            precision = outputs[-1].dtype if later == 1 else torch.float32
             kernels, weight, bias = (
-                getattr(self, part).to(precision)
+                self.get_buffer(part).to(precision)
                 for part in (f"depthwise{later}", f"pointwise{later}_weight", f"pointwise{later}_bias")
             )
-            filtered = depthwise(found[-1].to(precision), kernels, self.strides[later - 1])
-            found.append(functional.conv2d(filtered, weight, bias).relu_())
-        return found
+            filtered = depthwise(outputs[-1].to(precision), kernels, self.strides[later - 1])
+            outputs.append(functional.conv2d(filtered, weight, bias).relu_())
+        return outputs
 
     def read_out(self, last: Tensor) -> Tensor:
         """Responses (B,) to the maps of the last layer (B, C_4, H, W)."""
         return torch.einsum("bchw,chw->b", last, self.readout_weight) + self.readout_bias
 
     def forward(self, centred: Tensor, early: torch.dtype = torch.float32) -> Tensor:
-        """Responses (B,) to centred images (B, 3, H, W): RGB in 0-255 without :data:`CHANNEL_MEANS`."""
+        """Responses (B,) to centred images (B, 3, H, W): RGB in 0-255 minus :data:`CHANNEL_MEANS`."""
         return self.read_out(self.layers(centred, early)[-1])
 
     def ablated(self, layer: int, filters: Sequence[int]) -> "CompactNetwork":
@@ -105,27 +121,40 @@ class CompactNetwork(nn.Module):
 
 
 class CompactModels(nn.Module):
-    """The compact networks of a session's units, side by side; frozen, differentiable in the images.
+    """The compact networks of a session's units as one model; frozen, differentiable in the images.
 
     Args:
-        networks: one a unit, all of one image size.
+        networks: one per unit, all of one image size.
         units: unit ids such as ``s190923-u000``, in the same order.
-        size: pixels a side of the images that the networks see.
+        size: side in pixels of the images that the networks take.
+
+    Example:
+        >>> import torch
+        >>> shapes = tensor_shapes((4, 4, 3, 3, 3), map_size(8))
+        >>> network = CompactNetwork({name: torch.ones(shape) for name, shape in shapes.items()})
+        >>> models = CompactModels([network, network.ablated(0, [1])], ["s1-u000", "s1-u001"], size=8)
+        >>> models(torch.rand(5, 3, 20, 20)).shape
+        torch.Size([5, 2])
+        >>> models.paired(torch.rand(3, 3, 20, 20), [1, 0, 1]).shape
+        torch.Size([3])
     """
 
-    def __init__(self, networks: Sequence[CompactNetwork], units: Sequence[str], size: int):
+    networks: Sequence[CompactNetwork]
+    channel_means: Tensor
+
+    def __init__(self, networks: Sequence[CompactNetwork], units: Sequence[str], size: int) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(networks)
+        self.networks = nn.ModuleList(networks)  # type: ignore[assignment]  # a ModuleList has no element type
         self.units, self.size = list(units), size
         self.register_buffer("channel_means", torch.tensor(CHANNEL_MEANS).view(1, 3, 1, 1))
         self._early = torch.float32
 
     @contextmanager
     def reduced_precision(self) -> Iterator[None]:
-        """Within, layers 0 and 1 compute in bf16 where the hardware is fast at it: half of the time.
+        """Compute layers 0 and 1 in bf16 within this context where the hardware is fast at it, in half the time.
 
-        Responses then differ from the exact ones by some thousandths of their standard deviation: good enough for
-        what a search tries, not for what it reports.
+        Responses then differ from those in float32 by some thousandths of their standard deviation: good enough to
+        compare the candidates of a search, not for responses that are reported.
         """
         self._early = torch.bfloat16 if fast_bf16(self.channel_means.device) else torch.float32
         try:
@@ -134,40 +163,40 @@ class CompactModels(nn.Module):
             self._early = torch.float32
 
     def forward(self, images: Tensor, units: Sequence[int] | Tensor | None = None) -> Tensor:
-        """Responses (B, U), in the models' own unit: as published, zero mean and roughly unit standard deviation.
+        """Responses (B, U) in the models' own scale: as published, mean 0 and standard deviation of about 1.
 
         Args:
-            images: (B, 3 or 1, H, W) in [0, 1], of any size; resized to a square, so square ones keep their shape.
-            units: positions in ``self.units`` of the U units wanted; all when None.
+            images: (B, 3 or 1, H, W) in [0, 1], of any size; they are resized to a square.
+            units: positions in ``self.units`` of the U units; None for all.
 
         Raises:
-            V4eggError: the images are not (B, 3 or 1, H, W), or a position is none of the units'.
+            V4eggError: the images are not (B, 3 or 1, H, W), or there is no unit at a position.
         """
-        chosen = self._positions(range(len(self.units)) if units is None else units)
+        positions = self._positions(range(len(self.units)) if units is None else units)
         rows = []
         for part in images.split(_CPU_BATCH if images.device.type == "cpu" else _GPU_BATCH):
-            seen = self.centred(part)
-            columns = [self.networks[unit](seen, self._early) for unit in chosen]
-            rows.append(torch.stack(columns, dim=1) if columns else seen.new_zeros(len(part), 0))
+            centred = self.centred(part)
+            columns = [self.networks[position](centred, self._early) for position in positions]
+            rows.append(torch.stack(columns, dim=1) if columns else centred.new_zeros(len(part), 0))
         return torch.cat(rows)
 
     def paired(self, images: Tensor, units: Sequence[int] | Tensor) -> Tensor:
         """Responses (B,): of image b by the unit at position ``units[b]``. See :meth:`forward`."""
-        chosen = torch.tensor(self._positions(units), dtype=torch.long)
-        if len(chosen) != len(images):
-            raise V4eggError(f"paired: {len(images)} images and {len(chosen)} units; give each image one unit")
-        order = torch.argsort(chosen, stable=True)
-        found, sizes = torch.unique_consecutive(chosen[order], return_counts=True)
+        positions = torch.tensor(self._positions(units), dtype=torch.long)
+        if len(positions) != len(images):
+            raise V4eggError(f"paired: {len(images)} images and {len(positions)} units; give each image one unit")
+        order = torch.argsort(positions, stable=True)
+        distinct, sizes = torch.unique_consecutive(positions[order], return_counts=True)
         parts = [
             self(images[rows.to(images.device)], [unit])[:, 0]
-            for unit, rows in zip(found.tolist(), order.split(sizes.tolist()), strict=True)
+            for unit, rows in zip(distinct.tolist(), order.split(sizes.tolist()), strict=True)
         ]
         if not parts:
             return self.channel_means.new_zeros(0)
         return torch.cat(parts)[torch.argsort(order).to(images.device)]
 
     def centred(self, images: Tensor) -> Tensor:
-        """What the networks see (B, 3, size, size) of images in [0, 1]."""
+        """The networks' input (B, 3, size, size) for images (B, 3 or 1, H, W) in [0, 1]."""
         if images.ndim != 4 or images.shape[1] not in (1, 3):
             raise V4eggError(f"images of shape {tuple(images.shape)}: compact models take (B, 3, H, W), or grey ones")
         images = resize(to_channels(images.to(self.channel_means.dtype), 3), self.size)
@@ -183,10 +212,10 @@ class CompactModels(nn.Module):
 
 
 def depthwise(maps: Tensor, kernels: Tensor, stride: int) -> Tensor:
-    """Each map (B, C, H, W) by its own 5x5 kernel (C, 1, 5, 5); sides become ceil(side / stride).
+    """Convolve each map (B, C, H, W) with its own 5x5 kernel (C, 1, 5, 5); sides become ceil(side / stride).
 
-    The published zero-padding at stride 2, (1, 3, 1, 3), is a symmetric padding of 3 without the first row and column
-    of the output, which needs no padded copy of the input.
+    The published zero-padding at stride 2, (1, 3, 1, 3), equals a symmetric padding of 3 without the first row and
+    column of the output, which needs no padded copy of the input.
     """
     if stride == 1:
         return functional.conv2d(maps, kernels, padding=KERNEL // 2, groups=len(kernels))
@@ -194,14 +223,18 @@ def depthwise(maps: Tensor, kernels: Tensor, stride: int) -> Tensor:
 
 
 def map_size(size: int, strides: Sequence[int] = STRIDES) -> int:
-    """Side of the last map for images of ``size`` pixels a side."""
+    """Side of the last layer's maps for images of ``size`` x ``size`` pixels.
+
+    >>> map_size(112)
+    28
+    """
     for stride in strides:
         size = -(-size // stride)
     return size
 
 
 def tensor_shapes(widths: Sequence[int], side: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a network's tensors, by filters of its five layers and the side of its last map."""
+    """Names and shapes of a network's tensors, given the filters of its five layers and the side of its last maps."""
     shapes: dict[str, tuple[int, ...]] = {"conv0_weight": (widths[0], 3, KERNEL, KERNEL), "conv0_bias": (widths[0],)}
     for layer in SEPARABLE:
         shapes[f"depthwise{layer}"] = (widths[layer - 1], 1, KERNEL, KERNEL)
@@ -211,14 +244,17 @@ def tensor_shapes(widths: Sequence[int], side: int) -> dict[str, tuple[int, ...]
 
 
 def parameters_of(widths: Sequence[int], side: int) -> int:
-    """How many numbers make a network, by filters of its five layers and the side of its last map."""
+    """Number of parameters of a network, given the filters of its five layers and the side of its last maps."""
     return sum(math.prod(shape) for shape in tensor_shapes(widths, side).values())
 
 
 def folded(weight: Tensor, bias: Tensor | None, norm: Mapping[str, Tensor], eps: float) -> tuple[Tensor, Tensor]:
-    """Weight (C, ...) and bias (C,) of a convolution that does the batch norm after it as well.
+    """Weight (C, ...) and bias (C,) of a convolution with the batch normalization after it folded in.
 
-    ``norm`` holds the batch norm's weight, bias, running_mean and running_var, each (C,).
+    Args:
+        weight, bias: of the convolution alone.
+        norm: ``weight``, ``bias``, ``running_mean`` and ``running_var`` of the batch normalization, each (C,).
+        eps: of the batch normalization.
     """
     gain = norm["weight"] / torch.sqrt(norm["running_var"] + eps)
     before = norm["running_mean"] if bias is None else norm["running_mean"] - bias

@@ -1,16 +1,17 @@
-"""Stimuli that ask what a neuron is selective for: dots, gratings, edges, curved contours, textures, colours.
+"""Probe stimuli for the selectivity of neurons: dots, gratings, edges, curved contours, textures, colours.
 
-A table says what each probe is, one a row; :func:`render` draws any rows of it at any size, on a grey ground. Lengths
-and places are shares of the image's side (place 0.5, 0.5 is its middle), orientations are in degrees, frequencies in
-cycles an image. Edges are smooth over a pixel, so that sizes between pixels differ.
+:func:`probe_table` describes the probes, one per row; :func:`render` draws any rows of it at any size, on a grey
+background. Lengths and positions are fractions of the image's side (x, y = 0.5, 0.5 is its centre), orientations are in
+degrees, frequencies in cycles per image. Edges are antialiased over one pixel, so that sizes between pixels differ.
 
 The stimulus classes follow earlier studies of V4: gratings (Desimone & Schein 1987), curved contours (Pasupathy &
-Connor 1999), textures (Okazawa et al. 2015), colours (Zeki 1973), dots (Cowley et al. 2023).
+Connor 1999), textures (Okazawa et al. 2015), colours (Zeki 1973), dots (Cowley et al. 2026).
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,9 @@ from torch import Tensor
 from v4egg.errors import V4eggError
 from v4egg.seeding import torch_generator
 
-GREY = 0.5
+Row = Mapping[Any, Any]  # one probe: its stimulus class and parameters
+
+GREY = 0.5  # intensity of the background
 PARAMETERS = (
     "size",
     "x",
@@ -44,24 +47,30 @@ _OCTAVES, _DEGREES = 0.5, 15.0  # sd of a texture's band in frequency and orient
 
 
 def probe_table(places: int = 5, samples: int = 2) -> pd.DataFrame:
-    """The table of all probes, one row per probe, with its name as index.
-
-    Columns are ``stimulus_class`` and :data:`PARAMETERS`, NaN where a class does not use a parameter.
+    """The table of all probes, one row per probe, indexed by the probe's name.
 
     Args:
-        places: single dots and contours stand at ``places`` x ``places`` places over the middle 60% of the image.
-        samples: noises of each texture.
+        places: single dots and contours are shown at ``places`` x ``places`` positions over the central 60% of the
+            image.
+        samples: noise samples per texture.
 
     Returns:
-        Stimulus classes ``grey`` (one, the ground alone), ``dot``, ``dots`` (arrays), ``grating``, ``edge``,
+        Columns are ``stimulus_class`` and :data:`PARAMETERS`, NaN where a class does not use a parameter. Stimulus
+        classes are ``grey`` (one probe, the background alone), ``dot``, ``dots`` (arrays), ``grating``, ``edge``,
         ``contour`` (straight ones have curvature 0), ``texture`` (without orientation: isotropic) and ``colour``
         (without hue: white or black).
+
+    >>> table = probe_table(places=1, samples=1)
+    >>> table.index[:3].tolist()
+    ['grey', 'dot-size0.035-x0.5-y0.5-polarity1', 'dot-size0.035-x0.5-y0.5-polarity-1']
+    >>> render(table.iloc[:3], size=56).shape
+    torch.Size([3, 3, 56, 56])
     """
     line = np.linspace(0.2, 0.8, places) if places > 1 else np.array([0.5])
-    where = [{"x": float(x), "y": float(y)} for y, x in product(line, line)]
+    positions = [{"x": float(x), "y": float(y)} for y, x in product(line, line)]
     signs = (1.0, -1.0)
-    rows: list[dict] = [{"stimulus_class": "grey"}]
-    rows += [{"stimulus_class": "dot", "size": s, "polarity": p, **at} for s, p, at in product(SIZES, signs, where)]
+    rows: list[dict[str, Any]] = [{"stimulus_class": "grey"}]
+    rows += [{"stimulus_class": "dot", "size": s, "polarity": p, **at} for s, p, at in product(SIZES, signs, positions)]
     rows += [
         {"stimulus_class": "dots", "size": s, "polarity": p, "phase": a}
         for s, p, a in product(SIZES, signs, (0.0, 180.0))
@@ -74,7 +83,7 @@ def probe_table(places: int = 5, samples: int = 2) -> pd.DataFrame:
     shapes = [(o, 0.0) for o in np.arange(0, 180, 45.0)] + [(o, _CURVATURE) for o in np.arange(0, 360, 45.0)]
     rows += [
         {"stimulus_class": "contour", "orientation": o, "curvature": c, "polarity": p, **at}
-        for (o, c), p, at in product(shapes, signs, where)
+        for (o, c), p, at in product(shapes, signs, positions)
     ]
     rows += [
         {"stimulus_class": "texture", "orientation": o, "frequency": f, "sample": float(s)}
@@ -87,16 +96,16 @@ def probe_table(places: int = 5, samples: int = 2) -> pd.DataFrame:
     return table
 
 
-def _name(row: dict) -> str:
-    known = [f"{key}{row[key]:g}" for key in PARAMETERS if np.isfinite(row[key])]
-    return "-".join([row["stimulus_class"], *known])
+def _name(row: Row) -> str:
+    used = [f"{key}{row[key]:g}" for key in PARAMETERS if np.isfinite(row[key])]
+    return "-".join([row["stimulus_class"], *used])
 
 
 def probe_of(names: Sequence[str]) -> pd.DataFrame:
-    """The rows of a probe table that have these names, whatever their order.
+    """The rows of the probe table for these names, in their order.
 
     Raises:
-        V4eggError: a name is no probe's.
+        V4eggError: a name is not that of a probe.
     """
     rows = []
     for name in names:
@@ -106,12 +115,19 @@ def probe_of(names: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows).reindex(columns=["stimulus_class", *PARAMETERS])
     for name, row in zip(names, table.to_dict("records"), strict=True):
         if row["stimulus_class"] not in STIMULUS_CLASSES or _name(row) != name:
-            raise V4eggError(f"probes: '{name}' is no probe's name; take one of the table's")
+            raise V4eggError(f"probes: '{name}' is not the name of a probe; take one from the probe table")
     return table.set_index(pd.Index(list(names), name="probe"))
 
 
 def render(table: pd.DataFrame, size: int) -> Tensor:
-    """The images (n, 3, size, size) in [0, 1] of a table's rows.
+    """Draw the probes of a table.
+
+    Args:
+        table: rows of :func:`probe_table`.
+        size: side of the images in pixels.
+
+    Returns:
+        Images (n, 3, size, size), float32 in [0, 1].
 
     Raises:
         V4eggError: a row's stimulus class is unknown.
@@ -127,14 +143,14 @@ def render(table: pd.DataFrame, size: int) -> Tensor:
 
 
 def _grid(size: int) -> tuple[Tensor, Tensor]:
-    """x and y (size, size) of the pixels' middles."""
+    """x and y coordinates (size, size) of the pixels' centres."""
     line = (torch.arange(size) + 0.5) / size
     y, x = torch.meshgrid(line, line, indexing="ij")
     return x, y
 
 
 def _inside(distance: Tensor, size: int) -> Tensor:
-    """1 where the signed ``distance`` to a border is below 0, 0 where above, and a ramp of one pixel between."""
+    """1 inside a border (signed ``distance`` below 0), 0 outside, and a ramp of one pixel between."""
     return (0.5 - distance * size).clamp(0, 1)
 
 
@@ -142,23 +158,23 @@ def _on_grey(mask: Tensor, polarity: float) -> Tensor:
     return GREY + 0.5 * polarity * mask
 
 
-def _turned(x: Tensor, y: Tensor, degrees: float) -> tuple[Tensor, Tensor]:
+def _rotated(x: Tensor, y: Tensor, degrees: float) -> tuple[Tensor, Tensor]:
     """Coordinates along and across a direction."""
     angle = np.deg2rad(degrees)
     return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
-def _grey(row: dict, size: int) -> Tensor:
+def _grey(row: Row, size: int) -> Tensor:
     return torch.full((1, size, size), GREY)
 
 
-def _dot(row: dict, size: int) -> Tensor:
+def _dot(row: Row, size: int) -> Tensor:
     x, y = _grid(size)
     return _on_grey(_inside(torch.hypot(x - row["x"], y - row["y"]) - row["size"] / 2, size), row["polarity"])
 
 
-def _dots(row: dict, size: int) -> Tensor:
-    """A square array over the whole image; at phase 0 a dot is in the middle, at 180 the gap between four."""
+def _dots(row: Row, size: int) -> Tensor:
+    """A square array over the whole image; at phase 0 a dot is at the centre, at 180 the gap between four dots."""
     x, y = _grid(size)
     period = _SPACING * row["size"]
     offset = row["phase"] / 360 * period
@@ -166,36 +182,36 @@ def _dots(row: dict, size: int) -> Tensor:
     return _on_grey(_inside(torch.hypot(*nearest) - row["size"] / 2, size), row["polarity"])
 
 
-def _grating(row: dict, size: int) -> Tensor:
+def _grating(row: Row, size: int) -> Tensor:
     x, y = _grid(size)
-    across, _ = _turned(x - 0.5, y - 0.5, row["orientation"])
+    across, _ = _rotated(x - 0.5, y - 0.5, row["orientation"])
     return GREY + 0.5 * torch.cos(2 * np.pi * row["frequency"] * across + np.deg2rad(row["phase"]))
 
 
-def _edge(row: dict, size: int) -> Tensor:
-    """White on one side and black on the other, ``x`` from one side of the image to the other."""
+def _edge(row: Row, size: int) -> Tensor:
+    """White on one side and black on the other; ``x`` is the position of the edge across the image."""
     x, y = _grid(size)
-    across, _ = _turned(x - 0.5, y - 0.5, row["orientation"])
+    across, _ = _rotated(x - 0.5, y - 0.5, row["orientation"])
     return _inside(across - (row["x"] - 0.5), size)
 
 
-def _contour(row: dict, size: int) -> Tensor:
-    """A line along a direction through its place, or an arc that bends to the right of it."""
+def _contour(row: Row, size: int) -> Tensor:
+    """A line through (x, y) along a direction, or an arc that bends to the right of it."""
     x, y = _grid(size)
-    along, across = _turned(x - row["x"], y - row["y"], row["orientation"])
+    along, across = _rotated(x - row["x"], y - row["y"], row["orientation"])
     if row["curvature"] == 0:
-        beside, beyond = across.abs(), along.abs()
+        lateral, axial = across.abs(), along.abs()
     else:
         radius = 1 / row["curvature"]
         distance = torch.hypot(along, across - radius)
-        beside = (distance - radius).abs()
-        beyond = radius * torch.atan2(along, radius - across).abs()
-    outside = torch.maximum(beside - _CONTOUR["width"] / 2, beyond - _CONTOUR["length"] / 2)
+        lateral = (distance - radius).abs()
+        axial = radius * torch.atan2(along, radius - across).abs()
+    outside = torch.maximum(lateral - _CONTOUR["width"] / 2, axial - _CONTOUR["length"] / 2)
     return _on_grey(_inside(outside, size), row["polarity"])
 
 
-def _texture(row: dict, size: int) -> Tensor:
-    """Gaussian noise in a band of frequencies, and of orientations if there is one."""
+def _texture(row: Row, size: int) -> Tensor:
+    """Gaussian noise in a band of frequencies, and of orientations if one is given."""
     key = ("probe texture", size, row["orientation"], row["frequency"], int(row["sample"]))
     noise = torch.fft.fft2(torch.randn(size, size, generator=torch_generator(*key)))
     cycles = torch.fft.fftfreq(size, 1 / size)
@@ -210,8 +226,8 @@ def _texture(row: dict, size: int) -> Tensor:
     return (GREY + _TEXTURE_CONTRAST * filtered / filtered.std())[None]
 
 
-def _colour(row: dict, size: int) -> Tensor:
-    """A disc in the middle, or the whole image (size 2), of a fully saturated hue, or white or black."""
+def _colour(row: Row, size: int) -> Tensor:
+    """A central disc, or the whole image (size 2), of a fully saturated hue, or white or black."""
     x, y = _grid(size)
     mask = _inside(torch.hypot(x - 0.5, y - 0.5) - row["size"] / 2, size)
     if not np.isfinite(row["hue"]):
@@ -225,7 +241,7 @@ def _hue(degrees: float) -> Tensor:
     return 1 - torch.minimum(sector % 6, 4 - sector % 6).clamp(0, 1)
 
 
-STIMULUS_CLASSES: dict[str, Callable[[dict, int], Tensor]] = {
+STIMULUS_CLASSES: dict[str, Callable[[Row, int], Tensor]] = {
     "grey": _grey,
     "dot": _dot,
     "dots": _dots,

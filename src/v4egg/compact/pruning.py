@@ -1,10 +1,11 @@
-"""Which filters of a compact network can go: the order and the criteria that Cowley et al. published, and rebuilding.
+"""Pruning of compact networks by the published criteria, and rebuilding of the network that remains.
 
-Layers are pruned last first (4, 3, 2, 1, 0) on images that no fit saw. In layer 4 a filter counts by the standard
-deviation of what it adds to the response, and filters go, least first, as long as the squared correlation with the
-teacher stays above a share of what it was. In the others a filter counts by the variance of its depthwise output in the
-next layer times the sum of its squared pointwise weights there, and as many go, least first, as leave a share of the
-next layer's pointwise output, centred. At least three filters stay in a layer (bioRxiv 2023.11).
+Layers are pruned from the last to the first (4, 3, 2, 1, 0) on images that were not used for fitting. In layer 4
+filters are ranked by the standard deviation of their contribution to the response, and the lowest are removed as long
+as the squared correlation with the teacher stays above a given fraction of its value before pruning. In the other
+layers filters are ranked by the variance of their depthwise output in the next layer times the sum of their squared
+pointwise weights there, and the lowest are removed as long as a given fraction of the variance of the next layer's
+pointwise output remains. At least three filters per layer are kept (Cowley, Stan, Pillow & Smith, Nature 2026).
 """
 
 from collections.abc import Sequence
@@ -17,18 +18,19 @@ from torch import Tensor
 from v4egg.compact.network import SEPARABLE, CompactNetwork, depthwise
 from v4egg.stats import metrics
 
-MINIMUM = 3  # filters of a layer
-BATCH = 32
+MINIMUM = 3  # filters per layer
+BATCH = 32  # images
 
 
 @dataclass
 class Activity:
-    """What pruning needs of a network's activity over images.
+    """Statistics of a network's activity over images.
 
     Attributes:
-        mean: of each map's depthwise output in the layer after (C,), over images and positions, a layer of 0 to 3 each.
+        mean: for layers 0 to 3, the mean over images and positions of each filter's depthwise output in the next layer
+            (C,).
         covariance: likewise (C, C).
-        contributions: of each filter of layer 4 to the response (image, C).
+        contributions: contribution of each filter of layer 4 to the response (image, C).
     """
 
     mean: list[np.ndarray]
@@ -38,7 +40,7 @@ class Activity:
 
 @torch.no_grad()
 def activity(network: CompactNetwork, centred: Tensor, batch: int = BATCH) -> Activity:
-    """The :class:`Activity` of a network for centred images (n, 3, H, W)."""
+    """Compute the :class:`Activity` of a network for centred images (n, 3, H, W)."""
     sums = [np.zeros(width) for width in network.widths[:-1]]
     products = [np.zeros((width, width)) for width in network.widths[:-1]]
     positions, contributions = [0] * len(SEPARABLE), []
@@ -57,88 +59,113 @@ def activity(network: CompactNetwork, centred: Tensor, batch: int = BATCH) -> Ac
 
 
 def surviving_filters(
-    network: CompactNetwork, seen: Activity, teacher: np.ndarray, *, keep_r2: float, keep_output: float
+    network: CompactNetwork, statistics: Activity, teacher: np.ndarray, *, keep_r2: float, keep_output: float
 ) -> list[list[int]]:
-    """The filters that stay in each of the five layers, ascending.
+    """The filters of each of the five layers that pruning keeps, ascending.
 
     Args:
-        seen: of this network, for the images that ``teacher`` (n,) responded to.
-        keep_r2: of the squared correlation with the teacher, by layer 4.
-        keep_output: of the next layer's centred pointwise output, by the layers before.
+        network: the network to prune.
+        statistics: its activity over n images.
+        teacher: responses of the teacher to these images (n,).
+        keep_r2: fraction of the squared correlation with the teacher that must remain when layer 4 is pruned.
+        keep_output: fraction of the variance of the next layer's pointwise output that must remain when the other
+            layers are pruned.
     """
-    kept = [_readout_survivors(seen.contributions, teacher, keep_r2)]
+    kept = [_readout_survivors(statistics.contributions, teacher, keep_r2)]
     for layer in reversed(SEPARABLE):
         weights = network.get_buffer(f"pointwise{layer}_weight")[:, :, 0, 0].double().numpy()[kept[0]]
-        kept.insert(0, _survivors(weights, seen.covariance[layer - 1], keep_output))
+        kept.insert(0, _survivors(weights, statistics.covariance[layer - 1], keep_output))
     return kept
 
 
 def _readout_survivors(contributions: np.ndarray, teacher: np.ndarray, share: float) -> list[int]:
     order = np.argsort(contributions.std(0), kind="stable")
-    least = share * r2(contributions.sum(1), teacher)
-    dropped = 0
-    while dropped < len(order) - MINIMUM and r2(contributions[:, order[dropped + 1 :]].sum(1), teacher) > least:
-        dropped += 1
-    return sorted(order[dropped:].tolist())
+    threshold = share * r2(contributions.sum(1), teacher)
+    n_removed = 0
+    while n_removed < len(order) - MINIMUM and r2(contributions[:, order[n_removed + 1 :]].sum(1), teacher) > threshold:
+        n_removed += 1
+    return sorted(order[n_removed:].tolist())
 
 
 def _survivors(weights: np.ndarray, covariance: np.ndarray, share: float) -> list[int]:
-    """Of the filters that ``weights`` (outputs, C) sum, with ``covariance`` (C, C) of what is summed."""
+    """The filters to keep, given pointwise ``weights`` (outputs, C) and the ``covariance`` (C, C) of their inputs."""
     order = np.argsort(np.diag(covariance) * (weights**2).sum(0), kind="stable")
     total = _power(weights, covariance)
-    dropped = max(
-        (n for n in range(len(order) - MINIMUM + 1) if _lost(weights, covariance, order[:n]) <= (1 - share) * total),
+    n_removed = max(
+        (n for n in range(len(order) - MINIMUM + 1) if _removed(weights, covariance, order[:n]) <= (1 - share) * total),
         default=0,
     )
-    return sorted(order[dropped:].tolist())
+    return sorted(order[n_removed:].tolist())
 
 
-def _lost(weights: np.ndarray, covariance: np.ndarray, dropped: np.ndarray) -> float:
-    return _power(weights[:, dropped], covariance[np.ix_(dropped, dropped)])
+def _removed(weights: np.ndarray, covariance: np.ndarray, filters: np.ndarray) -> float:
+    return _power(weights[:, filters], covariance[np.ix_(filters, filters)])
 
 
 def _power(weights: np.ndarray, covariance: np.ndarray) -> float:
-    """Variance of the weighted sums, summed over outputs."""
+    """Variance of the pointwise outputs, summed over outputs."""
     return float(np.einsum("oc,cd,od->", weights, covariance, weights))
 
 
-def masked(network: CompactNetwork, seen: Activity, kept: Sequence[Sequence[int]]) -> CompactNetwork:
-    """The whole network with the other filters silent; the mean of what they added moves into the biases after them."""
+def masked(network: CompactNetwork, statistics: Activity, kept: Sequence[Sequence[int]]) -> CompactNetwork:
+    """The network with all other filters set to zero and their mean contributions added to the biases that follow.
+
+    Args:
+        network: the network before pruning.
+        statistics: its activity.
+        kept: the filters to keep, by layer.
+    """
     tensors = {name: tensor.clone() for name, tensor in network.named_buffers()}
-    gone = [np.setdiff1d(np.arange(width), stay) for width, stay in zip(network.widths, kept, strict=True)]
+    removed = [np.setdiff1d(np.arange(width), rest) for width, rest in zip(network.widths, kept, strict=True)]
     for layer in SEPARABLE:
-        lost, mean = gone[layer - 1], torch.from_numpy(seen.mean[layer - 1]).float()
-        weights = tensors[f"pointwise{layer}_weight"][:, lost, 0, 0]
-        tensors[f"pointwise{layer}_bias"] += weights @ mean[lost]
-    tensors["readout_bias"] += float(seen.contributions[:, gone[-1]].sum(1).mean())
-    found = CompactNetwork(tensors, network.strides)
-    for layer, filters in enumerate(gone):
-        found = found.ablated(layer, filters.tolist())
-    return found
+        filters, mean = removed[layer - 1], torch.from_numpy(statistics.mean[layer - 1]).float()
+        weights = tensors[f"pointwise{layer}_weight"][:, filters, 0, 0]
+        tensors[f"pointwise{layer}_bias"] += weights @ mean[filters]
+    tensors["readout_bias"] += float(statistics.contributions[:, removed[-1]].sum(1).mean())
+    result = CompactNetwork(tensors, network.strides)
+    for layer, filters in enumerate(removed):
+        result = result.ablated(layer, filters.tolist())
+    return result
 
 
 def rebuilt(network: CompactNetwork, kept: Sequence[Sequence[int]]) -> CompactNetwork:
-    """The small network of these filters alone; equal to the whole one where the others are silent."""
+    """The small network of the kept filters; its responses equal those of the whole network with the others set to 0.
+
+    Args:
+        network: the whole network.
+        kept: the filters to keep, by layer.
+    """
     tensors = dict(network.named_buffers())
-    found = {"conv0_weight": tensors["conv0_weight"][kept[0]], "conv0_bias": tensors["conv0_bias"][kept[0]]}
+    smaller = {"conv0_weight": tensors["conv0_weight"][kept[0]], "conv0_bias": tensors["conv0_bias"][kept[0]]}
     for layer in SEPARABLE:
         before, here = kept[layer - 1], kept[layer]
-        found[f"depthwise{layer}"] = tensors[f"depthwise{layer}"][before]
-        found[f"pointwise{layer}_weight"] = tensors[f"pointwise{layer}_weight"][here][:, before]
-        found[f"pointwise{layer}_bias"] = tensors[f"pointwise{layer}_bias"][here]
-    found["readout_weight"], found["readout_bias"] = tensors["readout_weight"][kept[-1]], tensors["readout_bias"]
-    return CompactNetwork(found, network.strides)
+        smaller[f"depthwise{layer}"] = tensors[f"depthwise{layer}"][before]
+        smaller[f"pointwise{layer}_weight"] = tensors[f"pointwise{layer}_weight"][here][:, before]
+        smaller[f"pointwise{layer}_bias"] = tensors[f"pointwise{layer}_bias"][here]
+    smaller["readout_weight"], smaller["readout_bias"] = tensors["readout_weight"][kept[-1]], tensors["readout_bias"]
+    return CompactNetwork(smaller, network.strides)
 
 
 def pruned(
     network: CompactNetwork, centred: Tensor, teacher: np.ndarray, *, keep_r2: float, keep_output: float
 ) -> CompactNetwork:
-    """The network that pruning leaves, rebuilt, before it is trained again. See :func:`surviving_filters`."""
-    seen = activity(network, centred)
-    kept = surviving_filters(network, seen, teacher, keep_r2=keep_r2, keep_output=keep_output)
-    return rebuilt(masked(network, seen, kept), kept)
+    """Prune a network and rebuild it from the remaining filters; retraining comes afterwards.
+
+    Args:
+        network: the distilled network.
+        centred: centred images (n, 3, H, W) that the network was not fitted to.
+        teacher: responses of the teacher to these images (n,).
+        keep_r2, keep_output: see :func:`surviving_filters`.
+    """
+    statistics = activity(network, centred)
+    kept = surviving_filters(network, statistics, teacher, keep_r2=keep_r2, keep_output=keep_output)
+    return rebuilt(masked(network, statistics, kept), kept)
 
 
 def r2(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Squared correlation over images (axis 0)."""
+    """Squared correlation over images (axis 0).
+
+    >>> round(float(r2(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0]))), 6)
+    1.0
+    """
     return metrics.correlation(prediction, truth) ** 2

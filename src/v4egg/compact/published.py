@@ -1,6 +1,7 @@
-"""The published compact models of single V4 neurons (Cowley, Stan, Pillow and Smith, bioRxiv 2023).
+"""The published compact models of single V4 neurons.
 
-They were made by others from the same neurons, hence judges from outside.
+Cowley, Stan, Pillow & Smith, "Compact deep neural network models of the visual cortex", Nature 2026. Others fitted them
+to the same neurons, so that they serve as external judges.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,12 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def load_published_models(folder: str | Path, session: str, neurons: Sequence[int] | None = None) -> CompactModels:
-    """The published compact models of a session in float32, for inference.
+    """Load the published compact models of a session, in float32 and evaluation mode.
 
     Args:
         folder: root of the repository's layout, see :mod:`v4egg.recordings.readers.cowley`.
         session: session id such as ``s190923``.
-        neurons: 0-based positions in the session's arrays; all that are published when None.
+        neurons: 0-based positions in the session's arrays; None for all that are published.
 
     Raises:
         V4eggError: no model is published for the session or for a neuron, or a file is missing, damaged, or holds
@@ -36,14 +37,14 @@ def load_published_models(folder: str | Path, session: str, neurons: Sequence[in
         raise V4eggError(
             f"{Path(folder)}: no published compact models of session {session}; choose another judge for it"
         )
-    wanted = sorted(files) if neurons is None else [int(neuron) for neuron in neurons]
-    unknown = [neuron for neuron in wanted if neuron not in files]
+    positions = sorted(files) if neurons is None else [int(neuron) for neuron in neurons]
+    unknown = [neuron for neuron in positions if neuron not in files]
     if unknown:
         raise V4eggError(
             f"{Path(folder)}: session {session} has no published model of neuron {unknown[0]}; leave it out"
         )
-    networks = [_network(_state(cowley.existing(files[neuron], "compact model", session))) for neuron in wanted]
-    return CompactModels(networks, [cowley.unit_id(session, neuron) for neuron in wanted], IMAGE_SIZE).eval()
+    networks = [_network(_state(cowley.existing(files[neuron], "compact model", session))) for neuron in positions]
+    return CompactModels(networks, [cowley.unit_id(session, neuron) for neuron in positions], IMAGE_SIZE).eval()
 
 
 def _network(state: Mapping[str, Tensor]) -> CompactNetwork:
@@ -52,8 +53,8 @@ def _network(state: Mapping[str, Tensor]) -> CompactNetwork:
     for layer in (0, *SEPARABLE):
         conv, part = (f"layer{layer}_conv_point", f"pointwise{layer}") if layer else ("layer0_conv", "conv0")
         norm = {name: state[f"layer{layer}_bn.{name}"] for name in _NORM}
-        found = folded(state[f"{conv}.weight"], state[f"{conv}.bias"], norm, BATCH_NORM_EPS)
-        tensors[f"{part}_weight"], tensors[f"{part}_bias"] = found
+        weight, bias = folded(state[f"{conv}.weight"], state[f"{conv}.bias"], norm, BATCH_NORM_EPS)
+        tensors[f"{part}_weight"], tensors[f"{part}_bias"] = weight, bias
     tensors |= {f"depthwise{layer}": state[f"layer{layer}_conv_depth.weight"] for layer in SEPARABLE}
     # the file's readout runs over rows, columns and filters, in this order
     readout = state["Beta.weight"].view(READOUT_SIZE, READOUT_SIZE, -1).permute(2, 0, 1)
@@ -61,23 +62,23 @@ def _network(state: Mapping[str, Tensor]) -> CompactNetwork:
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    """The tensors of one file, float64, of checked names and shapes."""
+    """Read the tensors of one file as float64 and check their names and shapes."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         state = {str(name).removeprefix("layers."): tensor for name, tensor in loaded.items()}
     except Exception as error:  # torch's unpickler raises almost anything on a damaged file
         raise V4eggError(f"{path}: not a readable torch file of plain tensors; download it again") from error
     for name, shape in _shapes(state, _widths(state, path)).items():
-        found = _shape(state, name)
-        if found != shape:
+        stored = _shape(state, name)
+        if stored != shape:
             raise V4eggError(
-                f"{path}: tensor layers.{name} is {found or 'missing'}, expected {shape}; download it again"
+                f"{path}: tensor layers.{name} is {stored or 'missing'}, expected {shape}; download it again"
             )
     return {name: tensor.double() for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
 def _widths(state: Mapping[str, Tensor], path: Path) -> list[int]:
-    """Filters a layer, from the file of their numbers where it is there, otherwise from the tensors."""
+    """Filters per layer, from the file with these numbers if there is one, otherwise from the tensors."""
     numbers = path.parents[1] / "nums_filters" / f"{path.stem}.npy"
     if numbers.is_file():
         widths = cowley.load_numeric(numbers)
@@ -93,7 +94,7 @@ def _widths(state: Mapping[str, Tensor], path: Path) -> list[int]:
 
 
 def _shapes(state: Mapping[str, Tensor], widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """What each tensor's shape has to be."""
+    """The expected shape of each tensor."""
     shapes: dict[str, tuple[int, ...]] = {"layer0_conv.weight": (widths[0], 3, 5, 5), "layer0_conv.bias": (widths[0],)}
     for layer in SEPARABLE:
         shapes[f"layer{layer}_conv_depth.weight"] = (widths[layer - 1], 1, 5, 5)

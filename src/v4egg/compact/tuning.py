@@ -1,4 +1,4 @@
-"""What units say to probes: a response to each, and curves and maps along a probe's parameters."""
+"""Responses of units to probe stimuli, and tuning curves and maps along the parameters of the probes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,28 +7,44 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from torch import nn
 
 from v4egg.compact.probes import PARAMETERS, render
+from v4egg.encoders.unit_model import UnitModel
 from v4egg.errors import V4eggError
 
 _BATCH = 64
 
 
 @torch.no_grad()
-def tuning(models: nn.Module, table: pd.DataFrame, size: int, progress: Callable[[range], Any] = iter) -> xr.Dataset:
-    """Responses of all units of ``models`` to all probes of a table, in the models' own unit; of kind ``tuning``.
+def tuning(models: UnitModel, table: pd.DataFrame, size: int, progress: Callable[[range], Any] = iter) -> xr.Dataset:
+    """Responses of all units of ``models`` to all probes of a table.
 
     Args:
-        models: has ``units`` and takes images (B, 3, size, size) in [0, 1] to responses (B, U).
-        table: what :func:`v4egg.compact.probes.probe_table` gives, or some of its rows; the ground must be among them.
+        models: takes images (B, 3, size, size) in [0, 1] to responses (B, U).
+        table: rows of :func:`v4egg.compact.probes.probe_table`, the grey one among them.
+        size: side of the images in pixels.
+        progress: wraps the loop over batches, such as a progress bar.
+
+    Returns:
+        A dataset of kind ``tuning``: ``response`` (unit, probe) in the units of the models' output, and the columns of
+        the table (probe,).
 
     Raises:
-        V4eggError: there is no probe of stimulus class ``grey``, to which responses are relative.
+        V4eggError: there is no probe of stimulus class ``grey``, which responses are compared with.
+
+    Example:
+        >>> from v4egg.compact.probes import probe_table
+        >>> class Brightness:
+        ...     units = ["s1-u000"]
+        ...     def __call__(self, images):
+        ...         return images.mean((1, 2, 3))[:, None]
+        >>> dataset = tuning(Brightness(), probe_table(places=1, samples=1), size=32)
+        >>> curve(dataset, "dot", ["polarity"])["response"].round(3).tolist()
+        [-0.001, 0.048]
     """
     if not (table["stimulus_class"] == "grey").any():
         raise V4eggError(
-            "tuning: no probe of stimulus class grey; responses are told relative to it, so keep it in the table"
+            "tuning: no probe of stimulus class grey; responses are computed relative to it, so keep it in the table"
         )
     starts = progress(range(0, len(table), _BATCH))
     parts = [models(render(table.iloc[i : i + _BATCH], size)).float().cpu().numpy() for i in starts]
@@ -45,38 +61,44 @@ def tuning(models: nn.Module, table: pd.DataFrame, size: int, progress: Callable
 
 
 def table_of(dataset: xr.Dataset) -> pd.DataFrame:
-    """The probe table of a ``tuning`` store."""
+    """The probe table of a ``tuning`` store, see :func:`v4egg.compact.probes.probe_table`."""
     columns = {name: dataset[name].values for name in ("stimulus_class", *PARAMETERS)}
     return pd.DataFrame(columns, pd.Index(dataset["probe"].values.astype(str), name="probe")).astype(
         {"stimulus_class": str}
     )
 
 
-def driven(dataset: xr.Dataset) -> np.ndarray:
-    """Responses (unit, probe) less that to the grey ground."""
+def responses_above_grey(dataset: xr.Dataset) -> np.ndarray:
+    """Responses (unit, probe), float64, minus the response to the grey background."""
     response = dataset["response"].transpose("unit", "probe").values.astype(float)
-    ground = response[:, dataset["stimulus_class"].values.astype(str) == "grey"]
-    return response - ground.mean(1, keepdims=True)
+    grey = response[:, dataset["stimulus_class"].values.astype(str) == "grey"]
+    return response - grey.mean(1, keepdims=True)
 
 
 def curve(dataset: xr.Dataset, stimulus_class: str, parameters: Sequence[str]) -> pd.DataFrame:
     """Responses above grey along parameters of a stimulus class, the largest over its other parameters.
 
-    One row per unit and value. Columns: unit, the ``parameters``, response. Probes without a value
-    of them are left out.
+    Args:
+        dataset: a dataset of kind ``tuning``.
+        stimulus_class: such as ``grating``.
+        parameters: names from :data:`v4egg.compact.probes.PARAMETERS`; probes without a value of them are left out.
+
+    Returns:
+        One row per unit and combination of values. Columns: unit, the ``parameters``, response.
 
     Raises:
         V4eggError: no probe of the stimulus class has these parameters.
     """
     table = table_of(dataset)
-    chosen = ((table["stimulus_class"] == stimulus_class) & table[list(parameters)].notna().all(axis=1)).to_numpy()
-    if not chosen.any():
+    used = ((table["stimulus_class"] == stimulus_class) & table[list(parameters)].notna().all(axis=1)).to_numpy()
+    if not used.any():
         raise V4eggError(
             f"tuning: no probe of stimulus class '{stimulus_class}' has {', '.join(parameters)}; "
             "choose other parameters"
         )
-    response = pd.DataFrame(driven(dataset)[:, chosen].T, columns=dataset["unit"].values.astype(str))
-    keys = table.loc[chosen, list(parameters)].reset_index(drop=True)
+    response = pd.DataFrame(responses_above_grey(dataset)[:, used].T, columns=dataset["unit"].values.astype(str))
+    keys = table.loc[used, list(parameters)].reset_index(drop=True)
     best = response.groupby([keys[name] for name in parameters]).max()
     best.columns.name = "unit"
-    return best.stack().rename("response").reset_index()[["unit", *parameters, "response"]]
+    stacked = pd.Series(best.stack(), name="response")
+    return stacked.reset_index()[["unit", *parameters, "response"]]

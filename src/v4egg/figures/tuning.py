@@ -14,7 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from v4egg.compact.dot_detector import best_dot_detector, dot_scores
 from v4egg.compact.probes import render
-from v4egg.compact.tuning import curve, driven, table_of
+from v4egg.compact.tuning import curve, responses_above_grey, table_of
 from v4egg.errors import V4eggError
 from v4egg.figures import style
 from v4egg.figures.tiles import draw_image
@@ -73,7 +73,7 @@ def _read(paths: Sequence[str | Path]) -> list[xr.Dataset]:
 
 def _best(data: xr.Dataset) -> pd.DataFrame:
     """A row for each unit and stimulus class: its best probe and the response to it."""
-    probes, response = table_of(data), driven(data)
+    probes, response = table_of(data), responses_above_grey(data)
     rows = []
     for stimulus_class in [name for name in probes["stimulus_class"].unique() if name != "grey"]:
         places = np.flatnonzero(probes["stimulus_class"] == stimulus_class)

@@ -6,12 +6,12 @@ import torch
 
 from compact_nets import random_models, random_network
 from v4egg.compact.circuits import (
+    best_match_similarity,
     circuits,
     consolidation,
     filter_kernels,
     filter_responses,
     filters,
-    likeness,
     shuffled,
     shuffled_consolidation,
 )
@@ -39,15 +39,15 @@ def test_consolidation_is_1_for_a_collapse_and_0_for_one_width():
 def test_likeness_of_known_vectors():
     one = np.eye(4)[:2]
     other = np.array([[1, 0, 0, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 1]])
-    best, matched = likeness([one, other], drawn=2)
+    best, matched = best_match_similarity([one, other], matched=2)
     assert best[0] == pytest.approx((1 + 0.6) / 2)
     assert best[1] == pytest.approx((1 + 0.6 + 0) / 3)
     # two of three: the first filter is among them in 2 of 3 draws, so is the second
     assert matched[0] == pytest.approx((2 / 3 * 1 + 2 / 3 * 0.6) / 2)
     assert matched[1] == pytest.approx(best[1])  # there are but two
-    best, _ = likeness([one, np.zeros((0, 4)), one])
+    best, _ = best_match_similarity([one, np.zeros((0, 4)), one])
     np.testing.assert_allclose(best, [1, np.nan, 1])
-    assert np.isnan(likeness([one])[0]).all()
+    assert np.isnan(best_match_similarity([one])[0]).all()
 
 
 def test_responses_are_those_of_the_layers_and_silent_filters_are_left_out():

@@ -96,7 +96,7 @@ def test_ablation_from_kept_maps_is_the_ablated_network(models, tuned):
         kept = network.layers(seen)[1].clone()
         kept[:, 2] = 0
         expected = network.ablated(1, [2])(seen)
-        torch.testing.assert_close(network.read_out(network.onwards(kept, 1)[-1]), expected)
+        torch.testing.assert_close(network.read_out(network.later_layers(kept, 1)[-1]), expected)
 
 
 def test_maps_and_flow_are_of_the_shown_filters(circuit, models):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from v4egg.compact.probes import GREY, PARAMETERS, STIMULUS_CLASSES, probe_of, probe_table, render
-from v4egg.compact.tuning import curve, driven, table_of, tuning
+from v4egg.compact.tuning import curve, responses_above_grey, table_of, tuning
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 
@@ -98,7 +98,7 @@ def test_tuning_is_stored_and_its_curves_follow_the_parameter(tmp_path):
     stores.save(tuning(Brightness(), TABLE, 56), tmp_path / "t.zarr", "tuning")
     found = stores.load(tmp_path / "t.zarr", "tuning")
     assert table_of(found)[list(PARAMETERS)].equals(TABLE[list(PARAMETERS)])
-    assert driven(found)[:, list(found["stimulus_class"].values).index("grey")].tolist() == [0, 0]
+    assert responses_above_grey(found)[:, list(found["stimulus_class"].values).index("grey")].tolist() == [0, 0]
     sizes = curve(found, "dot", ["size"])
     for unit in Brightness.units:  # white dots excite the one and black ones the other
         values = sizes[sizes["unit"] == unit]["response"].to_numpy()
@@ -110,7 +110,7 @@ def test_tuning_is_stored_and_its_curves_follow_the_parameter(tmp_path):
 def test_names_tell_what_a_probe_is():
     names = list(TABLE.sample(40, random_state=0).index)
     pd.testing.assert_frame_equal(probe_of(names), TABLE.loc[names])
-    with pytest.raises(V4eggError, match="'dot-weight3' is no probe's name"):
+    with pytest.raises(V4eggError, match="'dot-weight3' is not the name of a probe"):
         probe_of(["dot-weight3"])
 
 
