@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
+from small_models import save_small_encoder
 from v4egg.compact.model import STAGES, networks_dataset
 from v4egg.compact.network import CompactNetwork, map_size, tensor_shapes
 from v4egg.compact.sources import held_out_images, load_models
-from v4egg.encoders.encoder import Encoder
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 from v4egg.recordings.recording import Recording, load_recording
@@ -75,12 +75,7 @@ def test_filters_are_compared_with_those_before_pruning(run_script, session, tmp
 
 @pytest.fixture
 def member(tmp_path) -> str:
-    torch.manual_seed(0)
-    parts = {"core": {"name": "residual", "channels": 8, "blocks": 1}, "readout": {"name": "attention", "dim": 8}}
-    stimulus_spec = {"size": SIZE, "channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3, "output": "identity"}
-    path = tmp_path / "m0.zarr"
-    Encoder(UNITS[:1], {**parts, **stimulus_spec}).save(path, arch="attention", member="m0", role="generator")
-    return str(path)
+    return save_small_encoder(tmp_path / "m0.zarr", UNITS[:1], size=SIZE)
 
 
 def judged(session, member, **more):

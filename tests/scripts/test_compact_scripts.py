@@ -5,24 +5,15 @@ import pandas as pd
 import pytest
 import torch
 
+from small_models import save_small_encoder
 from v4egg import load_recording, load_responses
 from v4egg.compact.model import load_compact_models
-from v4egg.encoders.encoder import Encoder
 from v4egg.images.processing import to_float
 from v4egg.io import stores
 from v4egg.recordings.recording import Recording
 from v4egg.seeding import numpy_generator
 
 UNITS = ["s1-u000", "s1-u001"]
-SPEC = {
-    "core": {"name": "residual", "channels": 8, "blocks": 1},
-    "readout": {"name": "attention", "dim": 8},
-    "size": 12,
-    "channels": 3,
-    "mean": [0.5] * 3,
-    "std": [0.2] * 3,
-    "output": "identity",
-}
 VIEWS = {"size": 12, "views": 2, "scale": 0.7, "contrast": 0.6, "mirror": True, "pruning": 0.2, "test": 0.2}
 OPTIONS = {
     "widths": [4, 4, 4, 4, 4],
@@ -53,10 +44,8 @@ def inputs(tmp_path, run_script):
     count = {"seed": 0, "options": {"window": [0.07, 0.17], "selection": {"min_reliability": -1}}}
     given = {"recording": recording, "splits": splits}
     run_script("count_responses", input=given, output=[responses], params=count, wildcards={"session": "s1"})
-    torch.manual_seed(0)
-    member = tmp_path / "m0.zarr"
-    Encoder(UNITS, SPEC).save(member, arch="attention", member="m0", role="generator")
-    return {"recording": recording, "splits": splits, "responses": responses, "member": str(member)}
+    member = save_small_encoder(tmp_path / "m0.zarr", UNITS, size=12)
+    return {"recording": recording, "splits": splits, "responses": responses, "member": member}
 
 
 def test_from_teacher_to_compact_models(tmp_path, run_script, inputs):

@@ -11,8 +11,8 @@ import xarray as xr
 import yaml
 from PIL import Image
 
+from small_models import save_small_encoder
 from v4egg import load_encoder, load_recording, load_responses
-from v4egg.encoders.encoder import Encoder
 from v4egg.images.processing import to_float
 from v4egg.io import stores
 from v4egg.recordings.recording import Recording
@@ -38,20 +38,7 @@ def recording(tmp_path) -> str:
 @pytest.fixture
 def member(tmp_path) -> str:
     """A small untrained generator of the units s1-u000 to s1-u004."""
-    torch.manual_seed(0)
-    spec = {
-        "core": {"name": "residual", "channels": 8, "blocks": 1},
-        "readout": {"name": "attention", "dim": 8},
-        "size": 16,
-        "channels": 3,
-        "mean": [0.5] * 3,
-        "std": [0.2] * 3,
-        "output": "identity",
-    }
-    path = tmp_path / "encoders/attention/m0.zarr"
-    encoder = Encoder([f"s1-u{i:03d}" for i in range(5)], spec)
-    encoder.save(path, arch="attention", member="m0", role="generator")
-    return str(path)
+    return save_small_encoder(tmp_path / "encoders/attention/m0.zarr", [f"s1-u{i:03d}" for i in range(5)])
 
 
 def targets(path, units) -> str:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from small_models import ARCHITECTURE
 from v4egg.encoders.training import train_member
 from v4egg.encoders.training_data import TrainingSession
 from v4egg.errors import V4eggError
@@ -20,7 +21,6 @@ OPTIONS = {
     "weight_decay": 0.0, "shift": 0, "noise": 0.0, "adversarial": 0.0, "ema_decay": 0.0, "patience": 0,
     "rounds": 2, "repeats": 6, "oversample": 4,
 }  # fmt: skip
-ARCHITECTURE = {"core": {"name": "residual", "channels": 8, "blocks": 1}, "readout": {"name": "attention", "dim": 8}}
 
 
 class Brain(nn.Module):

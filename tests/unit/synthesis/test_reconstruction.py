@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from v4egg.encoders.encoder import Encoder
-from v4egg.encoders.ensemble import Ensemble
+from small_models import save_small_prior, small_ensemble
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge
 from v4egg.evaluation.reconstruction_scores import OTHER, score_reconstructions
@@ -18,15 +17,6 @@ from v4egg.recordings.responses import Responses
 from v4egg.synthesis.reconstruction import Targets, choose_targets, reconstruct
 
 UNITS = [f"s1-u{i:03d}" for i in range(3)] + ["s2-u000"]
-SPEC = {
-    "core": {"name": "residual", "channels": 8, "blocks": 1},
-    "readout": {"name": "attention", "dim": 8},
-    "size": 16,
-    "channels": 3,
-    "mean": [0.5] * 3,
-    "std": [0.25] * 3,
-    "output": "identity",
-}
 OPTIONS = {
     "energy_scale": 2.0,
     "energy_scale_recorded": 1.0,
@@ -40,28 +30,14 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def exact():
-    """The prior in float32 everywhere: rounded to bf16, an image depends on its batch by more than 1e-5."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("v4egg.priors.loading.fast_bf16", lambda device: False)
-        yield
-
-
 @pytest.fixture(scope="module")
 def generators():
-    torch.manual_seed(1)
-    member = Encoder(UNITS, SPEC).eval().requires_grad_(False)
-    member.arch = member.member = "a"
-    return Ensemble([member])
+    return small_ensemble(UNITS, std=[0.25] * 3)
 
 
 @pytest.fixture(scope="module")
 def prior(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("prior") / "prior.zarr"
-    new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}).save(path)
-    return str(path)
+    return save_small_prior(tmp_path_factory.mktemp("prior") / "prior.zarr")
 
 
 def pictures(n=8):

@@ -5,27 +5,16 @@ import pytest
 import torch
 import xarray as xr
 
-from v4egg.encoders.encoder import Encoder
-from v4egg.encoders.ensemble import Ensemble
+from small_models import save_small_prior, small_encoder, small_ensemble
 from v4egg.encoders.response_scale import deviations, recorded_responses
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge
 from v4egg.evaluation.transfer import join_architectures, judge_series
 from v4egg.io import stores
-from v4egg.priors.training import new_prior
 from v4egg.recordings.responses import Responses
 from v4egg.synthesis.sweeps import image_series
 
 UNITS = [f"s1-u{i:03d}" for i in range(3)]
-SPEC = {
-    "core": {"name": "residual", "channels": 8, "blocks": 1},
-    "readout": {"name": "attention", "dim": 8},
-    "size": 16,
-    "channels": 3,
-    "mean": [0.5] * 3,
-    "std": [0.2] * 3,
-    "output": "identity",
-}
 COMMON = {
     "steps": 6,
     "sampler": "ancestral",
@@ -38,28 +27,14 @@ MENI = {**COMMON, "energy_scales": [0, 1, 8], "samples": 2}
 DIVERSE = {**COMMON, "weights": [0, 50], "images": 3, "energy_scale": 6.0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def exact():
-    """The prior in float32 everywhere: rounded to bf16, an image depends on its batch by more than 1e-5."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("v4egg.priors.loading.fast_bf16", lambda device: False)
-        yield
-
-
 @pytest.fixture(scope="module")
 def generators():
-    torch.manual_seed(1)
-    member = Encoder(UNITS, SPEC).eval().requires_grad_(False)
-    member.arch = member.member = "a"
-    return Ensemble([member])
+    return small_ensemble(UNITS)
 
 
 @pytest.fixture(scope="module")
 def prior(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("prior") / "prior.zarr"
-    new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [32, 32], "layers": 1}).save(path)
-    return str(path)
+    return save_small_prior(tmp_path_factory.mktemp("prior") / "prior.zarr")
 
 
 def make(family, generators, prior, units=UNITS, **options):
@@ -132,7 +107,7 @@ def test_responses_in_the_encoder_s_units(generators):
     )
     zscored = recorded_responses(responses, generators.members[0])
     assert np.allclose(zscored, (counts.mean(1) - 3)[:, chosen] / 2)
-    poisson = Encoder(UNITS, {**SPEC, "output": "elu+1"})
+    poisson = small_encoder(UNITS, output="elu+1")
     assert np.allclose(recorded_responses(responses, poisson), counts.mean(1)[:, chosen])
     assert deviations([responses], generators.members[0]) == {"s1-u000": 1.0, "s1-u002": 1.0}
     assert deviations([responses], poisson) == {"s1-u000": 2.0, "s1-u002": 2.0}

@@ -7,8 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
-from v4egg.encoders.encoder import Encoder
-from v4egg.encoders.ensemble import Ensemble
+from small_models import small_ensemble
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge
 from v4egg.images.processing import stimulus_spec_of, to_float
@@ -16,25 +15,13 @@ from v4egg.xdream.experiment import evolution_experiment, experiment_neurons, na
 from v4egg.xdream.generators import make_generator
 from v4egg.xdream.neurons import ModelUnits, NeuronGroup
 
-SPEC = {
-    "core": {"name": "residual", "channels": 8, "blocks": 1},
-    "readout": {"name": "attention", "dim": 8},
-    "size": 16,
-    "channels": 3,
-    "mean": [0.5] * 3,
-    "std": [0.2] * 3,
-    "output": "elu+1",
-}
 UNITS = ["s1-u000", "s1-u001", "s2-u000"]
 SEARCH = {"optimizer": "genetic", "settings": {"population": 6}, "budget": 36}
 
 
 @pytest.fixture(scope="module")
 def ensemble():
-    torch.manual_seed(0)
-    member = Encoder(UNITS, SPEC).eval().requires_grad_(False)
-    member.arch, member.member, member.role = "a", "m0", "generator"
-    return Ensemble([member])
+    return small_ensemble(UNITS, seed=0, output="elu+1")
 
 
 @pytest.fixture(scope="module")

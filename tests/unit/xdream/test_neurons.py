@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from v4egg.encoders.encoder import Encoder
+from small_models import small_encoder
 from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess
 from v4egg.simulation.brain import SimulatedBrain
@@ -19,17 +19,7 @@ CANVAS = Preprocess(16, 3, [0.5] * 3, [0.2] * 3)
 
 @pytest.fixture(scope="module")
 def encoder():
-    torch.manual_seed(0)
-    spec = {
-        "core": {"name": "residual", "channels": 8, "blocks": 1},
-        "readout": {"name": "attention", "dim": 8},
-        "size": 16,
-        "channels": 3,
-        "mean": [0.5] * 3,
-        "std": [0.2] * 3,
-        "output": "identity",
-    }
-    return Encoder([f"s1-u{i:03d}" for i in range(5)], spec).eval().requires_grad_(False)
+    return small_encoder([f"s1-u{i:03d}" for i in range(5)])
 
 
 @pytest.fixture(scope="module")
