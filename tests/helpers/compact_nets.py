@@ -4,11 +4,26 @@ import numpy as np
 import torch
 
 from v4egg.compact.network import SEPARABLE, CompactModels, CompactNetwork, map_size, tensor_shapes
-from v4egg.seeding import numpy_generator
+from v4egg.seeding import numpy_generator, torch_generator
 
+SIZE = 20  # of images
 BARS = (1, 3, 5, 6)  # the planted detector's filters of layer 0: horizontal, vertical and both diagonals
 SUM, DIFFERENCES = 2, (0, 1, 4, 5)  # its filters of layer 1
 DOT = (1, 2, 0)  # its filter of layers 2, 3 and 4
+
+
+def active_network(widths, *key, size=SIZE, strides=(2, 2, 1, 1)):
+    """A network whose filters all take part."""
+    rng = torch_generator("compact network", widths, *key)
+    shapes = tensor_shapes(widths, map_size(size, strides))
+    tensors = {name: torch.randn(shape, generator=rng) for name, shape in shapes.items()}
+    tensors["conv0_weight"] /= 100
+    return CompactNetwork(tensors, strides)
+
+
+def centred_images(n=3, size=SIZE):
+    """Images as the networks see them."""
+    return torch.randn(n, 3, size, size, generator=torch_generator("centred", size)) * 60
 
 
 def random_network(widths, size, *key):

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_compact_model import random_network
 
+from compact_nets import active_network
 from v4egg.compact import students as students_module
 from v4egg.compact.distillation import centred_pixels, compact_networks, r2_to_teacher, responses_of, smooth, train
 from v4egg.compact.model import STAGES, load_compact_models
@@ -317,7 +317,7 @@ def test_stores_of_some_units_gather_to_one(tmp_path, lessons, made):
         paths.append(tmp_path / f"{batch}.zarr")
         found = compact_dataset(part, time, own, recording, known, tmp_path / "lessons.zarr")
         stores.save(found, paths[-1], "compact")
-    published = CompactModels([random_network((3,) * 5, size=SIZE)], ["s-u002"], SIZE)
+    published = CompactModels([active_network((3,) * 5, size=SIZE)], ["s-u002"], SIZE)
     whole = gathered(paths, published)
     stores.save(whole, tmp_path / "s.zarr", "compact")
     assert whole["unit"].values.tolist() == UNITS

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from test_compact_model import centred, random_network
 
+from compact_nets import active_network, centred_images
 from v4egg.compact.network import CompactNetwork, depthwise
 from v4egg.compact.pruning import activity, masked, pruned, r2, rebuilt, surviving_filters
 
@@ -14,12 +14,12 @@ KEEP = {"keep_r2": 0.9, "keep_output": 0.9}
 
 @pytest.fixture(scope="module")
 def images():
-    return centred(40)
+    return centred_images(40)
 
 
 @pytest.fixture(scope="module")
 def network():
-    return random_network(WIDTHS, "pruned")
+    return active_network(WIDTHS, "pruned")
 
 
 def with_noise(responses, share=0.05):

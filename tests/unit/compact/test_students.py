@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from test_compact_model import random_network
 from torch.nn import functional
 
+from compact_nets import active_network
 from v4egg.compact import students as module
 from v4egg.compact.students import Depthwise, Students, new_network
 from v4egg.seeding import torch_generator
@@ -23,7 +23,7 @@ def seen(n=5):
 
 
 def networks():
-    return [random_network(widths, size=SIZE) for widths in WIDTHS]
+    return [active_network(widths, size=SIZE) for widths in WIDTHS]
 
 
 def test_responses_and_networks_are_those_of_the_units():

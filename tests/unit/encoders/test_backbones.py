@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,66 +10,17 @@ import skimage.data
 import torch
 from torch import nn
 
+from tiny_timm import ARCHITECTURE, BACKBONE, OPTIONS, Tiny, features_of, session, timm, trained_tiny  # noqa: F401 - timm is a fixture
 from v4egg.encoders import backbones
 from v4egg.encoders.backbones import completed, make_backbone
 from v4egg.encoders.encoder import load_member
 from v4egg.encoders.ensemble import Ensemble, load_encoder
 from v4egg.encoders.frozen_features import frozen_features
 from v4egg.encoders.training import train_member
-from v4egg.encoders.training_data import TrainingSession
 from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess
 from v4egg.io import stores
 from v4egg.priors.training import new_prior
-
-OPTIONS = {
-    "size": 16,
-    "channels": 3,
-    "loss": "mse",
-    "epochs": 8,
-    "batch_size": 16,
-    "learning_rate": 0.01,
-    "weight_decay": 0.01,
-    "shift": 1,
-    "noise": 0.05,
-    "adversarial": 0.0,
-    "ema_decay": 0.5,
-    "patience": 0,
-}
-BACKBONE = {"name": "timm", "model": "tiny", "nodes": ["layer1.0", "layer2"], "grid": 4}
-ARCHITECTURE = {
-    "core": {"name": "task_driven", "backbone": BACKBONE, "channels": 8, "blocks": 1},
-    "readout": {"name": "attention", "dim": 8},
-    "size": 32,
-}
-
-
-class Tiny(nn.Module):
-    """A stand-in network in timm's manner: named layers of other strides."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer1 = nn.Sequential(nn.Conv2d(3, 5, 3, stride=4, padding=1), nn.ReLU())
-        self.layer2 = nn.Sequential(nn.Conv2d(5, 7, 3, stride=4, padding=1), nn.BatchNorm2d(7))
-        self.fc = nn.Linear(7, 2)
-
-    def forward(self, images):
-        return self.fc(self.layer2(self.layer1(images)).mean((2, 3)))
-
-
-def trained_tiny():
-    torch.manual_seed(5)
-    network = Tiny()
-    network.layer2[1].running_mean.normal_()
-    return network
-
-
-@pytest.fixture(autouse=True)
-def timm(monkeypatch):
-    """A timm that knows one network; ``pretrained`` gives its trained weights."""
-    module = ModuleType("timm")
-    module.create_model = lambda name, pretrained: trained_tiny() if pretrained else Tiny()
-    monkeypatch.setitem(sys.modules, "timm", module)
 
 
 @pytest.fixture
@@ -80,20 +31,6 @@ def prior(tmp_path):
     made = new_prior(options)
     made.save(tmp_path / "prior.zarr")
     return tmp_path / "prior.zarr"
-
-
-def session(features=None, n=96):
-    """Units that like the red and the blue of the image's left half."""
-    images = np.random.default_rng(0).integers(0, 255, (n, 3, 16, 16), dtype=np.uint8)
-    images[:, :, :, :8] = np.random.default_rng(1).integers(0, 255, (n, 3, 1, 1), dtype=np.uint8)
-    drive = images[:, :, :, :8].mean((2, 3))[:, [0, 2]]
-    target = ((drive - drive.mean(0)) / drive.std(0)).astype(np.float32)
-    rows = np.arange(n - 24), np.arange(n - 24, n)
-    return TrainingSession("s1", ["s1-u000", "s1-u001"], images, target, np.ones(n, np.float32), *rows, features)
-
-
-def features_of(images, **options):
-    return frozen_features(images, BACKBONE, size=32, **options)
 
 
 def test_features_are_the_networks_own_on_one_grid():

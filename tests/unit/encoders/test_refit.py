@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from test_backbones import ARCHITECTURE, OPTIONS, features_of, session, timm  # noqa: F401 - timm is a fixture
 
+from tiny_timm import ARCHITECTURE, OPTIONS, features_of, session, timm  # noqa: F401 - timm is a fixture
 from v4egg import load_encoder
 from v4egg.encoders import refit
 from v4egg.encoders.encoder import load_member

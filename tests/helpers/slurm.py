@@ -18,7 +18,7 @@ from string import Template
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 SYSTEM = Path("/etc/slurm")
 NODES = ("node1", "node2")
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "cluster"
 
 
 def why_not() -> str | None:
