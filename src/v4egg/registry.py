@@ -150,6 +150,8 @@ def _first_mistake(error: ValidationError, model: type[Options]) -> str:
         return f"option '{option}' is unknown; {known_names(option, model.model_fields)}"
     if mistake["type"] == "missing":
         return f"option '{option}' is missing; give it"
+    if mistake["type"] == "value_error":
+        return f"option '{option}': {mistake['ctx']['error']}" if option else str(mistake["ctx"]["error"])
     given = f" is {mistake['input']!r}" if option else ""
     return f"option '{option}'{given}: {mistake['msg'][:1].lower()}{mistake['msg'][1:]}"
 

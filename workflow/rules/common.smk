@@ -3,6 +3,7 @@
 import re
 
 import v4egg.recordings.sources as sources
+from v4egg.encoders.registry import BACKBONES, BASELINES
 from v4egg.registry import required_stores
 from v4egg.synthesis.methods import METHODS as KNOWN_METHODS
 from v4egg.workflow.configuration import expanded
@@ -133,8 +134,8 @@ FROZEN = {frozen_key(options): options for options in map(frozen_options, ARCHIT
 
 
 def prior_of_backbone(backbone):
-    """The prior, for the backbone that is its network."""
-    return {"prior": f"{RESULTS}/prior.zarr"} if backbone["name"] == "denoiser" else {}
+    """The stores that a frozen network reads: the prior, for the one that is its network."""
+    return store_inputs(required_stores(BACKBONES, backbone["name"], backbone, "backbone"))
 
 
 def frozen_inputs(arch):
@@ -158,8 +159,8 @@ def baselines(sessions):
 
 def prior_of_baselines(wildcards):
     """The prior, if a baseline reads its activations."""
-    needed = set(config["encoders"]["baselines"]) & {"ridge", "shuffled"}
-    return {"prior": f"{RESULTS}/prior.zarr"} if needed else {}
+    names = config["encoders"]["baselines"]
+    return store_inputs({store for name in names for store in required_stores(BASELINES, name, {}, "baseline")})
 
 
 def loop_architecture():

@@ -8,19 +8,26 @@ import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
+from v4egg.encoders.registry import BACKBONES
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 from v4egg.io.weights import read_weights
+from v4egg.registry import Integers, Options, PathText, Strings, options_of
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def _blocks(last: int) -> dict[str, Any]:
+    """Bounds of the numbers of blocks, for the schema."""
+    return {"items": {"type": "integer", "minimum": 0, "maximum": last}}
 
 
 class Backbone(nn.Module, ABC):
@@ -201,11 +208,77 @@ def _taken(outputs: dict, names: Sequence) -> list[Tensor]:
     return taken
 
 
-BACKBONES = {
-    **{f"efficientnet_lite{version}": partial(EfficientNetLite, version) for version in range(3)},
-    "timm": TimmBackbone,
-    "denoiser": Denoiser,
-}
+class BackboneOptions(Options):
+    """Base of the options of frozen networks."""
+
+    grid: int = Field(14, ge=1, description="Side of the feature map.")
+
+    @abstractmethod
+    def build(self) -> Backbone:
+        """The network without weights."""
+
+
+class EfficientNetLite0Options(BackboneOptions):
+    """EfficientNet-lite0 trained on ImageNet; weights from pip."""
+
+    version: ClassVar[int] = 0
+    blocks: Integers = Field(
+        (4, 10), min_length=1, description="Blocks whose outputs are features.", json_schema_extra=_blocks(15)
+    )
+
+    def build(self) -> Backbone:
+        """The network without weights."""
+        return EfficientNetLite(self.version, list(self.blocks), self.grid)
+
+
+class EfficientNetLite1Options(EfficientNetLite0Options):
+    """EfficientNet-lite1 trained on ImageNet; weights from pip."""
+
+    version: ClassVar[int] = 1
+    blocks: Integers = Field(
+        (4, 10), min_length=1, description="Blocks whose outputs are features.", json_schema_extra=_blocks(20)
+    )
+
+
+class EfficientNetLite2Options(EfficientNetLite1Options):
+    """EfficientNet-lite2 trained on ImageNet; weights from pip."""
+
+    version: ClassVar[int] = 2
+
+
+class TimmOptions(BackboneOptions):
+    """Any network of the timm library, with weights from a file or from timm."""
+
+    model: str = Field(min_length=1, description="timm's name of the network, such as resnet50.")
+    nodes: Strings = Field(min_length=1, description="Modules whose outputs are features, such as layer3.0.")
+    weights: PathText = Field(
+        "pretrained", description="File of a state dict (safetensors or torch); pretrained: timm fetches its own."
+    )
+
+    def build(self) -> Backbone:
+        """The network without weights."""
+        return TimmBackbone(self.model, list(self.nodes), self.weights, self.grid)
+
+
+class DenoiserOptions(BackboneOptions):
+    """The network of the workflow's own prior, whose task was denoising."""
+
+    levels: Integers = Field(
+        (0, 1, 2),
+        min_length=1,
+        description="Stages of the decoder whose outputs are features, 0 the coarsest.",
+        json_schema_extra={"items": {"type": "integer", "minimum": 0}},
+    )
+    timestep: int = Field(50, ge=0, description="Noise level, in training steps of the schedule.")
+    network: dict[str, Any] | None = Field(
+        None,
+        description="Specification of the prior; the workflow fills it in.",
+        json_schema_extra={"x-internal": True},
+    )
+
+    def build(self) -> Backbone:
+        """The network without weights."""
+        return Denoiser(self.network, list(self.levels), self.timestep, self.grid)
 
 
 def completed(backbone: Mapping[str, Any], prior: str | Path | None) -> dict[str, Any]:
@@ -215,18 +288,17 @@ def completed(backbone: Mapping[str, Any], prior: str | Path | None) -> dict[str
     return {**backbone, "network": json.loads(stores.load_weights(prior)[1]["prior"])}
 
 
-def make_backbone(name: str, **options) -> Backbone:
+def make_backbone(name: str, **options: Any) -> Backbone:
     """The frozen network of that name, without weights yet, in evaluation mode.
 
+    Args:
+        name: a name of :data:`v4egg.encoders.registry.BACKBONES`.
+        options: of the network.
+
     Raises:
-        V4eggError: no backbone has that name, it does not take an option, or its library is not installed.
+        V4eggError: no network has that name, an option is unknown or impossible, or its library is not installed.
     """
-    if name not in BACKBONES:
-        raise V4eggError(f"encoders: unknown backbone '{name}'; known: {', '.join(sorted(BACKBONES))}")
-    try:
-        backbone = BACKBONES[name](**options).eval().requires_grad_(False)
-    except TypeError as error:
-        raise V4eggError(f"encoders: backbone '{name}': {error}; correct its options") from error
+    backbone = options_of(BACKBONES, name, options, "backbone").build().eval().requires_grad_(False)
     backbone.options = {"name": name, **options}
     return backbone
 

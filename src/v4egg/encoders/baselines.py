@@ -5,8 +5,10 @@ the validation images best after fitting the train images; the model is then fit
 units of a session, since the validation images are too few for a choice a unit. Images weigh by their trials.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,15 +17,15 @@ import xarray as xr
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 
+from v4egg.encoders.registry import BASELINES
 from v4egg.errors import V4eggError
 from v4egg.images.processing import conform, to_float
 from v4egg.priors.prior import Prior
 from v4egg.recordings.responses import SPLITS, Responses
+from v4egg.registry import Options, options_of
 from v4egg.seeding import numpy_generator
 from v4egg.stats import metrics
 
-BASELINES = ("ridge", "ln", "shuffled")
-NEED_PRIOR = ("ridge", "shuffled")
 NOISE_LEVEL = 0.1  # of the schedule's timesteps: little noise, so that the features are those of the image
 GRID = 7  # positions a side that activations are pooled to
 PIXELS = 16  # pixels a side that the linear-nonlinear model sees
@@ -52,18 +54,82 @@ class Problem:
     fit: np.ndarray
 
 
+@dataclass
+class BaselineTask:
+    """What a baseline is given: a session, and the prior where its entry requires it.
+
+    Attributes:
+        images: uint8 (image, c, y, x), those of the recording.
+        responses: of the same session.
+        prior: the diffusion prior, or None.
+        seed: of what is drawn.
+    """
+
+    images: np.ndarray
+    responses: Responses
+    prior: Prior | None = None
+    seed: int = 0
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What is fitted."""
+        return make_problem(self.responses)
+
+    @cached_property
+    def ridge(self) -> tuple[np.ndarray, str]:
+        """Ridge regression on the activations of the prior's network, which several baselines start from."""
+        if self.prior is None:
+            raise V4eggError("encoders.baselines: ridge and shuffled need the prior; give prior.zarr")
+        return ridge(denoiser_features(self.prior, self.images), self.problem)
+
+
+class BaselineOptions(Options):
+    """Base of the baselines; none has an option so far."""
+
+    @abstractmethod
+    def predictions(self, task: BaselineTask) -> tuple[np.ndarray, dict[str, str]]:
+        """z-scored predictions (image, unit) of the selected units, and what validation chose by what was fitted."""
+
+
+class RidgeBaseline(BaselineOptions):
+    """Ridge regression on the features of the prior."""
+
+    def predictions(self, task: BaselineTask) -> tuple[np.ndarray, dict[str, str]]:
+        """See :func:`ridge` and :func:`denoiser_features`."""
+        prediction, chosen = task.ridge
+        return prediction, {"ridge": chosen}
+
+
+class LinearNonlinearBaseline(BaselineOptions):
+    """A linear-nonlinear model of the pixels."""
+
+    def predictions(self, task: BaselineTask) -> tuple[np.ndarray, dict[str, str]]:
+        """See :func:`linear_nonlinear`."""
+        pixels = conform(task.images, PIXELS, task.images.shape[1])
+        prediction, chosen = linear_nonlinear(_flat(pixels), task.problem)
+        return prediction, {"ln": chosen}
+
+
+class ShuffledBaseline(BaselineOptions):
+    """Predictions of ridge given to wrong images: what chance gives."""
+
+    def predictions(self, task: BaselineTask) -> tuple[np.ndarray, dict[str, str]]:
+        """See :func:`shuffled`."""
+        prediction, chosen = task.ridge
+        return shuffled(prediction, task.responses, task.seed), {"ridge": chosen}
+
+
 def fit_baselines(
     names: Sequence[str], images: np.ndarray, responses: Responses, *, prior: Prior | None = None, seed: int = 0
 ) -> xr.Dataset:
     """Predictions of the selected units for all images of a session, as a dataset of kind ``baselines``.
 
     Args:
-        names: of :data:`BASELINES`. ``ridge``: :func:`ridge` on :func:`denoiser_features`; ``ln``:
-            :func:`linear_nonlinear` on pixels; ``shuffled``: :func:`shuffled` predictions of ``ridge``.
+        names: of :data:`v4egg.encoders.registry.BASELINES`.
         images: uint8 (n, c, y, x), those of the recording.
         responses: of the same session.
-        prior: for ``ridge`` and ``shuffled``.
-        seed: of the shuffling.
+        prior: for those whose entry requires it.
+        seed: of what is drawn.
 
     Returns:
         ``prediction`` (baseline, image, unit) in spikes per window; the attribute ``chosen`` says what
@@ -72,21 +138,13 @@ def fit_baselines(
     Raises:
         V4eggError: a name is unknown, or the prior is missing.
     """
-    unknown = [name for name in names if name not in BASELINES]
-    if unknown:
-        raise V4eggError(f"encoders.baselines names '{unknown[0]}'; known: {', '.join(BASELINES)}")
-    problem, found, chosen = make_problem(responses), {}, {}
-    if set(NEED_PRIOR) & set(names):
-        if prior is None:
-            raise V4eggError(f"encoders.baselines: {' and '.join(NEED_PRIOR)} need the prior; give prior.zarr")
-        found["ridge"], chosen["ridge"] = ridge(denoiser_features(prior, images), problem)
-    if "ln" in names:
-        found["ln"], chosen["ln"] = linear_nonlinear(_flat(conform(images, PIXELS, images.shape[1])), problem)
-    if "shuffled" in names:
-        found["shuffled"] = shuffled(found["ridge"], responses, seed)
+    task = BaselineTask(images, responses, prior, seed)
+    found = {name: options_of(BASELINES, name, {}, "baseline").predictions(task) for name in names}
+    fitted = {name: what for _, chosen in found.values() for name, what in chosen.items()}
+    chosen = {name: fitted[name] for name in BASELINES if name in fitted}
     units = [unit for unit, selected in zip(responses.units, responses.selected, strict=True) if selected]
     scale, mean = responses.sd_count[responses.selected], responses.mean_count[responses.selected]
-    predictions = np.stack([found[name] for name in names]) * scale + mean
+    predictions = np.stack([prediction for prediction, _ in found.values()]) * scale + mean
     coords = {"baseline": list(names), "image": list(responses.image_ids), "unit": units}
     attrs = {"session": responses.session, "chosen": "; ".join(f"{name}: {what}" for name, what in chosen.items())}
     return xr.Dataset({"prediction": (("baseline", "image", "unit"), predictions)}, coords, attrs)

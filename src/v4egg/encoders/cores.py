@@ -4,16 +4,20 @@ Every core has ``penalty()``, a scalar that the training adds to its loss: ``smo
 kernels that look at pixels.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from v4egg.encoders.backbones import completed, make_backbone
+from v4egg.encoders.registry import CORES
 from v4egg.errors import V4eggError
+from v4egg.registry import Choice, Options, options_of
 
 
 def roughness(maps: Tensor) -> Tensor:
@@ -208,21 +212,83 @@ class TaskDrivenCore(nn.Module):
         return self
 
 
-CORES = {"depth_separable": DepthSeparableCore, "residual": ResidualCore, "task_driven": TaskDrivenCore}
+class CoreOptions(Options):
+    """Base of the options of cores."""
+
+    @abstractmethod
+    def build(self, in_channels: int) -> nn.Module:
+        """The untrained core for images with that many channels."""
 
 
-def make_core(name: str, in_channels: int, **options) -> nn.Module:
-    """The core of that name.
+class ResidualOptions(CoreOptions):
+    """Two reductions of the image, then residual blocks; fast on a CPU."""
+
+    channels: int = Field(64, ge=1, description="Channels of the feature map.")
+    blocks: int = Field(2, ge=0, description="Residual blocks.")
+    first_kernel: int = Field(5, ge=1, description="Side of the first kernels, in blocks of patch_size pixels.")
+    patch_size: int = Field(2, ge=1, description="Side of the blocks of pixels that become channels.")
+    smoothness: float = Field(
+        0.0, ge=0, description="Weight of the Laplace-L2 roughness of the first kernels, relative to their norm."
+    )
+
+    def build(self, in_channels: int) -> ResidualCore:
+        """The untrained core for images with that many channels."""
+        return ResidualCore(in_channels, **self.model_dump())
+
+
+class DepthSeparableOptions(CoreOptions):
+    """One wide convolution, then depth-separable layers (Pierzchlewicz et al. 2023)."""
+
+    channels: int = Field(96, ge=1, description="Channels of the feature map.")
+    layers: int = Field(4, ge=0, description="Depth-separable layers.")
+    first_kernel: int = Field(9, ge=1, description="Side of the first kernels in pixels.")
+    kernel: int = Field(
+        5, ge=1, description="Side of the depthwise kernels, odd.", json_schema_extra={"not": {"multipleOf": 2}}
+    )
+    first_stride: int = Field(1, ge=1, description="Stride of the first convolution.")
+    smoothness: float = Field(
+        0.0, ge=0, description="Weight of the Laplace-L2 roughness of the first kernels, relative to their norm."
+    )
+
+    def build(self, in_channels: int) -> DepthSeparableCore:
+        """The untrained core for images with that many channels."""
+        return DepthSeparableCore(in_channels, **self.model_dump())
+
+
+class TaskDrivenOptions(CoreOptions):
+    """A frozen network trained elsewhere, and a head that is trained on its features."""
+
+    backbone: Annotated[dict[str, Any], Choice("v4egg.encoders.registry:BACKBONES", "backbone")] = Field(
+        description="The frozen network."
+    )
+    channels: int = Field(96, ge=1, description="Channels of the head.")
+    blocks: int = Field(2, ge=0, description="Residual blocks of the head.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the frozen channels left out of a training image.")
+    concat_backbone: bool = Field(
+        False, description="Whether the channels of the frozen network follow those of the head in the feature map."
+    )
+
+    def build(self, in_channels: int) -> TaskDrivenCore:
+        """The core for images with that many channels, its frozen network still without weights."""
+        return TaskDrivenCore(in_channels, **self.model_dump())
+
+
+def make_core(name: str, in_channels: int, **options: Any) -> nn.Module:
+    """The core of that name, untrained.
+
+    Args:
+        name: a name of :data:`v4egg.encoders.registry.CORES`.
+        in_channels: channels of the images.
+        options: of the core.
 
     Raises:
-        V4eggError: no core has that name, or it does not take an option.
+        V4eggError: no core has that name, or an option is unknown or impossible.
+
+    Example:
+        >>> make_core("residual", 3, channels=8)(torch.zeros(1, 3, 16, 16)).shape
+        torch.Size([1, 8, 4, 4])
     """
-    if name not in CORES:
-        raise V4eggError(f"encoders: unknown core '{name}'; known: {', '.join(sorted(CORES))}")
-    try:
-        return CORES[name](in_channels=in_channels, **options)
-    except TypeError as error:
-        raise V4eggError(f"encoders: core '{name}': {error}; correct its options") from error
+    return options_of(CORES, name, options, "core").build(in_channels)
 
 
 def completed_core(core: Mapping[str, Any], prior: str | Path | None) -> dict[str, Any]:

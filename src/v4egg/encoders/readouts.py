@@ -5,13 +5,17 @@ None for all, ``paired(features, units[B]) -> (B,)`` with one target unit an ima
 """
 
 import math
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from v4egg.encoders.cores import roughness
+from v4egg.encoders.registry import READOUTS
 from v4egg.errors import V4eggError
+from v4egg.registry import Entry, Options, Registry, options_of
 
 
 def sinusoidal_code(channels: int, height: int, width: int) -> Tensor:
@@ -255,23 +259,74 @@ class FactorizedReadout(nn.Module):
         return lasso + self.smoothness * roughness(mask[:, None]) if self.smoothness else lasso
 
 
-READOUTS = {
-    "attention": AttentionReadout,
-    "factorized": FactorizedReadout,
-    "gaussian": GaussianReadout,
-    "refitted_attention": RefittedAttention,
-}
+class ReadoutOptions(Options):
+    """Base of the options of readouts; ``readout`` is the class that a subclass configures."""
+
+    readout: ClassVar[type[nn.Module]]
+
+    def build(self, shape: tuple[int, int, int], n_units: int) -> nn.Module:
+        """The untrained readout of feature maps of ``shape`` (channels, h, w) for ``n_units`` units."""
+        return self.readout(shape, n_units, **self.model_dump())
 
 
-def make_readout(name: str, shape: tuple[int, int, int], n_units: int, **options) -> nn.Module:
-    """The readout of that name for feature maps of ``shape`` (channels, h, w).
+class AttentionOptions(ReadoutOptions):
+    """Attention over positions, with keys and values shared by all units (Pierzchlewicz et al. 2023)."""
+
+    readout = AttentionReadout
+    dim: int = Field(128, ge=1, description="Channels of keys, queries and values.")
+    heads: int = Field(1, ge=1, description="Heads; dim is a multiple of it.")
+    temperature: float = Field(1.0, gt=0, description="Temperature of the softmax over positions.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the features.")
+    l1: float = Field(0.0, ge=0, description="Weight of the mean absolute query and feature weight.")
+
+
+class RefittedAttentionOptions(ReadoutOptions):
+    """The attention of a trained readout with weights on all channels; made by a refit."""
+
+    readout = RefittedAttention
+    key_channels: int | None = Field(None, ge=1, description="Channels that keys are made from; null: all.")
+    dim: int = Field(128, ge=1, description="Channels of keys and queries.")
+    heads: int = Field(1, ge=1, description="Heads; dim is a multiple of it.")
+    temperature: float = Field(1.0, gt=0, description="Temperature of the softmax over positions.")
+    l1: float = Field(0.0, ge=0, description="Weight of the mean absolute query and weight.")
+
+
+class GaussianOptions(ReadoutOptions):
+    """One learned position per unit (Lurz et al. 2021)."""
+
+    readout = GaussianReadout
+    init_mu_range: float = Field(0.4, ge=0, le=1, description="Largest distance of first positions from the centre.")
+    sigma: float = Field(0.6, gt=0, description="First standard deviation of the positions drawn in training.")
+    l1: float = Field(0.0, ge=0, description="Weight of the mean absolute feature weight.")
+
+
+class FactorizedOptions(ReadoutOptions):
+    """One spatial mask and one set of feature weights per unit (Klindt et al. 2017)."""
+
+    readout = FactorizedReadout
+    l1: float = Field(0.0, ge=0, description="Weight of the mean absolute feature weight.")
+    mask_l1: float = Field(0.0, ge=0, description="Weight of the mean absolute mask weight.")
+    smoothness: float = Field(0.0, ge=0, description="Weight of the Laplace-L2 roughness of the masks.")
+
+
+# made by a refit, and by no configuration
+REFITTED: Registry = {"refitted_attention": Entry("v4egg.encoders.readouts:RefittedAttentionOptions")}
+
+
+def make_readout(name: str, shape: tuple[int, int, int], n_units: int, **options: Any) -> nn.Module:
+    """The readout of that name, untrained.
+
+    Args:
+        name: a name of :data:`v4egg.encoders.registry.READOUTS`, or of :data:`REFITTED`.
+        shape: of the feature maps, (channels, h, w).
+        n_units: number of units.
+        options: of the readout.
 
     Raises:
-        V4eggError: no readout has that name, or it does not take an option.
+        V4eggError: no readout has that name, or an option is unknown or impossible.
+
+    Example:
+        >>> make_readout("gaussian", (8, 4, 4), n_units=3)(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 3])
     """
-    if name not in READOUTS:
-        raise V4eggError(f"encoders: unknown readout '{name}'; known: {', '.join(sorted(READOUTS))}")
-    try:
-        return READOUTS[name](shape, n_units, **options)
-    except TypeError as error:
-        raise V4eggError(f"encoders: readout '{name}': {error}; correct its options") from error
+    return options_of({**READOUTS, **REFITTED}, name, options, "readout").build(shape, n_units)

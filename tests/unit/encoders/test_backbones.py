@@ -170,8 +170,8 @@ def test_a_pickle_that_is_no_state_dict_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "resnet"}, "unknown backbone 'resnet'"),
-        ({**BACKBONE, "depth": 3}, "correct its options"),
+        ({"name": "resnet"}, "backbone 'resnet' is unknown; known: efficientnet_lite0"),
+        ({**BACKBONE, "depth": 3}, "option 'depth' is unknown; known: grid, model"),
         ({**BACKBONE, "nodes": ["layer9"]}, r"no module \['layer9'\]"),
     ],
 )

@@ -145,7 +145,7 @@ def test_denoiser_features_do_not_depend_on_the_batch_and_leave_no_hook(pictures
 
 def test_errors_name_the_key(pictures):
     images, responses, prior = pictures
-    with pytest.raises(V4eggError, match=r"encoders\.baselines names 'lasso'"):
+    with pytest.raises(V4eggError, match=r"baseline 'lasso' is unknown; known: ridge"):
         baselines.fit_baselines(["lasso"], images, responses, prior=prior)
     with pytest.raises(V4eggError, match=r"need the prior; give prior\.zarr"):
         baselines.fit_baselines(["ridge"], images, responses)

@@ -124,9 +124,9 @@ def test_counts_are_positive():
 
 
 def test_unknown_names_and_options_are_named():
-    with pytest.raises(V4eggError, match="unknown core 'vgg'; known: depth_separable, residual"):
+    with pytest.raises(V4eggError, match="core 'vgg' is unknown; known: residual, depth_separable"):
         make_core("vgg", 3)
-    with pytest.raises(V4eggError, match="unknown readout 'pool'"):
+    with pytest.raises(V4eggError, match="readout 'pool' is unknown"):
         make_readout("pool", (4, 5, 5), 2)
     with pytest.raises(V4eggError, match=r"core 'residual'.*depth"):
         make_core("residual", 3, depth=9)

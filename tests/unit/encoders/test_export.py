@@ -15,6 +15,7 @@ from v4egg.encoders.ensemble import Ensemble
 from v4egg.encoders.export import export_ensemble, load_export, main
 from v4egg.errors import V4eggError
 from v4egg.io.files import sha256_of
+from v4egg.registry import Entry
 
 READOUTS = {"attention": {"name": "attention", "dim": 8}, "gaussian": {"name": "gaussian", "sigma": 0.2}}
 ROLES = ("generator", "validator")
@@ -32,6 +33,15 @@ class Tiny(backbones.Backbone):
 
     def stages(self, images):
         return [self.layer(images)]
+
+
+class TinyOptions(backbones.BackboneOptions):
+    """Options of the tiny network."""
+
+    weights: str = ""
+
+    def build(self):
+        return Tiny(self.weights, 4)
 
 
 def member(place, arch="attention", core=None, output="identity", readout=None):
@@ -121,7 +131,7 @@ def test_weights_are_the_state_dict_and_channels_last_is_no_matter(tmp_path, exp
 
 
 def test_a_shared_frozen_network_lies_there_once_and_its_folder_stays_private(tmp_path, monkeypatch):
-    monkeypatch.setitem(backbones.BACKBONES, "tiny", Tiny)
+    monkeypatch.setitem(backbones.BACKBONES, "tiny", Entry(f"{__name__}:TinyOptions"))
     backbone = {"name": "tiny", "weights": "/home/somebody/net.pt"}
     ensemble = two(core={"name": "task_driven", "backbone": backbone, "channels": 4, "blocks": 0})
     frozen = ensemble.members[0].core.backbone.state_dict()
@@ -224,7 +234,7 @@ def test_members_without_names_or_of_two_architectures_are_refused(tmp_path):
         (lambda c: c["members"][1]["spec"].pop("std"), "key 'members[1].spec' makes no encoder: 'std' is missing"),
         (
             lambda c: c["members"][0]["spec"]["core"].update(name="vgg"),
-            "makes no encoder: encoders: unknown core 'vgg'",
+            "makes no encoder: core 'vgg' is unknown",
         ),
         (lambda c: c["members"][0]["spec"].update(output="exp"), "makes no encoder: 'exp' is missing or unknown"),
         (lambda c: c["members"][0]["spec"].update(mean=["x"]), "key 'members[0].spec' makes no encoder"),

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from v4egg import load_encoder
 from v4egg.encoders.cores import roughness
 from v4egg.encoders.encoder import Encoder
-from v4egg.encoders.readouts import READOUTS, FactorizedReadout, make_readout
+from v4egg.encoders.readouts import REFITTED, FactorizedReadout, make_readout
+from v4egg.encoders.registry import READOUTS
 from v4egg.errors import V4eggError
 
 SHAPE, N_UNITS = (6, 4, 5), 5
@@ -23,7 +24,7 @@ def features(n=4):
     return torch.randn(n, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", sorted(READOUTS))
+@pytest.mark.parametrize("name", sorted([*READOUTS, *REFITTED]))
 @settings(max_examples=20, deadline=None)
 @given(units=st.lists(st.integers(0, N_UNITS - 1), min_size=1, max_size=8))
 def test_subsets_are_columns_and_paired_is_the_diagonal(name, units):
@@ -35,7 +36,7 @@ def test_subsets_are_columns_and_paired_is_the_diagonal(name, units):
     assert torch.allclose(model.paired(seen, index), everything[torch.arange(len(units)), index], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(READOUTS))
+@pytest.mark.parametrize("name", sorted([*READOUTS, *REFITTED]))
 def test_gradients_reach_all_parameters_of_the_asked_units_only(name):
     model = readout(name).train()  # the Gaussian readout's sigma acts in training only
     units = torch.tensor([0, 3])
@@ -48,7 +49,7 @@ def test_gradients_reach_all_parameters_of_the_asked_units_only(name):
         assert used.tolist() == [True, False, False, True, False]
 
 
-@pytest.mark.parametrize("name", sorted(READOUTS))
+@pytest.mark.parametrize("name", sorted([*READOUTS, *REFITTED]))
 def test_penalty_is_a_scalar_that_is_nothing_without_weights(name):
     units = torch.tensor([1, 2])
     assert readout(name).penalty(units).shape == ()
@@ -133,6 +134,6 @@ def test_the_papers_core_and_a_factorized_readout_make_an_encoder(tmp_path):
 
 
 def test_unknown_option_is_one_line():
-    with pytest.raises(V4eggError, match=r"readout 'factorized'.*'sigma'; correct its options") as caught:
+    with pytest.raises(V4eggError, match="readout 'factorized': option 'sigma' is unknown; known: l1") as caught:
         make_readout("factorized", SHAPE, N_UNITS, sigma=0.2)
     assert "\n" not in str(caught.value)
