@@ -1,7 +1,7 @@
-"""Crops of the photographs that ship inside scikit-image and scikit-learn: natural images without a download.
+"""Natural images without a download: crops of the photographs that scikit-image and scikit-learn contain.
 
-Each photograph is cut in two bands: the smaller one, along one of its sides, is for tests only. A crop lies wholly
-inside one band, so no test image shares a pixel with an image that anything was fitted on.
+Each photograph is divided into two bands, of which the smaller one, along one side, is for tests only. A crop lies
+entirely inside one band, so that no test image shares a pixel with an image used for fitting.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from v4egg.errors import V4eggError
 from v4egg.seeding import numpy_generator
 
 TEST_FRACTION = 0.3  # of a photograph's width or height
-PARTS = ("fit", "test")
+Part = Literal["fit", "test"]
+PARTS: tuple[Part, ...] = ("fit", "test")
 _TRIES = 1000
 
 
@@ -26,11 +27,14 @@ class Photograph:
     """A photograph inside an installed package.
 
     Attributes:
-        package: import name of the package that ships it.
+        package: import name of the package that contains it.
         file: its path inside the package.
-        weight: how often a crop comes from it, relative to the others and before its area counts; low where the
-            content repeats itself (textures, starfields).
-        test_side: along which side the test band lies: where there is enough to see.
+        weight: relative frequency of its crops per area; low for repetitive content (textures, starfields).
+        test_side: the side along which the test band lies, chosen so that the band has content.
+
+    Example:
+        >>> PHOTOGRAPHS["coffee"].test_side
+        'top'
     """
 
     package: str
@@ -62,35 +66,39 @@ PHOTOGRAPHS: dict[str, Photograph] = {
 def photograph_crops(
     n: int,
     size: int,
-    part: Literal["fit", "test"],
+    part: Part,
     key: object,
     *,
     min_crop: int = 64,
     max_crop: int = 200,
     min_sd: float = 12.0,
 ) -> tuple[np.ndarray, list[str]]:
-    """Random square crops of natural photographs.
+    """Draw random square crops of natural photographs.
 
-    The photograph is drawn in proportion to its area times its weight, the side of the crop log-uniformly from
-    ``min_crop`` to ``max_crop`` (px; at most the width of the photograph's narrower band, so both parts have the same
-    scales), its place and a left-right flip uniformly. Each crop has a generator of its own: crop ``i`` does not depend
-    on ``n``.
+    A photograph is drawn in proportion to its area times its weight, the side of the crop log-uniformly from
+    ``min_crop`` to ``max_crop`` (but at most the width of the photograph's narrower band, so that both parts have the
+    same scales), its position and a left-right flip uniformly. Crop ``i`` does not depend on ``n``.
 
     Args:
         n: number of crops.
-        size: side of the returned images in px; larger crops are shrunk with antialiasing.
+        size: side of the returned images in px; larger crops are reduced with antialiasing.
         part: ``"fit"`` or ``"test"``; the two never share a pixel.
-        key: what keys the random draws: any printable value or a tuple of them.
+        key: identifies the random draws: any printable value or a tuple of them.
         min_crop: smallest side of a crop before resizing, in px of the photograph.
         max_crop: largest side of a crop before resizing, in px of the photograph.
-        min_sd: crops whose grey values (0-255) vary less than this are drawn again.
+        min_sd: crops whose grey values (0-255) have a smaller standard deviation are drawn again.
 
     Returns:
         uint8 array (n, 3, size, size), RGB, 0-255; and the name of the photograph of each crop.
 
     Raises:
-        V4eggError: an unknown part, crops that fit no photograph or are never varied enough, or a photograph that the
+        V4eggError: an unknown part, crops that fit no photograph or never vary enough, or a photograph that the
             installed package lacks.
+
+    Example:
+        >>> crops, names = photograph_crops(2, 16, "fit", "example")
+        >>> crops.shape, len(names)
+        ((2, 3, 16, 16), 2)
     """
     if part not in PARTS:
         raise V4eggError(f"part '{part}' of the photographs is unknown; give one of {', '.join(PARTS)}")
@@ -124,14 +132,18 @@ def photograph_crops(
 
 @cache
 def load_photograph(name: str) -> np.ndarray:
-    """The photograph ``name`` of :data:`PHOTOGRAPHS`, read-only uint8 (y, x, 3); grey ones repeat their channel.
+    """Read a photograph of :data:`PHOTOGRAPHS`.
+
+    Returns:
+        Read-only uint8 (y, x, 3); grey photographs have three equal channels.
 
     Raises:
         V4eggError: the installed package lacks the file.
     """
     photograph = PHOTOGRAPHS[name]
     spec = find_spec(photograph.package)
-    path = Path(spec.submodule_search_locations[0] if spec else photograph.package) / photograph.file
+    folders = spec.submodule_search_locations if spec is not None else None
+    path = Path(folders[0] if folders else photograph.package) / photograph.file
     if not path.is_file():
         raise V4eggError(f"{path}: the photograph '{name}' is missing; reinstall {photograph.package} from its wheel")
     with Image.open(path) as image:
@@ -140,8 +152,13 @@ def load_photograph(name: str) -> np.ndarray:
     return pixels
 
 
-def band(name: str, part: Literal["fit", "test"]) -> tuple[int, int, int, int]:
-    """The part of a photograph that crops of ``part`` may use: (top, left, bottom, right) in px, half-open."""
+def band(name: str, part: Part) -> tuple[int, int, int, int]:
+    """Return the area of a photograph for the crops of one part: (top, left, bottom, right) in px, half-open.
+
+    Example:
+        >>> band("coffee", "test"), band("coffee", "fit")
+        ((0, 0, 120, 600), (120, 0, 400, 600))
+    """
     height, width, _ = load_photograph(name).shape
     side = PHOTOGRAPHS[name].test_side
     length = width if side in ("left", "right") else height
@@ -158,7 +175,7 @@ def _narrow_side(name: str) -> int:
     return min(min(bottom - top, right - left) for top, left, bottom, right in boxes)
 
 
-def _crop(name: str, part: str, size: int, min_crop: int, max_crop: int, generator: np.random.Generator) -> np.ndarray:
+def _crop(name: str, part: Part, size: int, min_crop: int, max_crop: int, generator: np.random.Generator) -> np.ndarray:
     """One crop, uint8 (size, size, 3)."""
     top, left, bottom, right = band(name, part)
     largest = min(max_crop, _narrow_side(name))
@@ -169,5 +186,5 @@ def _crop(name: str, part: str, size: int, min_crop: int, max_crop: int, generat
     pixels = load_photograph(name)[y : y + side, x : x + side]
     if generator.random() < 0.5:
         pixels = pixels[:, ::-1]
-    # cut out before resizing: Pillow's box argument lets the filter reach over the border of the crop
+    # cropped before resizing, because with Pillow's box argument the filter reads pixels outside the crop
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((size, size), Image.Resampling.BICUBIC))

@@ -1,12 +1,13 @@
-"""The images that the prior learns from: of sessions and of bundled photographs, and never a test image.
+"""The image pool: images of sessions and of bundled photographs, without any test image, that the prior learns from.
 
-They and any folder of images can be read as a stream, batch by batch.
+The pool and any folder of images can be read in batches.
 """
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,21 +18,35 @@ from v4egg.images.photographs import photograph_crops
 from v4egg.images.processing import conform
 from v4egg.io import stores
 
-Batch = tuple[np.ndarray, list[str]]  # uint8 images (n, c, y, x) and where each comes from
+Batch = tuple[np.ndarray, list[str]]  # uint8 images (n, c, y, x) and the source of each
 IMAGE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def image_pool(
     sessions: Mapping[str, np.ndarray], *, size: int, channels: int, photographs: int, seed: int
 ) -> tuple[np.ndarray, list[str]]:
-    """The images that the prior learns from, uint8 (n, channels, size, size), and where each comes from.
+    """Gather the images that the prior learns from.
 
     Args:
-        sessions: session -> its images that belong to the pool, uint8 (n, c, y, x), as
-            :func:`v4egg.recordings.splits.images_that_fit` returns them: never a test image.
-        photographs: so many crops of bundled photographs, away from the parts that simulated test images come from.
+        sessions: session -> its images for the pool, uint8 (n, c, y, x), as
+            :func:`v4egg.recordings.splits.images_that_fit` returns them: without test images.
+        size: side of the pool's images in px.
+        channels: 1 (grey) or 3 (RGB).
+        photographs: number of crops of bundled photographs, from the parts that no simulated test image comes from.
+        seed: of the crops.
+
+    Returns:
+        uint8 (n, channels, size, size), and the source of each image: a session or a photograph.
+
+    Example:
+        >>> images, sources = image_pool(
+        ...     {"s1": np.zeros((2, 1, 8, 8), "uint8")}, size=16, channels=1, photographs=0, seed=0
+        ... )
+        >>> images.shape, sources
+        ((2, 1, 16, 16), ['s1', 's1'])
     """
-    parts, sources = [], []
+    parts: list[np.ndarray] = []
+    sources: list[str] = []
     for session, images in sessions.items():
         parts.append(conform(images, size, channels))
         sources += [session] * len(images)
@@ -42,8 +57,18 @@ def image_pool(
     return np.concatenate(parts), sources
 
 
-def save_pool(images: np.ndarray, sources: Sequence[str], path, **provenance) -> None:
-    """Write the image pool, uint8 (n, c, y, x), with the name of each image's source."""
+def save_pool(images: np.ndarray, sources: Sequence[str], path: str | Path, **provenance: Any) -> None:
+    """Write the image pool to a store of kind ``pool``.
+
+    Args:
+        images: uint8 (n, channel, y, x).
+        sources: name of each image's source.
+        path: the Zarr store to write.
+        provenance: ``config``, ``seed`` and ``inputs`` of :func:`v4egg.io.stores.save`.
+
+    Raises:
+        V4eggError: there is no image.
+    """
     if len(images) == 0:
         raise V4eggError(f"{path}: the image pool is empty; add sessions or photographs to pool in the configuration")
     variables = {"images": (("image", "channel", "y", "x"), images), "source": ("image", np.asarray(sources, object))}
@@ -51,7 +76,7 @@ def save_pool(images: np.ndarray, sources: Sequence[str], path, **provenance) ->
 
 
 def pool_batches(path: str | Path, batch_size: int) -> Iterator[Batch]:
-    """The images of a ``pool`` store in their order; only one batch is in memory."""
+    """Yield the images of a ``pool`` store in their order, one batch at a time, with their sources."""
     pool = stores.load(path, "pool")
     for start in range(0, pool.sizes["image"], batch_size):
         part = pool.isel(image=slice(start, start + batch_size))
@@ -59,12 +84,21 @@ def pool_batches(path: str | Path, batch_size: int) -> Iterator[Batch]:
 
 
 def folder_batches(folder: str | Path, batch_size: int, *, size: int, channels: int) -> Iterator[Batch]:
-    """The image files of a folder and all below it, by name: their central squares, uint8 (n, channels, size, size).
+    """Yield the central squares of all image files in a folder and its subfolders, in the order of their names.
 
-    Sources are paths relative to the folder. Files are found on the way, so that millions of them need no list.
+    Files are listed while they are read, so that folders of millions of images take no memory.
+
+    Args:
+        folder: searched with its subfolders.
+        batch_size: images per batch.
+        size: side of the returned images in px.
+        channels: 1 (grey) or 3 (RGB).
+
+    Yields:
+        uint8 (n, channels, size, size), and the files' paths relative to the folder.
 
     Raises:
-        V4eggError: there is no such folder, it holds no image, or a file cannot be read.
+        V4eggError: there is no such folder, it contains no image, or a file cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -76,13 +110,13 @@ def folder_batches(folder: str | Path, batch_size: int, *, size: int, channels: 
         images = np.concatenate([conform(_square(path)[None], size, channels) for path in chunk])
         yield images, [str(path.relative_to(folder)) for path in chunk]
     if empty:
-        raise V4eggError(f"{folder}: holds no image ({', '.join(IMAGE_FILES)}); correct natural.folder")
+        raise V4eggError(f"{folder}: contains no image ({', '.join(IMAGE_FILES)}); correct natural.folder")
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
-    for place, below, files in os.walk(folder):
-        below.sort()
-        yield from (Path(place, name) for name in sorted(files) if name.lower().endswith(IMAGE_FILES))
+    for subfolder, folders, files in os.walk(folder):
+        folders.sort()
+        yield from (Path(subfolder, name) for name in sorted(files) if name.lower().endswith(IMAGE_FILES))
 
 
 def _square(path: Path) -> np.ndarray:

@@ -187,7 +187,7 @@ def _unreliable_spikes(n_images: int, schedule: Schedule, key: tuple) -> np.ndar
 
 
 def _images(n_fit: int, n_test: int, size: int, key: tuple) -> tuple[np.ndarray, list[str]]:
-    parts = [photograph_crops(n, size, part, key)[0] for n, part in ((n_fit, "fit"), (n_test, "test"))]
+    parts = [photograph_crops(n_fit, size, "fit", key)[0], photograph_crops(n_test, size, "test", key)[0]]
     names = [f"fit_{i:05d}" for i in range(n_fit)] + [f"test_{i:05d}" for i in range(n_test)]
     return np.concatenate(parts), names
 

@@ -1,10 +1,10 @@
-"""What differs beyond chance: intervals, paired tests and robust slopes over units. Missing values are left out.
+"""Confidence intervals, paired tests and robust slopes over units. Missing values are left out.
 
-A ``key`` is a tuple of printable parts that names the random draw, see :mod:`v4egg.seeding`.
+A ``key`` is a tuple of printable parts that identifies the random draw, see :mod:`v4egg.seeding`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,10 +12,21 @@ from scipy import stats
 from sklearn.linear_model import HuberRegressor
 
 from v4egg.seeding import numpy_generator
+from v4egg.stats.missing import floats
 
 
 class PairedTest(NamedTuple):
-    """Result of :func:`paired_wilcoxon`."""
+    """Result of :func:`paired_wilcoxon`.
+
+    Attributes:
+        p_value: two-sided.
+        rank_biserial: matched rank-biserial correlation, from -1 to 1.
+        n_pairs: number of pairs that differ.
+
+    Example:
+        >>> PairedTest(0.01, 1.0, 8).n_pairs
+        8
+    """
 
     p_value: float
     rank_biserial: float
@@ -23,22 +34,37 @@ class PairedTest(NamedTuple):
 
 
 def bootstrap_interval(
-    values: ArrayLike, statistic: Callable, key: tuple, level: float = 0.95, n: int = 10_000
+    values: ArrayLike, statistic: Callable[..., Any], key: tuple[object, ...], level: float = 0.95, n: int = 10_000
 ) -> tuple[float, float]:
-    """Percentile bootstrap confidence interval (low, high) of ``statistic`` over ``values`` (n_values,).
+    """Percentile bootstrap confidence interval of a statistic.
 
-    ``statistic`` takes an array and ``axis``, as ``numpy.mean`` does. Missing values are left out; fewer than two
-    values give (NaN, NaN). ``level`` is the coverage, ``n`` the number of resamples.
+    Args:
+        values: the sample, of any shape; missing values are left out.
+        statistic: takes an array and ``axis``, as :func:`numpy.mean` does.
+        key: identifies the random draw.
+        level: coverage of the interval.
+        n: number of resamples.
+
+    Returns:
+        The lower and upper limit; (NaN, NaN) for fewer than two values.
+
+    Source:
+        Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
+
+    Example:
+        >>> low, high = bootstrap_interval(range(100), np.mean, ("example",), n=500)
+        >>> low < 49.5 < high
+        True
     """
-    values = _floats(values).ravel()
-    values = values[np.isfinite(values)]
-    if values.size < 2:
+    sample = floats(values).ravel()
+    sample = sample[np.isfinite(sample)]
+    if sample.size < 2:
         return np.nan, np.nan
     interval = stats.bootstrap(
-        (values,),
+        (sample,),
         statistic,
         n_resamples=n,
-        batch=max(1, 2**20 // values.size),  # memory stays flat however many values
+        batch=max(1, 2**20 // sample.size),  # limits the memory of large samples
         confidence_level=level,
         method="percentile",
         random_state=numpy_generator(*key),
@@ -47,15 +73,26 @@ def bootstrap_interval(
 
 
 def paired_wilcoxon(x: ArrayLike, y: ArrayLike) -> PairedTest:
-    """Two-sided Wilcoxon signed-rank test of ``x`` against ``y`` (pair,), with the matched rank-biserial correlation.
+    """Two-sided Wilcoxon signed-rank test with the matched rank-biserial correlation as effect size.
 
-    The effect size is (W+ - W-) / (W+ + W-) with W+ the rank sum of pairs where x > y: 1 when x always wins. Pairs with
-    a missing member and ties (x == y) are left out, ``n_pairs`` counts the rest. Only ties: p 1, effect 0. No pair
-    at all: NaN.
+    The effect size is (W+ - W-) / (W+ + W-) with W+ the rank sum of the pairs where x > y: 1 if x always exceeds y.
 
-    Source: Wilcoxon 1945 (Biometrics 1:80); Kerby 2014 (Compr Psychol 3:1).
+    Args:
+        x: (pair,).
+        y: (pair,).
+
+    Returns:
+        The test over the pairs that differ; pairs with a missing value and ties are left out. If all pairs are ties,
+        the p-value is 1 and the effect size 0; if there is no pair, both are NaN.
+
+    Source:
+        Wilcoxon 1945 (Biometrics 1:80); Kerby 2014 (Compr Psychol 3:1).
+
+    Example:
+        >>> paired_wilcoxon([2, 4, 6, 8, 10], [1, 2, 3, 4, 5])
+        PairedTest(p_value=0.0625, rank_biserial=1.0, n_pairs=5)
     """
-    difference = _floats(x) - _floats(y)
+    difference = floats(x) - floats(y)
     difference = difference[np.isfinite(difference)]
     if difference.size == 0:
         return PairedTest(np.nan, np.nan, 0)
@@ -68,25 +105,32 @@ def paired_wilcoxon(x: ArrayLike, y: ArrayLike) -> PairedTest:
 
 
 def huber_slope(x: ArrayLike, y: ArrayLike, epsilon: float = 1.1) -> float:
-    """Slope through the origin of ``y`` on ``x`` (pair,), by Huber regression with its scale estimated along.
+    """Slope through the origin of y on x, by Huber regression with concomitant scale.
 
-    Both are normalised by their root mean square first, so the slope scales exactly as y / x does. Residuals beyond
-    ``epsilon`` (at least 1) scales weigh linearly. Pairs with a missing member are left out; NaN with fewer than two
-    pairs or where all x are 0.
+    Both are divided by their root mean square first, so that the slope scales exactly as y / x does.
 
-    Source: Huber & Ronchetti 2009, Robust Statistics, 7.7; scikit-learn's ``HuberRegressor``.
+    Args:
+        x: (pair,).
+        y: (pair,).
+        epsilon: residuals beyond so many scales (at least 1) are penalised linearly instead of quadratically.
+
+    Returns:
+        The slope. Pairs with a missing value are left out; NaN with fewer than two pairs or if all x are 0.
+
+    Source:
+        Huber & Ronchetti 2009, Robust Statistics, section 7.7; scikit-learn's ``HuberRegressor``.
+
+    Example:
+        >>> round(huber_slope([1, 2, 3, 4, 5], [2, 4, 6, 8, 90]), 1)
+        2.0
     """
-    x, y = _floats(x).ravel(), _floats(y).ravel()
-    paired = np.isfinite(x) & np.isfinite(y)
-    x, y = x[paired], y[paired]
-    if x.size < 2 or not x.any():
+    first, second = floats(x).ravel(), floats(y).ravel()
+    paired = np.isfinite(first) & np.isfinite(second)
+    first, second = first[paired], second[paired]
+    if first.size < 2 or not first.any():
         return np.nan
-    if not y.any():
+    if not second.any():
         return 0.0
-    x_scale, y_scale = np.sqrt(np.mean(x**2)), np.sqrt(np.mean(y**2))
+    x_scale, y_scale = np.sqrt(np.mean(first**2)), np.sqrt(np.mean(second**2))
     model = HuberRegressor(epsilon=epsilon, alpha=0.0, fit_intercept=False, tol=1e-8, max_iter=1000)
-    return float(model.fit(x[:, None] / x_scale, y / y_scale).coef_[0] * y_scale / x_scale)
-
-
-def _floats(values: ArrayLike) -> np.ndarray:
-    return np.asarray(values, dtype=np.float64)
+    return float(model.fit(first[:, None] / x_scale, second / y_scale).coef_[0] * y_scale / x_scale)

@@ -1,9 +1,10 @@
-"""How well responses are measured and predicted: NaN-aware, vectorised over units, float64 inside.
+"""Measures of how reliable responses are and how well they are predicted.
 
-Shapes are those of the stores: ``counts`` (image, repeat, unit), NaN where an image was not repeated (repeats may be
-ragged, by image and by unit); ``prediction`` (image, unit); results (unit,). What cannot be computed is NaN, never an
-exception: too few images, too few repeats, a constant unit. Infinite values count as missing. Wrong shapes raise
-``ValueError``. A ``key`` is a tuple of printable parts that names the random draw, see :mod:`v4egg.seeding`.
+Shapes are those of the stores: ``counts`` (image, repeat, unit), NaN where an image was not repeated (the number of
+repeats may differ between images and units); ``prediction`` (image, unit); results (unit,). All functions are
+vectorised over units and compute in float64. NaN and infinite values count as missing. A result that is not defined
+(too few images, too few repeats, a constant unit) is NaN; only wrong shapes raise :class:`ValueError`. A ``key`` is a
+tuple of printable parts that identifies the random draw, see :mod:`v4egg.seeding`.
 """
 
 from typing import NamedTuple
@@ -12,8 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from v4egg.seeding import numpy_generator
-
-CONSTANT = 1e-13  # relative spread below which rounding alone makes a series vary, as in scipy.stats.pearsonr
+from v4egg.stats.missing import centred, floats, mean, ratio, standardised
 
 
 class _Repeats(NamedTuple):
@@ -25,229 +25,327 @@ class _Repeats(NamedTuple):
 
 
 def correlation(x: ArrayLike, y: ArrayLike, axis: int = 0) -> np.ndarray:
-    """Pearson correlation of ``x`` and ``y`` along ``axis``; the two are broadcast against each other.
+    """Pearson correlation of two arrays along an axis.
 
-    Pairs with a missing member are left out. NaN where fewer than two pairs remain or either side is constant.
+    Args:
+        x: values of any shape.
+        y: values that broadcast against ``x``.
+        axis: the axis of the pairs.
+
+    Returns:
+        The broadcast shape without ``axis``. Pairs with a missing value are left out; NaN if fewer than two pairs
+        remain or if either side is constant.
+
+    Example:
+        >>> correlation([1, 2, 3, np.nan], [1, 3, 5, 0]).round(6)
+        np.float64(1.0)
     """
-    x, y = np.broadcast_arrays(_floats(x), _floats(y))
-    paired = np.isfinite(x) & np.isfinite(y)
-    products = _standardised(x, paired, axis) * _standardised(y, paired, axis)
+    first, second = np.broadcast_arrays(floats(x), floats(y))
+    paired = np.isfinite(first) & np.isfinite(second)
+    products = standardised(first, paired, axis) * standardised(second, paired, axis)
     return np.where(paired.any(axis), np.clip(products.sum(axis), -1.0, 1.0), np.nan)
 
 
 def correlation_to_average(counts: ArrayLike, prediction: ArrayLike) -> np.ndarray:
-    """Pearson correlation (unit,) over images of the repeat mean with the prediction.
+    """Pearson correlation over images between the repeat mean and the prediction.
 
-    ``counts`` (image, repeat, unit), ``prediction`` (image, unit). Images without a finite trial are left out; one
-    trial is enough.
+    Args:
+        counts: (image, repeat, unit). One finite trial of an image is enough; images without one are left out.
+        prediction: (image, unit).
+
+    Returns:
+        (unit,).
+
+    Example:
+        >>> correlation_to_average([[[1.0], [3.0]], [[4.0], [np.nan]], [[5.0], [7.0]]], [[2.0], [4.0], [6.0]])
+        array([1.])
     """
-    counts, prediction = _counts_and_prediction(counts, prediction)
-    return correlation(_over_repeats(counts).mean, prediction)
+    trials, predicted = _counts_and_prediction(counts, prediction)
+    return correlation(_over_repeats(trials).mean, predicted)
 
 
 def single_trial_correlation(counts: ArrayLike, prediction: ArrayLike) -> np.ndarray:
-    """Pearson correlation (unit,) of single trials with the prediction, pooled over the trials of all images.
+    """Pearson correlation between single trials and the prediction, pooled over the trials of all images.
 
-    ``counts`` (image, repeat, unit); ``prediction`` (image, unit) is that of each of the image's trials, so an image
-    weighs by its number of finite trials.
+    Args:
+        counts: (image, repeat, unit). An image has the weight of its number of finite trials.
+        prediction: (image, unit), the same for all trials of an image.
+
+    Returns:
+        (unit,).
     """
-    counts, prediction = _counts_and_prediction(counts, prediction)
-    return correlation(_pooled(counts), np.repeat(prediction, counts.shape[1], axis=0))
+    trials, predicted = _counts_and_prediction(counts, prediction)
+    return correlation(_pooled(trials), np.repeat(predicted, trials.shape[1], axis=0))
 
 
 def explainable_variance(counts: ArrayLike) -> np.ndarray:
-    """Fraction of the single-trial variance that the image accounts for: (total - noise) / total.
+    """Fraction of the single-trial variance that is explained by the image: (total - noise) / total.
 
-    ``total`` is the variance (ddof 1) over all trials; ``noise`` the variance over repeats (ddof 1), averaged over
-    images. With ragged repeats images weigh by their trials, as they do in the total, which keeps total - noise
-    unbiased. Images with fewer than two finite trials are left out of both.
+    ``total`` is the variance (ddof 1) over all trials, ``noise`` the variance over repeats (ddof 1) averaged over
+    images. Where the number of repeats differs, each image is weighted by its trials in both, which keeps
+    total - noise unbiased.
 
-    ``counts`` (image, repeat, unit). The result (unit,) is at most 1, and below 0 by chance for a unit that no image
-    drives. NaN where no image has two trials or nothing varies.
+    Args:
+        counts: (image, repeat, unit). Images with fewer than two finite trials are left out.
 
-    Source: Cadena et al. 2019 (PLoS Comput Biol 15:e1006897); equal repeats give their formula.
+    Returns:
+        (unit,), at most 1, and below 0 by chance for a unit that no image drives. NaN where no image has two trials or
+        nothing varies.
+
+    Source:
+        Cadena et al. 2019 (PLoS Comput Biol 15:e1006897); equal numbers of repeats give their formula.
     """
     total, noise, _ = _total_and_noise(_counts(counts))
-    return _ratio(total - noise, total)
+    return ratio(total - noise, total)
 
 
 def feve(counts: ArrayLike, prediction: ArrayLike) -> np.ndarray:
-    """Fraction of explainable variance explained: 1 - (MSE - noise) / (total - noise).
+    """Fraction of explainable variance explained (FEVE): 1 - (MSE - noise) / (total - noise).
 
-    MSE is the mean squared error over single trials; total and noise are those of :func:`explainable_variance`, and
-    all three use the same trials: those of images with a prediction and at least two finite trials.
+    MSE is the mean squared error over single trials; total and noise are those of :func:`explainable_variance`. All
+    three use the trials of images that have a prediction and at least two finite trials.
 
-    ``counts`` (image, repeat, unit); ``prediction`` (image, unit) in spikes per window: offset and gain count.
-    The result (unit,) is 1 for the true mean response on average over the noise (so it can exceed 1), about 0 or less
-    for a constant. NaN where total <= noise: there is nothing to explain.
+    Args:
+        counts: (image, repeat, unit).
+        prediction: (image, unit) in spikes per window; its offset and gain matter.
 
-    Source: Cadena et al. 2019 (PLoS Comput Biol 15:e1006897).
+    Returns:
+        (unit,). The true mean response has the expectation 1, so that single values can exceed 1; a constant prediction
+        has about 0 or less. NaN where total <= noise, that is, where there is nothing to explain.
+
+    Source:
+        Cadena et al. 2019 (PLoS Comput Biol 15:e1006897).
+
+    Example:
+        >>> counts = np.random.default_rng(0).poisson([[[2.0]], [[5.0]], [[9.0]]], (3, 500, 1))
+        >>> float(feve(counts, [[2.0], [5.0], [9.0]])[0].round(2))
+        1.0
     """
-    counts, prediction = _counts_and_prediction(counts, prediction)
-    counts = np.where(np.isfinite(prediction)[:, None], counts, np.nan)
-    total, noise, used = _total_and_noise(counts)
-    mse = _mean(_pooled((counts - prediction[:, None]) ** 2), _pooled(used), 0)
-    return 1.0 - _ratio(mse - noise, total - noise)
+    trials, predicted = _counts_and_prediction(counts, prediction)
+    trials = np.where(np.isfinite(predicted)[:, None], trials, np.nan)
+    total, noise, used = _total_and_noise(trials)
+    mse = mean(_pooled((trials - predicted[:, None]) ** 2), _pooled(used), 0)
+    return 1.0 - ratio(mse - noise, total - noise)
 
 
 def r2_er(counts: ArrayLike, prediction: ArrayLike) -> np.ndarray:
-    """Noise-corrected squared correlation of the prediction with the expected response.
+    """Noise-corrected squared correlation between the prediction and the expected response.
 
     With x the centred prediction, y the centred repeat mean, m images, n_i trials of image i and s2 the trial variance
     (ddof 1, averaged over the images with at least two trials), the noise variance of y_i is v_i = s2 / n_i and
 
-        r2_ER = ((sum x y)^2 - sum x^2 v) / (sum x^2 sum y^2 - (m - 1) mean(v) sum x^2),
+        r2_ER = ((sum x y)^2 - sum x^2 v) / (sum x^2 sum y^2 - (m - 1) mean(v) sum x^2).
 
-    numerator and denominator being unbiased for those of the noise-free squared correlation when all images share one
-    trial variance. Equal n give the published formula. For Poisson-like counts take square roots first: that makes
-    the trial variance nearly equal. An image with a single trial takes part with the s2 of the others.
+    Numerator and denominator are unbiased estimates of those of the noise-free squared correlation if all images share
+    one trial variance. For Poisson-like counts take square roots first, which makes the variances nearly equal.
 
-    ``counts`` (image, repeat, unit); ``prediction`` (image, unit), any gain and offset of it give the same result. The
-    result (unit,) can fall below 0 and above 1. NaN where the denominator is not positive (no signal above the noise),
-    the prediction is constant, or no image has two trials.
+    Args:
+        counts: (image, repeat, unit). An image with a single trial is used with the s2 of the others.
+        prediction: (image, unit); its gain and offset do not matter.
 
-    Source: Pospisil & Bair 2021 (PLoS Comput Biol 17:e1009212), ragged repeats by the same derivation.
+    Returns:
+        (unit,), possibly below 0 or above 1. NaN where the denominator is not positive (no signal above the noise), the
+        prediction is constant, or no image has two trials.
+
+    Source:
+        Pospisil & Bair 2021 (PLoS Comput Biol 17:e1009212), whose formula holds for equal numbers of repeats; the one
+        for unequal numbers follows from the same derivation.
     """
-    counts, prediction = _counts_and_prediction(counts, prediction)
-    repeats = _over_repeats(np.where(np.isfinite(prediction)[:, None], counts, np.nan))
+    trials, predicted = _counts_and_prediction(counts, prediction)
+    repeats = _over_repeats(np.where(np.isfinite(predicted)[:, None], trials, np.nan))
     used = repeats.n > 0
-    x, y = _standardised(prediction, used, 0), _centred(repeats.mean, used, 0)
+    x, y = standardised(predicted, used, 0), centred(repeats.mean, used, 0)
     m, noise = used.sum(0), _noise_of_means(repeats)
     numerator = np.sum(x * y, 0) ** 2 - np.sum(x**2 * noise, 0)
-    denominator = np.sum(y**2, 0) - (m - 1) * _ratio(noise.sum(0), m)  # sum x^2 is 1
-    return _ratio(numerator, np.where(np.isnan(x).any(0), np.nan, denominator))
+    denominator = np.sum(y**2, 0) - (m - 1) * ratio(noise.sum(0), m)  # sum x^2 is 1
+    return ratio(numerator, np.where(np.isnan(x).any(0), np.nan, denominator))
 
 
 def signal_to_noise(counts: ArrayLike) -> np.ndarray:
-    """Variance of the expected response over images, over the trial variance: (var(y) - (m-1)/m mean(s2/n_i)) / s2.
+    """Variance of the expected response over images divided by the trial variance.
 
-    y is the repeat mean of m images (var with ddof 0), n_i the trials of image i, s2 the trial variance (ddof 1)
-    averaged over the images with at least two trials. 0.15 is a usual cut.
+    The estimate is (var(y) - (m - 1) / m mean(s2 / n_i)) / s2, where y is the repeat mean of m images (var with
+    ddof 0), n_i the number of trials of image i, and s2 the trial variance (ddof 1) averaged over the images with at
+    least two trials. A usual criterion is 0.15.
 
-    ``counts`` (image, repeat, unit). The result (unit,) is below 0 by chance where there is no signal. NaN where no
-    image has two trials, and where trials never differ (no noise, so the ratio is undefined).
+    Args:
+        counts: (image, repeat, unit).
 
-    Source: Pospisil & Bair 2021 (PLoS Comput Biol 17:e1009212).
+    Returns:
+        (unit,), below 0 by chance where there is no signal. NaN where no image has two trials, and where trials never
+        differ, because the ratio is then not defined.
+
+    Source:
+        Pospisil & Bair 2021 (PLoS Comput Biol 17:e1009212).
     """
     repeats = _over_repeats(_counts(counts))
     used = repeats.n > 0
     m = used.sum(0)
-    observed = _ratio(np.sum(_centred(repeats.mean, used, 0) ** 2, 0), m)
-    expected = _ratio(m - 1, m) * _ratio(_noise_of_means(repeats).sum(0), m)
-    return _ratio(observed - expected, _trial_variance(repeats))
+    observed = ratio(np.sum(centred(repeats.mean, used, 0) ** 2, 0), m)
+    expected = ratio(m - 1, m) * ratio(_noise_of_means(repeats).sum(0), m)
+    return ratio(observed - expected, _trial_variance(repeats))
 
 
-def split_half_reliability(counts: ArrayLike, key: tuple, n_splits: int = 50) -> np.ndarray:
-    """Reliability of the repeat mean: correlation over images of random halves of the trials, for all trials' length.
+def split_half_reliability(counts: ArrayLike, key: tuple[object, ...], n_splits: int = 50) -> np.ndarray:
+    """Reliability of the repeat mean, from the correlation between random halves of the trials.
 
-    Each image's trials are split at random (an odd one goes to the second half), the half means are correlated over
-    images, the correlations averaged over ``n_splits`` splits and corrected by :func:`spearman_brown`. With ragged
-    repeats this is the reliability at about the average number of repeats.
+    Each image's trials are split at random (an odd one goes to the second half), the means of the halves are correlated
+    over images, and the correlations are averaged over the splits and corrected to the full number of trials by
+    :func:`spearman_brown`. Where the number of repeats differs, the result holds for about their average number.
 
     Args:
         counts: (image, repeat, unit). Images with fewer than two finite trials are left out.
-        key: names the random draw; a unit's result does not depend on which other units are given.
+        key: identifies the random draw; a unit's result does not depend on which other units are given.
         n_splits: number of random splits.
 
     Returns:
         (unit,), at most 1. NaN where no split has two images and varying halves.
+
+    Example:
+        >>> counts = np.random.default_rng(0).poisson([[[1.0]], [[5.0]], [[9.0]]], (3, 20, 1))
+        >>> bool(split_half_reliability(counts, ("example",))[0] > 0.95)
+        True
     """
-    counts = _counts(counts)
-    finite = np.isfinite(counts)
-    filled = np.nan_to_num(counts)
-    if (finite == finite[..., :1]).all():  # one pattern for all units, the usual case: rank the trials once
+    trials = _counts(counts)
+    finite = np.isfinite(trials)
+    filled = np.nan_to_num(trials)
+    if (finite == finite[..., :1]).all():  # the same pattern for all units, the usual case: rank the trials once
         finite = finite[..., :1]
     n, total = finite.sum(1), filled.sum(1)
     repeated, size = n >= 2, n // 2
     generator = numpy_generator(*key)
-    correlations = np.empty((n_splits, counts.shape[2]))
+    correlations = np.empty((n_splits, trials.shape[2]))
     for split in range(n_splits):
-        draw = np.where(finite, generator.random(counts.shape[:2])[..., None], np.inf)
+        draw = np.where(finite, generator.random(trials.shape[:2])[..., None], np.inf)
         half = (draw.argsort(1).argsort(1) < size[:, None]) & finite
         first = np.sum(filled * half, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            means = first / size, (total - first) / (n - size)
-        correlations[split] = correlation(*(np.where(repeated, mean, np.nan) for mean in means))
-    return spearman_brown(_mean(correlations, np.isfinite(correlations), 0))
+            means = [np.where(repeated, mean, np.nan) for mean in (first / size, (total - first) / (n - size))]
+        correlations[split] = correlation(means[0], means[1])
+    return spearman_brown(mean(correlations, np.isfinite(correlations), 0))
 
 
 def spearman_brown(reliability: ArrayLike, factor: float = 2.0) -> np.ndarray:
-    """Reliability of a measurement ``factor`` times as long: f r / (1 + (f - 1) r). NaN where that is undefined.
+    """Reliability of a measurement that is longer by a factor f: f r / (1 + (f - 1) r).
 
-    Source: Spearman 1910, Brown 1910 (Br J Psychol 3:271-322).
+    Args:
+        reliability: r of any shape.
+        factor: f.
+
+    Returns:
+        The shape of ``reliability``; NaN where the formula is not defined.
+
+    Source:
+        Spearman 1910, Brown 1910 (Br J Psychol 3:271-322).
+
+    Example:
+        >>> spearman_brown([0.5, 1.0]).round(4)
+        array([0.6667, 1.    ])
     """
-    reliability = _floats(reliability)
-    lengthened = 1 + (factor - 1) * reliability
-    return _ratio(factor * reliability, np.where(lengthened > 0, lengthened, np.nan))
+    values = floats(reliability)
+    denominator = 1 + (factor - 1) * values
+    return ratio(factor * values, np.where(denominator > 0, denominator, np.nan))
 
 
 def leave_one_out_oracle(counts: ArrayLike) -> np.ndarray:
-    """Correlation of each trial with the mean of the image's other trials, pooled over all trials.
+    """Correlation between each trial and the mean of the image's other trials, pooled over all trials.
 
-    The single-trial correlation of a predictor that knows the other repeats: a model can exceed it. ``counts`` (image,
-    repeat, unit); images with fewer than two finite trials are left out. The result is (unit,).
+    This is the single-trial correlation of the oracle that predicts a trial by the image's other repeats. A model can
+    exceed it, because the mean of few repeats is noisy.
 
-    Source: Walker et al. 2019 (Nat Neurosci 22:2060).
+    Args:
+        counts: (image, repeat, unit). Images with fewer than two finite trials are left out.
+
+    Returns:
+        (unit,).
+
+    Source:
+        Walker et al. 2019 (Nat Neurosci 22:2060).
     """
-    counts = _counts(counts)
-    finite, filled = np.isfinite(counts), np.nan_to_num(counts)
+    trials = _counts(counts)
+    finite, filled = np.isfinite(trials), np.nan_to_num(trials)
     others = finite.sum(1, keepdims=True) - finite
     rest = filled.sum(1, keepdims=True) - filled
-    return correlation(_pooled(counts), _pooled(_ratio(rest, others)))
+    return correlation(_pooled(trials), _pooled(ratio(rest, others)))
 
 
 def normalized_activation(
     activation: ArrayLike, mean_natural: ArrayLike, model_selected_natural: ArrayLike
 ) -> np.ndarray:
-    """Activation on a scale where 0 is the mean natural image and 1 the best one; shapes broadcast.
+    """Activation on a scale where 0 is the mean natural image and 1 a reference natural image.
 
-    NaN where the best natural image does not exceed the mean under this judge: the scale has no direction there.
+    The scale is (a - mean natural) / (reference natural - mean natural); all arguments are responses of one judge and
+    broadcast against each other.
+
+    Args:
+        activation: a, the judge's response to an image.
+        mean_natural: the judge's mean response to natural images.
+        model_selected_natural: the judge's response to the reference, usually the natural image that the generators
+            select.
+
+    Returns:
+        The broadcast shape; NaN where the reference does not exceed the mean, because the scale is then not defined.
+
+    Example:
+        >>> normalized_activation([3.0, 5.0, 9.0], mean_natural=3.0, model_selected_natural=5.0)
+        array([0., 1., 3.])
     """
-    activation, mean_natural, model_selected_natural = map(_floats, (activation, mean_natural, model_selected_natural))
-    span = model_selected_natural - mean_natural
-    return _ratio(activation - mean_natural, np.where(span > 0, span, np.nan))
+    base = floats(mean_natural)
+    span = floats(model_selected_natural) - base
+    return ratio(floats(activation) - base, np.where(span > 0, span, np.nan))
 
 
 def evolved_over_natural(evolved: ArrayLike, best_natural: ArrayLike) -> np.ndarray:
-    """Response to the best evolved image over that to the best natural one; NaN where the natural one is not above 0.
+    """Response to the best evolved image divided by the response to the best natural image.
 
-    XDream (Xiao & Kreiman, PLoS Comput Biol 2020) calls it relative activation. Shapes broadcast.
+    Shapes broadcast; NaN where the response to the natural image is not above 0.
+
+    Source:
+        Xiao & Kreiman 2020 (PLoS Comput Biol 16:e1007973), who call it relative activation.
+
+    Example:
+        >>> evolved_over_natural([3.0, 3.0], [2.0, 0.0])
+        array([1.5, nan])
     """
-    return _ratio(_floats(evolved), _floats(best_natural))
+    return ratio(floats(evolved), floats(best_natural))
 
 
 def fraction_of_gradient_ascent(activation: ArrayLike, gradient_ascent: ArrayLike) -> np.ndarray:
-    """Activation over that of the images that gradient ascent makes with the same generators; shapes broadcast.
+    """Activation divided by that of the images that gradient ascent makes with the same generators.
 
-    NaN where gradient ascent does not reach an activation above 0.
+    Shapes broadcast; NaN where gradient ascent does not reach an activation above 0.
+
+    Example:
+        >>> fraction_of_gradient_ascent([4.0], [5.0])
+        array([0.8])
     """
-    return _ratio(activation, gradient_ascent)
+    return ratio(activation, gradient_ascent)
 
 
 def response_retained(response: ArrayLike, before: ArrayLike) -> np.ndarray:
-    """Share of a response that remains after a change, such as an ablation; NaN where it was not above 0 before.
+    """Share of a response that remains after a change, such as an ablation.
 
-    Shapes broadcast.
+    Shapes broadcast; NaN where the response was not above 0 before.
+
+    Example:
+        >>> response_retained([1.0], [4.0])
+        array([0.25])
     """
-    return _ratio(response, before)
-
-
-def _floats(values: ArrayLike) -> np.ndarray:
-    return np.asarray(values, dtype=np.float64)
+    return ratio(response, before)
 
 
 def _counts(counts: ArrayLike) -> np.ndarray:
-    counts = _floats(counts)
-    if counts.ndim != 3:
-        raise ValueError(f"counts have shape {counts.shape}, expected (image, repeat, unit)")
-    return np.where(np.isfinite(counts), counts, np.nan)
+    values = floats(counts)
+    if values.ndim != 3:
+        raise ValueError(f"counts have shape {values.shape}, expected (image, repeat, unit)")
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _counts_and_prediction(counts: ArrayLike, prediction: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    counts, prediction = _counts(counts), _floats(prediction)
-    if prediction.shape != counts.shape[::2]:
-        raise ValueError(f"prediction of shape {prediction.shape} (image, unit) does not fit counts {counts.shape}")
-    return counts, np.where(np.isfinite(prediction), prediction, np.nan)
+    trials, predicted = _counts(counts), floats(prediction)
+    if predicted.shape != trials.shape[::2]:
+        raise ValueError(f"prediction of shape {predicted.shape} (image, unit) does not fit counts {trials.shape}")
+    return trials, np.where(np.isfinite(predicted), predicted, np.nan)
 
 
 def _pooled(counts: np.ndarray) -> np.ndarray:
@@ -255,45 +353,16 @@ def _pooled(counts: np.ndarray) -> np.ndarray:
     return counts.reshape(counts.shape[0] * counts.shape[1], counts.shape[2])
 
 
-def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
-    """The quotient where the denominator is positive, else NaN."""
-    positive = np.asarray(denominator) > 0
-    return np.divide(
-        numerator, denominator, out=np.full(np.broadcast(numerator, denominator).shape, np.nan), where=positive
-    )
-
-
-def _mean(values: np.ndarray, used: np.ndarray, axis: int, keepdims: bool = False) -> np.ndarray:
-    """Mean over the ``used`` values, NaN where there is none (without numpy's warnings)."""
-    total = np.sum(values, axis=axis, where=used, keepdims=keepdims)
-    return _ratio(total, np.sum(used, axis=axis, keepdims=keepdims))
-
-
-def _centred(values: np.ndarray, used: np.ndarray, axis: int) -> np.ndarray:
-    """Deviations from the mean of the ``used`` values, 0 elsewhere, and exactly 0 where only rounding varies."""
-    centred = np.where(used, values - _mean(values, used, axis, keepdims=True), 0.0)
-    peak = np.max(np.abs(centred), axis=axis, keepdims=True, initial=0.0)
-    magnitude = np.max(np.abs(values), axis=axis, keepdims=True, where=used, initial=0.0)
-    return np.where(peak > CONSTANT * magnitude, centred, 0.0)
-
-
-def _standardised(values: np.ndarray, used: np.ndarray, axis: int) -> np.ndarray:
-    """Centred values of unit L2 norm along ``axis``, 0 where not ``used``; NaN where the used values are constant."""
-    centred = _centred(values, used, axis)
-    centred = _ratio(centred, np.max(np.abs(centred), axis=axis, keepdims=True, initial=0.0))  # squares cannot overflow
-    return centred / np.sqrt(np.sum(centred**2, axis=axis, keepdims=True))
-
-
 def _over_repeats(counts: np.ndarray) -> _Repeats:
     finite = np.isfinite(counts)
     n = finite.sum(1)
-    squares = np.sum(_centred(counts, finite, 1) ** 2, axis=1)
-    return _Repeats(n, _mean(counts, finite, 1), _ratio(squares, n - 1))
+    squares = np.sum(centred(counts, finite, 1) ** 2, axis=1)
+    return _Repeats(n, mean(counts, finite, 1), ratio(squares, n - 1))
 
 
 def _trial_variance(repeats: _Repeats) -> np.ndarray:
     """(unit,) trial variance averaged over the images with at least two trials."""
-    return _mean(repeats.variance, repeats.n >= 2, 0)
+    return mean(repeats.variance, repeats.n >= 2, 0)
 
 
 def _noise_of_means(repeats: _Repeats) -> np.ndarray:
@@ -307,6 +376,6 @@ def _total_and_noise(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     repeated = repeats.n >= 2
     used = np.isfinite(counts) & repeated[:, None]
     n = used.sum((0, 1))
-    total = _ratio(np.sum(_centred(_pooled(counts), _pooled(used), 0) ** 2, axis=0), n - 1)
-    noise = _ratio(np.sum(repeats.n * repeats.variance, axis=0, where=repeated), n)
+    total = ratio(np.sum(centred(_pooled(counts), _pooled(used), 0) ** 2, axis=0), n - 1)
+    noise = ratio(np.sum(repeats.n * repeats.variance, axis=0, where=repeated), n)
     return total, noise, used

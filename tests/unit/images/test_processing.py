@@ -32,7 +32,7 @@ def test_grey_is_luminance_and_back_is_repetition():
     image = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
     assert to_channels(image, 1).item() == pytest.approx(0.299)
     assert to_channels(to_channels(image, 1), 3).shape == (1, 3, 1, 1)
-    with pytest.raises(V4eggError, match="4 channels and 3 are asked for"):
+    with pytest.raises(V4eggError, match="4 channels cannot be converted to 3"):
         to_channels(torch.rand(1, 4, 2, 2), 3)
 
 

@@ -123,7 +123,7 @@ def test_pools_and_folders_are_streams(tmp_path):
 def test_a_folder_without_images_and_a_damaged_image_are_named(tmp_path):
     with pytest.raises(V4eggError, match=r"nowhere: there is no such folder of images"):
         list(folder_batches(tmp_path / "nowhere", 8, size=4, channels=3))
-    with pytest.raises(V4eggError, match=r"holds no image"):
+    with pytest.raises(V4eggError, match=r"contains no image"):
         list(folder_batches(tmp_path, 8, size=4, channels=3))
     (tmp_path / "broken.png").write_bytes(b"no")
     with pytest.raises(V4eggError, match=r"broken\.png: not a readable image"):
