@@ -47,6 +47,7 @@ docs: .venv/installed
 	$(BIN)/python -m v4egg.workflow.reference
 	$(BIN)/python -m v4egg.workflow.environments
 	$(BIN)/python -m v4egg.workflow.results_pages
+	$(BIN)/python -m v4egg.workflow.rule_graph
 
 lock:
 	{ sed -n '1p' envs/requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > envs/requirements.lock.new

@@ -25,7 +25,7 @@ PAPER = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
 
 # Measured rates, operations a second.
 GPU = 9.0e12  # the paper's pilot: 25 s an image of 50 guided steps on one GPU; 50 x 4.49e12 / 25
-CORE = 46e9  # docs/results.md: all published models on 1,200 images, 4.6e12 operations in 100 s on one thread
+CORE = 46e9  # the published models of 190923 on 1,200 images: 4.6e12 operations in 100 s on one thread
 START = 10.0  # seconds a job before it computes: Snakemake, Python, torch, xarray; docs/scale.md
 
 # Assumed of the recordings: units in all are known, images and trials a session are not.

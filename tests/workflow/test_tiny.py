@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,40 +15,13 @@ import psutil
 import pytest
 import yaml
 
+from tiny_workflow import ROOT, TINY, command, environment, snakemake
 from v4egg import load_encoder, load_prior, load_recording, load_responses
 from v4egg.figures import FIGURES
 from v4egg.io import stores
 
-ROOT = Path(__file__).parents[2]
-TINY = Path(__file__).with_name("tiny.yaml")
 SERIES = ("meni", "diverse", "reconstruction", "adversarial")  # stages that name architectures
 pytestmark = pytest.mark.timeout(1500)  # the first test waits for the whole DAG, also on a busy machine
-
-
-def command(folder: Path, *arguments: str, root: Path = ROOT) -> list[str]:
-    words = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile", "--directory", folder]
-    words += ["--workflow-profile", root / "profiles/default", "--cores", "2", "--configfile", TINY, *arguments]
-    return list(map(str, words))
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "V4EGG_DATA"}
-
-
-def snakemake(folder: Path, *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess:
-    """Run the workflow with its results in ``folder``."""
-    words = command(folder, *arguments, root=root)
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment(), check=False)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A folder in which the tiny workflow has run."""
-    folder = tmp_path_factory.mktemp("tiny")
-    run = snakemake(folder)
-    assert run.returncode == 0, run.stderr[-3000:]
-    assert "correlation" in run.stdout  # the closing table
-    return folder
 
 
 def test_it_makes_figures_numbers_and_summary(finished):

@@ -20,7 +20,7 @@ from v4egg.io.checkpoints import Checkpoint
 from v4egg.seeding import numpy_generator
 
 CALIBRATION = 64  # images that give untrained filters their scale
-SIGMA = 0.5  # px, of the Gaussian that smooths kernels and readouts (bioRxiv 2023.11)
+SIGMA = 0.5  # px, of the Gaussian that smooths kernels and readouts (Cowley et al. 2026)
 WARM_UP = 0.05  # of the steps, over which the learning rate rises; then it falls as a cosine
 
 Checkpoints = Callable[[str, Sequence[str]], Checkpoint]  # stage and units -> where their training's state is kept

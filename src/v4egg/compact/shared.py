@@ -1,7 +1,7 @@
 """Shared compact models: one small network for all units of a session, with a readout for each.
 
 The first three layers have few filters, as many as are asked for. How well the units are followed tells how much of
-their early computation is common (bioRxiv 2023.11 shares them among its 219 neurons).
+their early computation is common (Cowley et al. 2026 shares them among its 219 neurons).
 """
 
 from collections.abc import Mapping, Sequence

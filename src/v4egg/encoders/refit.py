@@ -3,7 +3,7 @@
 Training by gradient fits all units' weights at once and shares their values; of few images, a ridge regression for each
 unit on its own makes more, above all where it also sees the channels of a frozen network themselves. Where units look
 stays as it was trained, and weights shrink towards a share of the trained ones instead of towards nothing. As in
-Cowley et al. 2023, readouts are linear and fitted session by session.
+Cowley et al. 2026, readouts are linear and fitted session by session.
 """
 
 from collections.abc import Callable, Sequence

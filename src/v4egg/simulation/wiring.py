@@ -2,7 +2,7 @@
 
 Positions and sizes are fractions of the image's side, angles radians with y pointing down. The kinds of conjunction are
 what V4 units are known to prefer: curvature at a place on a contour (Pasupathy & Connor 2001), angles, crosses and
-gratings (Hegdé & Van Essen 2007), dots and coloured patches (Cowley et al. 2023).
+gratings (Hegdé & Van Essen 2007), dots and coloured patches (Cowley et al. 2026).
 """
 
 from dataclasses import dataclass

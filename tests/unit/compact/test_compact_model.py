@@ -31,7 +31,7 @@ def test_layers_and_readout_at_any_size(size, strides, side):
 
 def test_parameters_of_the_published_size():
     network = active_network((100,) * 5, size=112)
-    # bioRxiv 2023.11 counts 138,401, with four numbers of batch norm for each of the 500 filters
+    # Cowley et al. 2026 count 138,401, with four numbers of batch norm for each of the 500 filters
     assert network.parameters_count + 4 * sum(network.widths) == 138_401
 
 
