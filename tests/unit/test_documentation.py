@@ -60,3 +60,35 @@ def test_configurations_are_valid(block):
         config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     update_config(config, shown)
     assert check(config, ROOT / "workflow/schemas/config.schema.yaml")["name"]
+
+
+def test_github_runs_what_ci_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert ".ci/run" in [step.get("run") for step in workflow["jobs"]["check"]["steps"]]
+
+
+@pytest.mark.parametrize("template", sorted(ROOT.glob(".github/ISSUE_TEMPLATE/*.yml")), ids=_name)
+def test_issue_templates_have_what_github_needs(template):
+    form = yaml.safe_load(template.read_text())
+    if template.name == "config.yml":
+        assert form == {"blank_issues_enabled": True}
+        return
+    assert {"name", "description", "body"} <= set(form)
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert all(field["attributes"]["label"] for field in fields)
+    assert len({field["id"] for field in fields}) == len(fields)
+
+
+def test_hooks_are_those_of_make_lint():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    lint = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
+    for hook in hooks:
+        tool = hook["entry"].split()[0].removeprefix(".venv/bin/")
+        assert f"$(BIN)/{tool}" in lint, hook["id"]
+
+
+def test_papers_are_cited_with_authors_and_doi():
+    references = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"]
+    assert [len(reference["authors"]) for reference in references] == [12, 2, 4]
+    dois = [reference.get("doi") or reference["identifiers"][0]["value"] for reference in references]
+    assert dois == ["10.1101/2023.05.18.541176", "10.1371/journal.pcbi.1007973", "10.1038/s41586-026-10150-1"]
