@@ -33,7 +33,7 @@ from v4egg.evaluation.judges import Judge, encoder_judges
 from v4egg.evaluation.transfer import judge_images, with_cached_predictions
 from v4egg.figures import style
 from v4egg.stats.inference import bootstrap_interval
-from v4egg.synthesis import most_exciting_images
+from v4egg.synthesis.mei import synthesize_mei
 from v4egg.workflow.configuration import check
 
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
@@ -94,9 +94,7 @@ class Run(FinishedRun):
         key = json.dumps([method, source, options, members, samples, prior or "own"])
         if key not in self.found:  # a base setting is a level of many factors
             prior = self.priors[prior or "own"]
-            made = most_exciting_images(
-                method, generators, self.units, options, stores={"prior": prior}, samples=samples, seed=0
-            )
+            made = synthesize_mei(generators, self.units, method, prior=prior, samples=samples, **options)
             self.found[key] = self._judged(source, generators, made)
         return self.found[key]
 

@@ -11,7 +11,8 @@ from v4egg.recordings.units import by_session
 from v4egg.registry import required_stores
 from v4egg.seeding import seed_of
 from v4egg.simulation.brain import load_brain
-from v4egg.synthesis import METHODS, most_exciting_images
+from v4egg.synthesis.mei import synthesize_mei
+from v4egg.synthesis.methods import METHODS
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
@@ -26,12 +27,12 @@ with job(snakemake) as run:
     crops, _ = photograph_crops(shown, recording.images.shape[-1], "fit", key=key)
 
     def synthesise(ensemble, round_index):
-        made = most_exciting_images(
-            loop["method"],
+        made = synthesize_mei(
             ensemble,
             units,
-            snakemake.params.synthesis,
-            stores=required,
+            loop["method"],
+            **required,
+            **snakemake.params.synthesis,
             samples=loop["samples"],
             seed=seed_of(seed, "closed loop", round_index),
             device=run.device,

@@ -5,7 +5,7 @@ import itertools
 from v4egg.encoders.ensemble import load_encoder
 from v4egg.images.pool import folder_batches, pool_batches
 from v4egg.io import stores
-from v4egg.synthesis.natural_search import natural_search
+from v4egg.synthesis.natural_search import search_natural_images
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
@@ -14,7 +14,7 @@ with job(snakemake) as run:
     batches = pool_batches(inputs.pool, options["batch_size"])
     if options["folder"]:
         batches = itertools.chain(batches, folder_batches(options["folder"], options["batch_size"], **images))
-    found = natural_search(
+    found = search_natural_images(
         load_encoder(inputs.members), units, run.progress(batches), k=options["k"], device=run.device
     )
     found.attrs |= {"arch": snakemake.wildcards.arch}

@@ -4,7 +4,8 @@ from v4egg.encoders.ensemble import load_encoder
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.registry import required_stores
-from v4egg.synthesis import METHODS, most_exciting_images
+from v4egg.synthesis.mei import synthesize_mei
+from v4egg.synthesis.methods import METHODS
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
@@ -17,12 +18,12 @@ with job(snakemake) as run:
     key = {"job": str(snakemake.output[0]), "options": options, "seed": seed, "code": snakemake.params.code}
     checkpoint = Checkpoint.for_inputs(snakemake.params.state, inputs, {**key, "samples": samples, "first": first})
     units = [str(unit) for unit in targets["unit"].values[first : snakemake.params.numbers["stop"]]]
-    meis = most_exciting_images(
-        method,
+    meis = synthesize_mei(
         load_encoder(snakemake.input.members),
         units,
-        options,
-        stores=required,
+        method,
+        **required,
+        **options,
         samples=samples,
         seed=seed,
         device=run.device,

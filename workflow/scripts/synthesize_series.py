@@ -4,7 +4,7 @@ from v4egg.encoders.ensemble import load_encoder
 from v4egg.encoders.response_scale import deviations
 from v4egg.io import stores
 from v4egg.recordings.responses import load_responses
-from v4egg.synthesis.sweeps import image_series
+from v4egg.synthesis.sweeps import synthesize_sweep
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
@@ -13,13 +13,13 @@ with job(snakemake) as run:
     first, size = int(snakemake.wildcards.batch) * numbers["units_per_job"], numbers["units_per_job"]
     chosen = targets["unit"].values[: options["units"]]
     generators = load_encoder(inputs.members)
-    series = image_series(
+    series = synthesize_sweep(
         snakemake.wildcards.family,
         generators,
         [str(unit) for unit in chosen[first : first + size]],
         options,
         deviations=deviations([load_responses(path) for path in inputs.responses], generators.members[0]),
-        prior_path=inputs.prior,
+        prior=inputs.prior,
         seed=numbers["seed"],
         device=run.device,
         progress=run.progress,

@@ -1,0 +1,8 @@
+"""Compact models: small networks of single units, distilled by the workflow or published.
+
+Names are imported when they are used, so that importing the package does not import torch.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

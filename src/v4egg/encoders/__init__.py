@@ -1,0 +1,8 @@
+"""Encoders: models that predict the responses of recorded units to images, alone and in ensembles.
+
+Names are imported when they are used, so that importing the package does not import torch.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

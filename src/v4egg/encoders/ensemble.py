@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from v4egg.encoders.encoder import Encoder, GroupedEncoder, load_member
 from v4egg.errors import V4eggError
+from v4egg.images.processing import Preprocess
 
 
 class Ensemble(nn.Module):
@@ -25,6 +26,11 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members).to(memory_format=torch.channels_last)
         self.units = members[0].units
         self.register_buffer("weights", _weights(members), persistent=False)
+
+    @property
+    def stimulus_spec(self) -> Preprocess:
+        """Size, colour and scale of the images that are made for the ensemble: those of its first member."""
+        return self.members[0].stimulus_spec
 
     def forward(self, images: Tensor, units: Tensor | None = None) -> Tensor:
         """Images (B, C, y, x) in [0, 1] -> mean responses (B, U)."""

@@ -1,14 +1,12 @@
-"""Synthesizers: images for an energy. :func:`most_exciting_images` runs one by name for the units of an encoder."""
+"""Synthesis: images with a low energy, by energy-guided diffusion (EGG) and by the methods it is compared with.
 
-from importlib import import_module
-from typing import Any
+:func:`synthesize_mei` makes most exciting images of the units of a model by any method; :func:`synthesize_meni`,
+:func:`synthesize_diverse` and :func:`reconstruct` make naturalistic, diverse and reconstructed ones, and
+:func:`search_natural_images` finds natural ones. :func:`v4egg.synthesis.energy_guided.energy_guided` and
+:func:`v4egg.synthesis.gradient_ascent.gradient_ascent` minimise any energy, and so does :class:`EnergyGuidedPipeline`.
+Names are imported when they are used, so that importing the package does not import torch.
+"""
 
-__all__ = ["METHODS", "most_exciting_images"]
-_PUBLIC = {"METHODS": "v4egg.synthesis.methods", "most_exciting_images": "v4egg.synthesis.mei"}
+import lazy_loader
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: the names of the methods are known without torch."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'v4egg.synthesis' has no attribute '{name}'")
-    return getattr(import_module(_PUBLIC[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -43,7 +43,13 @@ class Task:
 
 
 class MethodOptions(Options):
-    """Options that every method of synthesis has."""
+    """Options that every method of synthesis has.
+
+    Attributes:
+        uses_gradient: whether the method needs the gradient of the energy with respect to the image.
+    """
+
+    uses_gradient: ClassVar[bool] = True
 
     norm: float | None = Field(None, description="L2 norm of the z-scored image; null leaves it free.")
     uncertainty_penalty: float = Field(

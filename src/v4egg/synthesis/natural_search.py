@@ -1,61 +1,89 @@
-"""Natural search: the images of a pool that a model predicts to excite each unit most, in one pass, memory flat.
+"""Natural search: the images of a pool that a model predicts to excite each unit most.
 
-Batches are forgotten once the model has seen them: what stays is k images a unit. The result does not depend on how the
-pool is cut into batches.
+One pass over the pool keeps k images per unit, so that memory does not grow with the pool. The result does not depend
+on how the pool is divided into batches.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 import xarray as xr
 
-from v4egg.encoders.ensemble import Ensemble
+from v4egg.device import borrowed, device_of
 from v4egg.errors import V4eggError
 from v4egg.images.pool import Batch
 from v4egg.images.processing import to_float
+from v4egg.synthesis.models import ResponseModel, unit_ids, validate_model
 
+BATCH = 64  # images at once, where they are given as one array
 ALIKE = 1e-4  # relative difference of two responses below which images are compared pixel by pixel
 
 
-def natural_search(
-    model: Ensemble, units: Sequence[str], batches: Iterable[Batch], *, k: int, device: str = "cpu"
+def search_natural_images(
+    model: ResponseModel,
+    units: Sequence[str | int],
+    images: np.ndarray | Iterable[Batch],
+    *,
+    k: int,
+    device: str | torch.device | None = None,
 ) -> xr.Dataset:
-    """The ``k`` images with the highest predicted response for each unit, best first; of kind ``natural``.
+    """The ``k`` images with the highest predicted response for each unit, best first.
 
-    An image that the pool holds twice counts once, and of two with equal responses the earlier is the better one.
+    An image that occurs twice counts once, and of two images with equal responses the earlier ranks higher.
 
     Args:
-        model: predicts the responses; its members are averaged.
-        units: unit ids of the model.
-        batches: the pool in pieces, such as :func:`v4egg.images.pool.pool_batches` gives; all images of one shape.
-        k: images a unit.
+        model: as in :func:`v4egg.synthesize_mei`; it is left as it was. Of an ensemble, members are averaged.
+        units: unit ids, or positions among the model's units.
+        images: uint8 (n, c, y, x), or batches of them with the source of each image, such as
+            :func:`v4egg.images.pool.pool_batches` gives; all images of one shape.
+        k: images per unit.
+        device: where to compute; None: where the model is.
 
     Returns:
-        image[unit, sample, channel, y, x] in [0, 1], response[unit, sample], source[unit, sample], position[unit,
-        sample] in the pool, and mean[unit] and sd[unit] of the response over the pool (duplicates included).
+        A dataset of kind ``natural``: ``image`` [unit, sample, channel, y, x] in [0, 1], ``response`` [unit, sample],
+        ``source`` [unit, sample], ``position`` [unit, sample] among the images, and ``mean`` [unit] and ``sd`` [unit]
+        of the response over all images (repeated ones included).
 
     Raises:
-        V4eggError: the pool holds fewer than k different images, no unit is asked for, or a response
+        V4eggError: the model cannot be used, there are fewer than k different images, no unit is given, or a response
             is not finite; names unit and image.
+
+    Example:
+        >>> import numpy as np, torch, v4egg
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+        >>> model = v4egg.wrap_model(network, 3, size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> images = np.random.default_rng(0).integers(0, 255, (20, 1, 8, 8), dtype=np.uint8)
+        >>> found = v4egg.search_natural_images(model, [0, 2], images, k=4)
+        >>> found["image"].shape, bool((found["response"][:, 0] >= found["response"][:, 1]).all())
+        ((2, 4, 1, 8, 8), True)
     """
-    if not units:
-        raise V4eggError("natural search: no unit is asked for; select targets first")
-    model, index = model.to(device), model.index(units).to(device)
-    best = [_Best(k) for _ in units]
-    moments = _Moments(len(units))
-    for images, sources in batches:
-        with torch.no_grad():
-            responses = model(to_float(images).to(device), index).double().cpu().numpy()
-        _check(responses, units, moments.n)
-        for column, kept in enumerate(best):
-            kept.offer(responses[:, column], images, sources, moments.n)
-        moments.add(responses)
-    short = min(len(kept.entries) for kept in best)
-    if short < k:
-        raise V4eggError(f"natural search: the pool holds {short} different images, natural.k is {k}; lower it")
-    return _dataset(units, best, moments)
+    names = unit_ids(model, units) if len(units) else []
+    if not names:
+        raise V4eggError("natural search: no unit is given; select targets first")
+    validate_model(model, gradient=False)
+    best, moments = [_Best(k) for _ in names], _Moments(len(names))
+    with borrowed(model, device) as used:
+        there = device_of(used)
+        index = used.index(names).to(there)
+        for batch, sources in _batches(images) if isinstance(images, np.ndarray) else images:
+            with torch.no_grad():
+                responses = used(to_float(batch).to(there), index).double().cpu().numpy()
+            _check(responses, names, moments.n)
+            for column, kept in enumerate(best):
+                kept.offer(responses[:, column], batch, sources, moments.n)
+            moments.add(responses)
+    fewest = min(len(kept.entries) for kept in best)
+    if fewest < k:
+        raise V4eggError(f"natural search: the pool holds {fewest} different images, natural.k is {k}; lower it")
+    return _dataset(names, best, moments)
+
+
+def _batches(images: np.ndarray) -> Iterator[Batch]:
+    for first in range(0, len(images), BATCH):
+        part = images[first : first + BATCH]
+        yield part, [""] * len(part)
 
 
 @dataclass(frozen=True)
@@ -70,7 +98,8 @@ class _Best:
     """The k best images of one unit so far, best first."""
 
     def __init__(self, k: int):
-        self.k, self.entries = k, []
+        self.k = k
+        self.entries: list[_Entry] = []
 
     def offer(self, responses: np.ndarray, images: np.ndarray, sources: Sequence[str], first: int) -> None:
         """Responses (n,) and images (n, c, y, x) from position ``first`` of the pool on."""
@@ -97,7 +126,7 @@ class _Moments:
     mean: np.ndarray = field(init=False)
     squares: np.ndarray = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.mean, self.squares = np.zeros(self.units), np.zeros(self.units)
 
     def add(self, responses: np.ndarray) -> None:

@@ -46,7 +46,7 @@ def best_along_gradient(
     Example:
         >>> import torch
         >>> best, scores = best_along_gradient(
-        ...     torch.zeros(1, 1), lambda x: -(x - 0.3).abs().sum(1), lambda x, g, step: x + 0.2 * g, 4, "a point"
+        ...     torch.zeros(1, 1), lambda x: -(x - 0.25).abs().sum(1), lambda x, g, step: x + 0.2 * g, 4, "a point"
         ... )
         >>> round(best.item(), 4), scores.shape
         (0.2, torch.Size([1, 5]))

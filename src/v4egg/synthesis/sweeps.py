@@ -1,12 +1,13 @@
-"""Series: images of each unit along one setting, by energy guided diffusion with the same noise at every step of it.
+"""Sweeps: images of each unit along one setting, by energy-guided diffusion from the same noise at each of its values.
 
-``meni``: most exciting naturalistic images, along lambda, from what the prior paints alone to what the encoder wants.
+``meni``: most exciting naturalistic images along lambda, from samples of the prior to images of the highest response.
 ``diverse``: images that excite the unit and differ from one another, along the weight of their difference.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 import xarray as xr
 from pydantic import Field
 
-from v4egg.encoders.ensemble import Ensemble
+from v4egg.device import device_of
 from v4egg.priors.prior import Prior
 from v4egg.registry import Numbers, Options, Strings, options_of
 from v4egg.seeding import torch_generator
@@ -23,11 +24,10 @@ from v4egg.synthesis.diversity import Diverse
 from v4egg.synthesis.energies import Energy
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.jitter import Jitter
-from v4egg.synthesis.mei import mei_energy
+from v4egg.synthesis.mei import Pairs, borrowed_all, mei_energy, sample_pairs
 from v4egg.synthesis.methods import SWEEPS
+from v4egg.synthesis.models import ResponseModel, unit_ids, validate_model
 from v4egg.synthesis.result import Synthesis
-
-Pairs = Sequence[tuple[str, int]]
 
 
 class SweepOptions(Options):
@@ -112,48 +112,158 @@ class DiverseImages(SweepOptions):
         return run.guided(energy + value * Diverse(groups) if value else energy, self.energy_scale)
 
 
-def image_series(
+def synthesize_sweep(
     sweep: str,
-    generators: Ensemble,
-    units: Sequence[str],
+    model: ResponseModel,
+    units: Sequence[str | int],
     options: Mapping[str, Any],
     *,
-    deviations: Mapping[str, float],
-    prior_path: str,
+    prior: Prior | str | Path,
+    deviations: Mapping[str, float] | None = None,
     seed: int = 0,
-    device: str = "cpu",
-    progress: Callable = iter,
+    device: str | torch.device | None = None,
+    progress: Callable[[Any], Any] = iter,
 ) -> xr.Dataset:
-    """Images [unit, setting, sample, channel, y, x] of kind ``series``.
+    """Images of units along one setting, by energy-guided diffusion from the same noise at each of its values.
+
+    Model, units, device and options are checked before anything is computed; model and prior are left as they were.
 
     Args:
-        sweep: a name of :data:`SWEEPS`.
-        generators: the ensemble whose responses are maximised.
-        units: unit ids; none gives an empty result.
-        options: of the sweep, see its :class:`SweepOptions`; those that are not given have their defaults.
-        deviations: standard deviation of each unit's responses, which is 1 in the weights of ``diverse``.
-        prior_path: store of the prior.
-        seed: every draw is keyed by (seed, sweep, unit, sample): neither batches nor other settings matter.
-        device: where to compute.
-        progress: wraps the settings.
+        sweep: a name of :data:`v4egg.synthesis.methods.SWEEPS`: ``meni`` or ``diverse``.
+        model: as in :func:`v4egg.synthesize_mei`.
+        units: unit ids, or positions among the model's units; none gives an empty result.
+        options: of the sweep, see :class:`Naturalistic` and :class:`DiverseImages`; those that are not given have their
+            defaults.
+        prior: the diffusion prior (:func:`v4egg.load_prior`), or the path of its store.
+        deviations: standard deviation of the responses of each unit, which is 1 in the weights of ``diverse``; 1 for
+            units that are not named.
+        seed: every draw is keyed by (seed, sweep, unit id, sample): neither batches nor other settings matter.
+        device: where to compute; None: where the model is.
+        progress: wraps the values of the setting.
+
+    Returns:
+        A dataset of kind ``series``: ``image`` [unit, setting, sample, channel, y, x] in [0, 1], and ``activation``
+        (predicted response), ``evaluations`` and ``seconds`` [unit, setting, sample].
 
     Raises:
-        V4eggError: no sweep has that name, or an option is unknown or impossible.
+        V4eggError: the model cannot be used, has no such unit, the device cannot be used, no sweep has that name, or an
+            option is unknown or impossible.
     """
     chosen: SweepOptions = options_of(SWEEPS, sweep, options, "sweep")
-    generators = generators.to(device)
+    validate_model(model)
     settings, samples = chosen.values(), chosen.samples_per_value()
-    pairs = [(unit, sample) for unit in units for sample in range(samples)]
+    names = unit_ids(model, units)
+    pairs = sample_pairs(names, samples)
     if not pairs:
-        return _empty(generators, settings, samples)
-    prior = load_guide(prior_path, generators.members[0].stimulus_spec, device)
-    scales = torch.tensor([deviations.get(unit, 1.0) for unit, _ in pairs], device=device)
-    run = SweepRun(generators, prior, pairs, scales, chosen, (seed, sweep))
-    made = [chosen.images(run, value) for value in progress(settings)]
-    index = generators.index([unit for unit, _ in pairs]).to(device)
-    with torch.no_grad():
-        responses = [generators.paired(result.images, index) for result in made]
-    return _dataset(units, settings, samples, made, responses)
+        return _empty(model, settings, samples)
+    with borrowed_all(model, {"prior": prior}, device) as (used, stores):
+        guide = load_guide(stores["prior"], used.stimulus_spec, str(device_of(used)))
+        scales = torch.tensor([(deviations or {}).get(unit, 1.0) for unit, _ in pairs])
+        run = SweepRun(used, guide, pairs, scales, chosen, (seed, sweep))
+        made = [chosen.images(run, value) for value in progress(settings)]
+        index = used.index([unit for unit, _ in pairs]).to(device_of(used))
+        with torch.no_grad():
+            responses = [used.paired(result.images, index) for result in made]
+    return _dataset(names, settings, samples, made, responses)
+
+
+def synthesize_meni(
+    model: ResponseModel,
+    units: Sequence[str | int],
+    energy_scales: Sequence[float] = (0.5, 1.0, 2.0, 5.0, 10.0),
+    *,
+    prior: Prior | str | Path,
+    samples: int = 1,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    progress: Callable[[Any], Any] = iter,
+    **options: Any,
+) -> xr.Dataset:
+    """Most exciting naturalistic images (MENIs): energy-guided diffusion along lambda, from the same noise.
+
+    At lambda 0 the images are samples of the prior; the larger lambda, the more the unit's response counts against it
+    (Pierzchlewicz et al., NeurIPS 2023, section 4.3).
+
+    Args:
+        model: as in :func:`v4egg.synthesize_mei`.
+        units: unit ids, or positions among the model's units.
+        energy_scales: the values of lambda, L2 lengths of a guidance step in the prior's pixel space [-1, 1].
+        prior: the diffusion prior (:func:`v4egg.load_prior`), or the path of its store.
+        samples: images per unit and lambda.
+        seed: as in :func:`synthesize_sweep`.
+        device: where to compute; None: where the model is.
+        progress: wraps the values of lambda.
+        options: further options of :class:`Naturalistic`, such as ``steps`` and ``norm``.
+
+    Returns:
+        As :func:`synthesize_sweep`; ``setting`` is lambda.
+
+    Raises:
+        V4eggError: as :func:`synthesize_sweep`.
+
+    Example:
+        >>> import torch, v4egg
+        >>> from v4egg.priors.training import new_prior
+        >>> prior = new_prior({"size": 8, "channels": 1, "patch_size": 1, "widths": [16, 32], "layers": 1})
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> made = v4egg.synthesize_meni(model, ["a"], [0, 5], prior=prior, samples=2, steps=3)
+        >>> dict(made["activation"].sizes)
+        {'unit': 1, 'setting': 2, 'sample': 2}
+    """
+    own = {"energy_scales": energy_scales, "samples": samples, **options}
+    return synthesize_sweep("meni", model, units, own, prior=prior, seed=seed, device=device, progress=progress)
+
+
+def synthesize_diverse(
+    model: ResponseModel,
+    units: Sequence[str | int],
+    weights: Sequence[float] = (0.0, 1.0, 3.0, 10.0),
+    *,
+    prior: Prior | str | Path,
+    samples: int = 4,
+    deviations: Mapping[str, float] | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    progress: Callable[[Any], Any] = iter,
+    **options: Any,
+) -> xr.Dataset:
+    """Images that excite a unit and differ from one another, by energy-guided diffusion along a weight of difference.
+
+    The energy of an image is its unit's negative response, in standard deviations, plus the weight times its mean
+    correlation with the unit's other images (:class:`v4egg.synthesis.diversity.Diverse`).
+
+    Args:
+        model: as in :func:`v4egg.synthesize_mei`.
+        units: unit ids, or positions among the model's units.
+        weights: the weights.
+        prior: the diffusion prior (:func:`v4egg.load_prior`), or the path of its store.
+        samples: images per unit and weight, at least 2.
+        deviations: standard deviation of the responses of each unit; 1 for units that are not named.
+        seed: as in :func:`synthesize_sweep`.
+        device: where to compute; None: where the model is.
+        progress: wraps the weights.
+        options: further options of :class:`DiverseImages`, such as ``energy_scale`` and ``steps``.
+
+    Returns:
+        As :func:`synthesize_sweep`; ``setting`` is the weight.
+
+    Raises:
+        V4eggError: as :func:`synthesize_sweep`.
+
+    Example:
+        >>> import torch, v4egg
+        >>> from v4egg.priors.training import new_prior
+        >>> prior = new_prior({"size": 8, "channels": 1, "patch_size": 1, "widths": [16, 32], "layers": 1})
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> made = v4egg.synthesize_diverse(model, ["a"], [0, 10], prior=prior, samples=3, steps=3)
+        >>> dict(made["activation"].sizes)
+        {'unit': 1, 'setting': 2, 'sample': 3}
+    """
+    own = {"weights": weights, "images": samples, **options}
+    shared = {"seed": seed, "device": device, "progress": progress, "deviations": deviations}
+    return synthesize_sweep("diverse", model, units, own, prior=prior, **shared)
 
 
 @dataclass
@@ -161,7 +271,7 @@ class SweepRun:
     """What all values of a sweep share.
 
     Attributes:
-        generators: the ensemble whose responses are maximised.
+        model: predicts the responses.
         prior: the diffusion prior.
         pairs: unit id and sample of each image.
         deviations: (pair,) standard deviation of the responses of each pair's unit.
@@ -169,7 +279,7 @@ class SweepRun:
         key: what all draws are keyed by, beside unit and sample.
     """
 
-    generators: Ensemble
+    model: ResponseModel
     prior: Prior
     pairs: Pairs
     deviations: torch.Tensor
@@ -178,7 +288,7 @@ class SweepRun:
 
     def excite(self) -> Energy:
         """The energy of exciting each pair's unit."""
-        return mei_energy(self.generators, self.pairs, self.options, self.key)
+        return mei_energy(self.model, self.pairs, self.options, self.key)
 
     def guided(self, energy: Energy, scale: float) -> Synthesis:
         """Images by energy-guided diffusion; the starting and step noise is the same at every value."""
@@ -190,11 +300,17 @@ class SweepRun:
             sampler=self.options.sampler,
             guidance=self.options.guidance,
             energy_scale=scale,
-            constraint=display_constraint(self.options.norm, self.generators.members[0].stimulus_spec),
+            constraint=display_constraint(self.options.norm, self.model.stimulus_spec),
         )
 
 
-def _dataset(units: Sequence[str], settings, samples: int, made: Sequence[Synthesis], responses) -> xr.Dataset:
+def _dataset(
+    units: Sequence[str],
+    settings: Sequence[float],
+    samples: int,
+    made: Sequence[Synthesis],
+    responses: Sequence[torch.Tensor],
+) -> xr.Dataset:
     def stacked(values: Sequence[torch.Tensor]) -> np.ndarray:
         whole = torch.stack(list(values), 1).cpu().numpy().astype(np.float32)  # (pair, setting, ...)
         whole = whole.reshape(len(units), samples, *whole.shape[1:])
@@ -215,8 +331,8 @@ def _dataset(units: Sequence[str], settings, samples: int, made: Sequence[Synthe
     )
 
 
-def _empty(generators: Ensemble, settings, samples: int) -> xr.Dataset:
-    stimulus_spec = generators.members[0].stimulus_spec
+def _empty(model: ResponseModel, settings: Sequence[float], samples: int) -> xr.Dataset:
+    stimulus_spec = model.stimulus_spec
     blank = torch.zeros(0, stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
     nothing = [Synthesis(blank, torch.zeros(0), torch.zeros(0, 0), 0, 0.0) for _ in settings]
     return _dataset([], settings, samples, nothing, [torch.zeros(0)] * len(nothing))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -80,6 +80,8 @@ def evolved(
 
 class Evolved(MethodOptions, SearchOptions):
     """XDream: evolution of codes of an image generator, which uses no gradient."""
+
+    uses_gradient: ClassVar[bool] = False
 
     budget: int = Field(10_000, ge=1, description="Images shown for each image that is made.")
 

@@ -1,7 +1,6 @@
 """Synthesis climbs its energy, respects its constraints, and makes images that do not depend on their batch."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from v4egg.images.processing import Preprocess
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.priors.training import new_prior, sample
 from v4egg.seeding import torch_generator
-from v4egg.synthesis import most_exciting_images
+from v4egg.synthesis import synthesize_mei
 from v4egg.synthesis.constraints import L2Norm, PixelRange, chain, display_constraint
 from v4egg.synthesis.energies import Excite, MatchResponse
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
@@ -211,12 +210,11 @@ def test_batches_of_one_and_of_32_make_the_same_images(prior):
 
 
 class Members(Filters):
-    """An ensemble in so far as synthesis looks at one."""
+    """A model as synthesis takes it."""
 
     def __init__(self):
         super().__init__()
-        self.units, self.weights = [f"s1-u{i:03d}" for i in range(4)], torch.ones(1)
-        self.members = [SimpleNamespace(stimulus_spec=preprocess())]
+        self.units, self.stimulus_spec = [f"s1-u{i:03d}" for i in range(4)], preprocess()
 
     def index(self, units):
         return torch.tensor([self.units.index(unit) for unit in units])
@@ -232,9 +230,7 @@ def test_any_chunking_of_units_makes_the_same_images(method, tmp_path):
     options = {"norm": 8.0, "uncertainty_penalty": 0, "jitter": jitter, "steps": 4, **own}
 
     def make(units):
-        made = most_exciting_images(
-            method, generators, units, options, stores={"prior": str(tmp_path / "prior.zarr")}, samples=2
-        )
+        made = synthesize_mei(generators, units, method, prior=tmp_path / "prior.zarr", samples=2, **options)
         assert (made["evaluations"] == 8).all()
         return made["image"].values
 
@@ -247,7 +243,7 @@ def test_any_chunking_of_units_makes_the_same_images(method, tmp_path):
 
 def test_unknown_method_is_named():
     with pytest.raises(V4eggError, match="'magic' is unknown; known: gradient_ascent, energy_guided, evolution"):
-        most_exciting_images("magic", None, ["u"], {})
+        synthesize_mei(Members(), ["u"], "magic")
 
 
 def evolve(units, optimizer="genetic", budget=800, **options):

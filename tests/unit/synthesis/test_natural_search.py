@@ -10,8 +10,9 @@ from PIL import Image
 
 from v4egg.errors import V4eggError
 from v4egg.images.pool import folder_batches, pool_batches
+from v4egg.images.processing import Preprocess
 from v4egg.io import stores
-from v4egg.synthesis.natural_search import natural_search
+from v4egg.synthesis.natural_search import search_natural_images
 
 UNITS = ["s-u000", "s-u001", "s-u002"]
 
@@ -21,12 +22,16 @@ class Mean(torch.nn.Module):
 
     units = UNITS
     weight = 1.0
+    stimulus_spec = Preprocess(4, 3, [0.5] * 3, [0.2] * 3)
 
     def index(self, units):
         return torch.tensor([self.units.index(unit) for unit in units])
 
     def forward(self, images, units):
         return self.weight * images.mean((2, 3))[:, units]
+
+    def paired(self, images, units):
+        return images.mean((2, 3)).gather(1, units[:, None])[:, 0]
 
 
 def pool(n=40):
@@ -41,7 +46,7 @@ def cut(images, size):
 
 def test_it_finds_the_top_of_the_pool_best_first():
     images = pool()
-    found = natural_search(Mean(), UNITS[1:], cut(images, 7), k=3)
+    found = search_natural_images(Mean(), UNITS[1:], cut(images, 7), k=3)
     responses = images.mean((2, 3))[:, 1:] / 255
     for u in range(2):
         order = np.argsort(-responses[:, u])[:3]
@@ -56,8 +61,8 @@ def test_it_finds_the_top_of_the_pool_best_first():
 
 @pytest.mark.parametrize("size", [1, 3, 39, 64])
 def test_the_result_does_not_depend_on_the_batches(size):
-    whole = natural_search(Mean(), UNITS, cut(pool(), 40), k=4)
-    other = natural_search(Mean(), UNITS, cut(pool(), size), k=4)
+    whole = search_natural_images(Mean(), UNITS, cut(pool(), 40), k=4)
+    other = search_natural_images(Mean(), UNITS, cut(pool(), size), k=4)
     xr.testing.assert_allclose(whole.drop_vars("source"), other.drop_vars("source"))
     assert (whole["source"] == other["source"]).all()
 
@@ -68,11 +73,11 @@ def test_an_image_that_is_there_twice_counts_once_and_ties_go_to_the_earlier():
     images[2, :, 0, 0] = images[7, :, 0, 0] = 255
     images[5] = images[2][:, ::-1]  # as bright, another picture
     images[[2, 5, 7]] = np.maximum(images[[2, 5, 7]], 200)
-    found = natural_search(Mean(), UNITS[:1], cut(images, 3), k=3)
+    found = search_natural_images(Mean(), UNITS[:1], cut(images, 3), k=3)
     assert found["position"].values[0, :2].tolist() == [2, 5]
     assert 7 not in found["position"].values[0]
     with pytest.raises(V4eggError, match=r"holds 9 different images, natural\.k is 10"):
-        natural_search(Mean(), UNITS, cut(images, 4), k=10)
+        search_natural_images(Mean(), UNITS, cut(images, 4), k=10)
 
 
 def test_memory_does_not_grow_with_the_pool():
@@ -82,7 +87,7 @@ def test_memory_does_not_grow_with_the_pool():
 
     def peak(n):
         tracemalloc.start()
-        natural_search(Mean(), UNITS, stream(n), k=5)
+        search_natural_images(Mean(), UNITS, stream(n), k=5)
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
@@ -97,7 +102,7 @@ def test_a_response_that_is_not_finite_names_unit_and_image():
             return super().forward(images, units) + torch.tensor([0, float("nan"), 0])
 
     with pytest.raises(V4eggError, match="unit s-u001 to image 0 of the pool"):
-        natural_search(Broken(), UNITS, cut(pool(), 8), k=1)
+        search_natural_images(Broken(), UNITS, cut(pool(), 8), k=1)
 
 
 def test_pools_and_folders_are_streams(tmp_path):

@@ -62,7 +62,7 @@ def targets(n=3):
 
 @pytest.fixture(scope="module")
 def made(generators, prior):
-    return reconstruct(generators, [targets()], OPTIONS, prior_path=prior)
+    return reconstruct(generators, [targets()], **OPTIONS, prior=prior)
 
 
 def test_targets_are_test_images_with_all_responses(generators):
@@ -111,7 +111,7 @@ def test_reconstructions_have_the_norm_of_their_image(made, generators):
 def test_an_image_does_not_depend_on_the_others(made, generators, prior):
     whole = targets()
     last = Targets(whole.names[2:], whole.images[2:], whole.units, whole.recorded[2:])
-    alone = reconstruct(generators, [last], {**OPTIONS, "descent_steps": 1}, prior_path=prior)
+    alone = reconstruct(generators, [last], **{**OPTIONS, "descent_steps": 1}, prior=prior)
     assert np.allclose(alone["made"].values[:, 0, 0], made["made"].values[:, 0, 2], atol=1e-5)
 
 
@@ -149,7 +149,7 @@ def test_a_prior_of_another_size_and_colour_is_bridged(generators, tmp_path):
         tmp_path / "prior.zarr"
     )
     options = {**OPTIONS, "steps": 3, "descent_steps": 2}
-    made = reconstruct(generators, [targets(2)], options, prior_path=str(tmp_path / "prior.zarr"))
+    made = reconstruct(generators, [targets(2)], **options, prior=tmp_path / "prior.zarr")
     assert made["made"].shape == (2, 2, 2, 3, 16, 16)
     images = torch.from_numpy(made["made"].values[0, 0])
     assert torch.allclose(images[:, 0], images[:, 2])  # grey

@@ -12,7 +12,7 @@ from v4egg.evaluation.judges import Judge
 from v4egg.evaluation.transfer import join_architectures, judge_series
 from v4egg.io import stores
 from v4egg.recordings.responses import Responses
-from v4egg.synthesis.sweeps import image_series
+from v4egg.synthesis.sweeps import synthesize_sweep
 
 UNITS = [f"s1-u{i:03d}" for i in range(3)]
 COMMON = {
@@ -40,7 +40,7 @@ def prior(tmp_path_factory):
 def make(family, generators, prior, units=UNITS, **options):
     options = {**(MENI if family == "meni" else DIVERSE), **options}
     scale = dict.fromkeys(UNITS, 0.5)
-    return image_series(family, generators, units, options, deviations=scale, prior_path=prior)
+    return synthesize_sweep(family, generators, units, options, deviations=scale, prior=prior)
 
 
 def test_lambda_raises_the_response_from_the_same_noise(generators, prior):
@@ -77,7 +77,7 @@ def test_any_chunking_of_units_gives_the_same(family, generators, prior):
 
 def test_an_unknown_family_is_named(generators, prior):
     with pytest.raises(V4eggError, match="sweep 'mini' is unknown; did you mean 'meni'\? Known: meni, diverse"):
-        image_series("mini", generators, UNITS, MENI, deviations={}, prior_path=prior)
+        synthesize_sweep("mini", generators, UNITS, MENI, prior=prior)
 
 
 def test_every_image_gets_its_unit_s_response_from_every_judge(generators, tmp_path):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ConfigMixin, VQModel
@@ -139,6 +140,6 @@ class AutoencoderOptions(GeneratorOptions):
         "rounded up.",
     )
 
-    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Autoencoder:
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> Autoencoder:
         """The generator with the weights of the folder."""
         return load_autoencoder(self.weights, stimulus_spec.size, self.image_size, device)

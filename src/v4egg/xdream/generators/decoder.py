@@ -189,6 +189,7 @@ def _finer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
 class DecoderOptions(GeneratorOptions):
     """The decoder that is trained on the image pool; ``decoder`` says how."""
 
-    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Decoder:
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> Decoder:
         """The decoder in the store ``decoder``."""
-        return load_decoder(store_of(stores, "decoder", "decoder"), device)
+        decoder = store_of(stores, "decoder", "decoder")
+        return decoder if isinstance(decoder, Decoder) else load_decoder(decoder, device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -117,6 +118,6 @@ class DeepSimOptions(GeneratorOptions):
         description="File of DeePSiM fc6 weights (.pt, .pth, .safetensors).", json_schema_extra={"x-exists": "file"}
     )
 
-    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> DeepSim:
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> DeepSim:
         """The generator with the weights of the file."""
         return load_deepsim(self.weights, device)

@@ -1,7 +1,7 @@
 """The diffusion prior as a generator: its initial noise is the code, decoded by a few deterministic steps."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from torch import Tensor
@@ -38,6 +38,7 @@ class DiffusionOptions(GeneratorOptions):
 
     steps: int = Field(4, ge=1, description="Denoising steps of an image.")
 
-    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Diffusion:
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> Diffusion:
         """The generator with the prior in the store ``prior``."""
-        return Diffusion(load_prior(store_of(stores, "prior", "diffusion"), device), self.steps)
+        prior = store_of(stores, "prior", "diffusion")
+        return Diffusion(prior if isinstance(prior, Prior) else load_prior(prior, device), self.steps)

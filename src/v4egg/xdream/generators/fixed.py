@@ -1,7 +1,7 @@
 """Generators without weights: pixels themselves, and sums of waves with the spectrum of natural images."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ class Fourier(ImageGenerator):
 class PixelsOptions(GeneratorOptions):
     """Pixels themselves, without any knowledge of natural images."""
 
-    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Pixels:
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> Pixels:
         """The generator of images of this size and colour."""
         return Pixels(stimulus_spec)
 
@@ -81,6 +81,6 @@ class PixelsOptions(GeneratorOptions):
 class FourierOptions(GeneratorOptions):
     """Sums of waves with the spectrum of natural images."""
 
-    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> Fourier:
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> Fourier:
         """The generator of images of this size and colour."""
         return Fourier(stimulus_spec)

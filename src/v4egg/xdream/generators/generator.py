@@ -3,7 +3,7 @@
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,12 +52,12 @@ class GeneratorOptions(Options):
     """Base of the options of image generators."""
 
     @abstractmethod
-    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, str | Path]) -> ImageGenerator:
+    def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> ImageGenerator:
         """The image generator; see :func:`v4egg.xdream.generators.make_generator` for the arguments."""
 
 
-def store_of(stores: Mapping[str, str | Path], name: str, generator: str) -> str | Path:
-    """The path of a store that an image generator requires.
+def store_of(stores: Mapping[str, Any], name: str, generator: str) -> Any:
+    """The path of a store that an image generator requires, or what has been loaded from it.
 
     Raises:
         V4eggError: it is not given.
