@@ -70,7 +70,7 @@ def difference(old: xr.Variable, new: xr.Variable) -> str:
     if old.dims != new.dims or old.shape != new.shape:
         return f"{dict(old.sizes)} became {dict(new.sizes)}"
     if old.dtype.kind in "OUT" or new.dtype.kind in "OUT":
-        changed = old.values.astype(str) != new.values.astype(str)
+        changed = old.values.astype(object) != new.values.astype(object)
         return f"{changed.sum()} of {changed.size} texts differ" if changed.any() else ""
     if old.dtype != new.dtype:
         return f"{old.dtype} became {new.dtype}"

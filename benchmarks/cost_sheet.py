@@ -6,8 +6,8 @@ Nothing is computed: networks stand on torch's meta device and torch counts thei
 are not public; what they hold is assumed below. A multiplication and an addition are two operations.
 """
 
+import argparse
 import re
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,6 +159,12 @@ def table(units: int) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    for number in [int(n) for n in sys.argv[1:]] or [90]:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("units", type=int, nargs="*", default=[90], help="units with images; a table for each number")
+    for number in parser.parse_args().units:
         print(f"\n{number:,} units with images, {PAPER['synthesis']['samples']} samples\n\n{table(number)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ Usage: python benchmarks/dag_time.py 100 1244 10000
 No recording is needed: empty files stand in for the hundred sessions, since a dry run opens none.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -70,7 +71,11 @@ def jobs_by_rule(text: str) -> dict[str, int]:
     return jobs
 
 
-def main(numbers: list[int]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = [100, 1244, 10000]
+    parser.add_argument("units", type=int, nargs="*", default=default, help="units with images; a row for each number")
+    numbers = parser.parse_args().units
     print("units with images | jobs | seconds | of them processor | MB\n---|---|---|---|---")
     for units in numbers:
         run = dry_run(units)
@@ -81,4 +86,4 @@ def main(numbers: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(n) for n in sys.argv[1:]] or [100, 1244, 10000])
+    main()

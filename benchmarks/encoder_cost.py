@@ -5,6 +5,7 @@ Usage: OMP_NUM_THREADS=1 python benchmarks/encoder_cost.py
 Random images and responses: time does not depend on what they are. Each row is the fastest of three epochs.
 """
 
+import argparse
 import time
 from collections.abc import Sequence
 
@@ -76,6 +77,7 @@ def table(title: str, rows: dict[str, tuple[list[TrainingSession], dict]]) -> No
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     attention = ARCHITECTURES["residual core, attention readout"]

@@ -10,7 +10,7 @@ said otherwise; test images are never looked at. Rows are added to curves.csv as
 not run again.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -148,14 +148,24 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(config_path: str, results: str, session: str, out: str, *curves: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("session")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("curves", nargs="*", metavar="curve", help=f"some of {', '.join(CURVES)}; default: all")
+    asked = parser.parse_args()
+    unknown = [curve for curve in asked.curves if curve not in CURVES]
+    if unknown:
+        parser.error(f"unknown curve '{unknown[0]}'; known: {', '.join(CURVES)}")
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    config = check(yaml.safe_load(Path(config_path).read_text()), SCHEMA)
-    folder = Path(out)
+    config = check(yaml.safe_load(asked.config.read_text()), SCHEMA)
+    folder = asked.out
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, Path(results), session)
-    for curve in curves or CURVES:
+    trainer = Trainer(config, asked.results, asked.session)
+    for curve in asked.curves or CURVES:
         for arch, architecture in config["encoders"]["architectures"].items():
             if not {"combined", "core_groups", "refit"} & set(architecture):
                 run(trainer, arch, curve, folder / "curves.csv")
@@ -163,4 +173,4 @@ def main(config_path: str, results: str, session: str, out: str, *curves: str) -
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -7,6 +7,7 @@ evolves one unit after another and shows one image at a time, as a single search
 faster of two runs, in seconds of one processor.
 """
 
+import argparse
 import time
 
 import numpy as np
@@ -63,6 +64,7 @@ def own_cost(optimizer: str, units: int, population: int = 40) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     decoder = Decoder(SIZE, 3, LATENT, (96, 64, 32)).eval().requires_grad_(False)

@@ -9,6 +9,7 @@ machine for the while (root, Debian's munge, slurmctld, slurmd and slurm-client)
 the workflow, by themselves, in seconds of wall time: part of each of its jobs.
 """
 
+import argparse
 import ast
 import os
 import subprocess
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests/cluster"))
+sys.path.insert(0, str(ROOT / "tests/helpers"))
 
 import slurm  # noqa: E402 - of the tests, which start the same cluster
 
@@ -94,10 +95,14 @@ def print_starts() -> None:
         print(f"{script.stem} | {import_seconds(script.stem):.1f}", flush=True)
 
 
-def main(arguments: list[str]) -> None:
-    jobs = next((int(word) for word in arguments if word.isdigit()), 6)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("jobs", type=int, nargs="?", default=6)
+    parser.add_argument("--slurm", action="store_true", help="also on a cluster of this machine")
+    asked = parser.parse_args()
+    jobs = asked.jobs
     print_overhead(jobs, {"here": HERE})
-    if "--slurm" in arguments:
+    if asked.slurm:
         if slurm.why_not():
             raise SystemExit(slurm.why_not())
         with tempfile.TemporaryDirectory() as name, slurm.cluster(Path(name)):
@@ -106,4 +111,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

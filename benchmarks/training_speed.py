@@ -3,7 +3,7 @@
 Usage: python benchmarks/training_speed.py [threads ...]
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -29,7 +29,7 @@ OPTIONS = {
     "shift": 2,
     "noise": 0.1,
     "adversarial": 0.0,
-    "average": 0.0,
+    "ema_decay": 0.0,
     "patience": 0,
 }
 
@@ -68,7 +68,10 @@ def best_seconds(step: Callable[[], None], repeats: int = 4) -> float:
     return min(times)
 
 
-def main(threads: list[int]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("threads", type=int, nargs="*", default=[1, 2])
+    threads = parser.parse_args().threads
     torch.set_flush_denormal(True)
     print("step            threads  precision  seconds  speed-up")
     for name, make in (("prior, batch 32", prior_step), ("encoder, epoch", encoder_epoch)):
@@ -88,4 +91,4 @@ def main(threads: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(n) for n in sys.argv[1:]] or [1, 2])
+    main()
