@@ -57,7 +57,7 @@ def to_disk(*paths: Path) -> None:
 
 
 def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file's contents, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's contents, 64 hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,7 +1,7 @@
-"""The one way in and out of Zarr: atomic, complete-marked, typed, with provenance.
+"""Reading and writing of Zarr stores: atomic, typed, marked as complete, with provenance.
 
-A store is written beside its final path, marked complete and renamed, so a reader never meets half of one. A missing
-Zarr chunk reads silently as NaN, hence the mark: :func:`load` refuses a store without it.
+A store is written under a temporary name, marked as complete and renamed, so that readers never see an unfinished one.
+Because a missing Zarr chunk would silently be read as a fill value, :func:`load` refuses stores without the mark.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from v4egg.io import files
 from v4egg.io.schemas import KINDS, VERSIONS, Variable
 
 CHUNK_BYTES = 4 * 2**20  # small enough to stream, large enough to compress well
-SHARD_BYTES = 512 * 2**20  # one file a variable up to here
+SHARD_BYTES = 512 * 2**20  # a variable up to this size is one file
 _PACKAGES = ("v4egg", "torch", "diffusers", "xarray", "zarr", "numpy")
 
 
@@ -34,13 +34,27 @@ def save(
     seed: int | None = None,
     inputs: Sequence[str | Path] = (),
 ) -> None:
-    """Write ``dataset`` to the Zarr v3 store ``path``, whole or not at all.
+    """Write a dataset to a Zarr v3 store, completely or not at all.
 
-    ``kind`` names a layout of :data:`v4egg.io.schemas.KINDS`; variables are checked against it and get its units.
-    ``config``, ``seed`` and the digests of the ``inputs`` stores become provenance attributes.
+    Args:
+        dataset: the data; its variables are converted to the dtypes of the kind and get its units.
+        path: the store; an existing one is replaced.
+        kind: a key of :data:`v4egg.io.schemas.KINDS`.
+        config: the part of the configuration that the data depend on, for provenance.
+        seed: the seed that the data depend on, for provenance.
+        inputs: stores and files that the data depend on; their digests are recorded for provenance.
 
     Raises:
-        V4eggError: a variable is missing, unknown, or of other dims or dtype than its kind says.
+        V4eggError: the kind is unknown, or a variable is missing, unknown, or of other dims or dtype than its kind.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "pool.zarr"
+        >>> images = np.zeros((2, 1, 8, 8), "uint8")
+        >>> dataset = xr.Dataset({"images": (("image", "channel", "y", "x"), images), "source": ("image", ["a", "b"])})
+        >>> save(dataset, path, "pool")
+        >>> dict(load(path, "pool").sizes)
+        {'image': 2, 'channel': 1, 'y': 8, 'x': 8}
     """
     path = Path(path)
     typed = _typed(dataset, path, kind)
@@ -62,7 +76,11 @@ def save(
 
 
 def load(path: str | Path, kind: str | None = None) -> xr.Dataset:
-    """Open a store lazily.
+    """Open a store; its arrays are read when they are used.
+
+    Args:
+        path: the store.
+        kind: the expected kind; None: any.
 
     Raises:
         V4eggError: there is no store, it is not complete, or it is of another kind or of another version of its kind.
@@ -80,17 +98,17 @@ def load(path: str | Path, kind: str | None = None) -> xr.Dataset:
         raise V4eggError(f"{path}: holds '{dataset.attrs['kind']}', expected '{kind}'; give a store of that kind")
     _check_version(dataset.attrs, path)
     texts = {name: v for name, v in dataset.variables.items() if isinstance(v.dtype, np.dtypes.StringDType)}
-    # numpy casts its own variable-length strings to nothing else: hand out the ordinary ones
+    # ordinary strings, because numpy cannot cast its variable-length ones to any other type
     return dataset.assign({name: (v.dims, np.array(v.values.tolist(), "U"), v.attrs) for name, v in texts.items()})
 
 
 def _check_version(attrs: Mapping[str, Any], path: Path) -> None:
-    """Refuse a store that another version of this package wrote: its names may no longer mean the same."""
-    kind, found = attrs["kind"], attrs.get("kind_version")
+    """Refuse a store that another version of this package wrote, whose names may have another meaning."""
+    kind, given = attrs["kind"], attrs.get("kind_version")
     if kind not in VERSIONS:
         raise V4eggError(f"{path}: unknown store kind '{kind}'; delete it and run its rule again")
-    if found != VERSIONS[kind]:
-        written = "without a version" if found is None else f"of version {found}"
+    if given != VERSIONS[kind]:
+        written = "without a version" if given is None else f"of version {given}"
         raise V4eggError(
             f"{path}: a '{kind}' store {written}, but version {VERSIONS[kind]} is needed; "
             "delete it and run its rule again"
@@ -98,14 +116,25 @@ def _check_version(attrs: Mapping[str, Any], path: Path) -> None:
 
 
 def require(dataset: xr.Dataset, dim: str, name: str, path: str | Path) -> None:
-    """Refuse a store without that entry of a dimension.
+    """Check that a dimension of a dataset has a certain coordinate.
+
+    Args:
+        dataset: read from a store.
+        dim: the dimension.
+        name: the coordinate that it must have.
+        path: the store, for the error message.
 
     Raises:
-        V4eggError: names the store and the entries that there are.
+        V4eggError: the coordinate is missing; the message lists those that exist.
+
+    Example:
+        >>> require(xr.Dataset(coords={"judge": ["a", "b"]}), "judge", "b", "transfer.zarr")
     """
     names = [str(value) for value in dataset[dim].values]
     if name not in names:
-        raise V4eggError(f"{path}: {dim} '{name}' is missing, there are {names}; run the rule that makes it again")
+        raise V4eggError(
+            f"{path}: {dim} '{name}' is missing, there are only {', '.join(names) or 'none'}; run its rule again"
+        )
 
 
 def save_weights(
@@ -116,11 +145,24 @@ def save_weights(
     attrs: Mapping[str, Any] | None = None,
     **provenance: Any,
 ) -> None:
-    """Write a torch state dict as a store of kind ``weights``.
+    """Write a torch state dict to a store of kind ``weights``.
 
-    All floating tensors become one flat float32 variable and all integer ones another, so that a store is a handful of
-    files however many layers a network has; ``attrs['layout']`` says where each tensor lies.
-    ``curves`` (``loss``, ``validation``) are sequences of one number an epoch.
+    All floating-point tensors become one flat float32 variable and all integer tensors another, so that a store has few
+    files however many layers a network has. ``attrs['layout']`` records the name, shape and offset of each tensor.
+
+    Args:
+        state: tensors (or arrays) by name.
+        path: the store; an existing one is replaced.
+        curves: ``loss`` and ``validation``, one number per epoch each.
+        attrs: further attributes of the store.
+        provenance: ``config``, ``seed`` and ``inputs`` of :func:`save`.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "weights.zarr"
+        >>> save_weights({"bias": np.array([1.0, 2.0])}, path)
+        >>> load_weights(path)[0]
+        {'bias': tensor([1., 2.])}
     """
     flat: dict[str, list[np.ndarray]] = {"float32": [], "int64": []}
     layout = []
@@ -140,7 +182,14 @@ def save_weights(
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The state dict (torch tensors by name) of a ``weights`` store, and the store's attributes."""
+    """Read a store of kind ``weights``.
+
+    Returns:
+        The state dict (torch tensors by name) and the store's attributes.
+
+    Raises:
+        V4eggError: there is no such store, or it is of another kind or version.
+    """
     import torch
 
     dataset = load(path, "weights")
@@ -154,7 +203,13 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def digest(dataset: xr.Dataset) -> str:
-    """SHA-256 over names, dims and values of all variables: equal data, equal digest."""
+    """Return the SHA-256 over names, dims and values of all variables, 64 hexadecimal digits.
+
+    Example:
+        >>> first, second = xr.Dataset({"a": ("x", [1.0])}), xr.Dataset({"a": ("x", [1.0])})
+        >>> digest(first) == digest(second)
+        True
+    """
     sha = hashlib.sha256()
     for name in sorted(map(str, dataset.variables)):
         variable = dataset[name]
@@ -168,22 +223,23 @@ def digest(dataset: xr.Dataset) -> str:
 
 
 def _typed(dataset: xr.Dataset, path: Path, kind: str) -> xr.Dataset:
-    """A copy whose variables have the dtype and unit of their kind; refuses what the kind does not know."""
+    """A copy whose variables have the dtypes and units of their kind; variables must be those of the kind."""
     if kind not in KINDS:
         raise V4eggError(f"{path}: unknown store kind '{kind}'; add it to v4egg.io.schemas.KINDS")
-    known = KINDS[kind]
-    missing = [name for name, entry in known.items() if not entry.optional and name not in dataset]
-    unknown = [name for name in dataset.data_vars if name not in known]
+    layout = KINDS[kind]
+    missing = [name for name, entry in layout.items() if not entry.optional and name not in dataset]
+    unknown = [str(name) for name in dataset.data_vars if name not in layout]
     if missing or unknown:
         raise V4eggError(
-            f"{path}: a '{kind}' store: missing variables: {missing or 'none'}; unknown variables: {unknown or 'none'}"
+            f"{path}: a '{kind}' store: missing variables: {', '.join(missing) or 'none'}; "
+            f"unknown variables: {', '.join(unknown) or 'none'}"
         )
     typed = dataset.copy()
-    for name in dataset.data_vars:
-        typed[name] = _typed_variable(dataset[name], known[name], f"{path}: {name}")
-    for name, coordinate in dataset.coords.items():
+    for name in map(str, dataset.data_vars):
+        typed[name] = _typed_variable(dataset[name], layout[name], f"{path}: {name}")
+    for dim, coordinate in dataset.coords.items():
         if coordinate.dtype.kind in "OUT":
-            typed = typed.assign_coords({name: (coordinate.dims, _strings(coordinate.values), coordinate.attrs)})
+            typed = typed.assign_coords({dim: (coordinate.dims, _strings(coordinate.values), coordinate.attrs)})
     return typed
 
 
@@ -202,9 +258,10 @@ def _typed_variable(variable: xr.DataArray, entry: Variable, where: str) -> xr.D
 
 
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Chunks of a few megabytes along the first axis, gathered in shards, so that a store stays a few files."""
-    encoding = {}
-    for name, variable in dataset.data_vars.items():
+    """Chunks of a few megabytes along the first axis, gathered in shards so that a store has few files."""
+    encoding: dict[str, dict[str, Any]] = {}
+    for key, variable in dataset.data_vars.items():
+        name = str(key)
         if variable.nbytes <= CHUNK_BYTES or variable.dtype.kind in "OUT":  # text is never long here
             if variable.ndim and variable.size:
                 encoding[name] = {"chunks": variable.shape}
@@ -218,7 +275,7 @@ def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
 
 
 def _strings(values: np.ndarray) -> np.ndarray:
-    """Variable-length strings: the only text that the Zarr v3 specification knows."""
+    """Variable-length strings, the only text that the Zarr v3 specification defines."""
     return np.asarray(values).astype(np.dtypes.StringDType())
 
 

@@ -1,4 +1,4 @@
-"""Weights that users bring as files: torch or safetensors, nothing unpickled but tensors."""
+"""Weights in files that users provide: torch or safetensors; only tensors are unpickled."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +10,23 @@ from v4egg.errors import V4eggError
 
 
 def read_weights(path: str | Path) -> dict[str, Any]:
-    """What a file of weights holds: tensors by name, or mappings of such where a training program wrapped them.
+    """Read a file of weights.
+
+    Args:
+        path: a ``.safetensors`` file, or a file that :func:`torch.save` wrote.
+
+    Returns:
+        Tensors by name; or mappings of such if the training program nested them.
 
     Raises:
-        V4eggError: there is no such file, it is damaged, or it holds something else than tensors by name.
+        V4eggError: there is no such file, it is damaged, or it contains anything else.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "weights.pt"
+        >>> torch.save({"bias": torch.ones(2)}, path)
+        >>> read_weights(path)
+        {'bias': tensor([1., 1.])}
     """
     path = Path(path)
     if not path.is_file():
@@ -22,10 +35,10 @@ def read_weights(path: str | Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
+            return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # readers of both formats raise almost anything on a damaged file
         raise V4eggError(f"{path}: unreadable weights, not a file of plain tensors; download it again") from error
     if not isinstance(state, Mapping):
-        raise V4eggError(f"{path}: holds no state dict (tensors by name); give the weights alone")
+        raise V4eggError(f"{path}: contains no state dict (tensors by name); give the weights alone")
     return dict(state)

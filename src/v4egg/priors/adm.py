@@ -231,7 +231,7 @@ def load_adm(
 def _read(path: Path) -> dict[str, Tensor]:
     state = read_weights(path)
     if not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise V4eggError(f"{path}: holds no state dict (tensors by name); give the weights alone")
+        raise V4eggError(f"{path}: contains no state dict (tensors by name); give the weights alone")
     return state
 
 
