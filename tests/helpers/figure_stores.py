@@ -1,5 +1,6 @@
 """Small stores that figures are drawn from in tests, and what is read off a figure."""
 
+import inspect
 import io
 import json
 
@@ -293,3 +294,10 @@ def save_compact(path, session="one", n_units=5, published=True):
     attrs = {"size": 16, "strides": [2, 2, 1, 1], "session": session, "teacher_parameters": 656_000}
     stores.save(xr.Dataset(variables, {"unit": units, "stage": stages}, attrs), path, "compact")
     return path
+
+
+def draw(module, *inputs, **options):
+    """A figure as the workflow draws it: from its table, and from those of its inputs that hold images."""
+    given = inspect.signature(module.table).bind(*inputs, **options).arguments
+    images = [name for name in inspect.signature(module.draw).parameters if name != "numbers"]
+    return module.draw(module.table(**given), **{name: given[name] for name in images})

@@ -32,16 +32,7 @@ VARIED = [c for c, options in CONDITIONS.items() if "swept" in options]
 COMPACT_SESSIONS = config["compact"]["sessions"] or RECONSTRUCTED_SESSIONS
 SWITCHES = {"samples": "n", "natural": "k", "meni": "energy_scales", "reconstruction": "images", "diverse": "weights"}
 SWITCHES |= {"compact": "teacher", "circuits": "models", "adversarial": "models"}
-STAGES = [  # those that a configuration switches on; each makes the figure of its name, natural search makes none
-    stage for stage, key in SWITCHES.items() if config[stage][key]
-]
-FIGURES = ["encoder_scores", "mei_gallery", "transfer_scatter", "compute_time"]
-FIGURES += [stage for stage in STAGES if stage != "natural"]
-FIGURES += ["tuning", "dot_detector"] if "circuits" in STAGES else []
-FIGURES += ["closed_loop"] if LOOP_SESSIONS else []
-FIGURES += ["evolution"] if CONDITIONS else []
-FIGURES += ["sensitivity"] if VARIED else []
-SUMMARISED = ("meni", "reconstruction", "diverse", "samples", "closed_loop", "evolution")  # by their tables
+STAGES = [stage for stage, key in SWITCHES.items() if config[stage][key]]  # those that a configuration switches on
 
 
 wildcard_constraints:
@@ -218,9 +209,9 @@ def compact_judges(session):
     return {"members": judging, "external_judges": external_judge_files([session])}
 
 
-def analysed(stage, folder):
-    """A store in that folder for each set of compact models that a stage is about, and each of their sessions."""
-    return [f"{RESULTS}/{folder}/{m}-{s}.zarr" for m in config[stage]["models"] for s in compact_sessions(m)]
+def analysed(stage):
+    """The sets of compact models that a stage is about, one for each session that has them: <models>-<session>."""
+    return [f"{m}-{s}" for m in config[stage]["models"] for s in compact_sessions(m)]
 
 
 def teachers():
@@ -229,10 +220,14 @@ def teachers():
     return config["encoders"]["architectures"].get(teacher, {}).get("combined", [teacher] if teacher else [])
 
 
+def made_by(stage):
+    """The architectures that make the images of a stage."""
+    return config[stage].get("architectures") or SOURCES
+
+
 def series_stores(family):
     """The images of a family, by the architectures that make them."""
-    chosen = config[family].get("architectures") or SOURCES
-    return [f"{RESULTS}/{family}/{arch}.zarr" for arch in chosen]
+    return [f"{RESULTS}/{family}/{arch}.zarr" for arch in made_by(family)]
 
 
 def store_inputs(names):
@@ -262,51 +257,6 @@ def compared_settings():
     """The conditions from which a setting departs, and those departures."""
     bases = {CONDITIONS[condition]["swept"]["condition"] for condition in VARIED}
     return [condition for condition in CONDITIONS if condition in bases or condition in VARIED]
-
-
-def figure_inputs(figure):
-    """The stores that a figure reads."""
-    meis = [f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES]
-    stores = {
-        "encoder_scores": {"scores": f"{RESULTS}/encoders/scores.zarr"},
-        "mei_gallery": {"transfer": f"{RESULTS}/transfer.zarr", "meis": meis},
-        "transfer_scatter": {"transfer": f"{RESULTS}/transfer.zarr"},
-        "compute_time": {"meis": meis, "transfer": f"{RESULTS}/transfer.zarr"},
-        "closed_loop": (
-            {"loops": [f"{RESULTS}/closed_loop/{loop_architecture()}-{s}.zarr" for s in LOOP_SESSIONS]}
-            if LOOP_SESSIONS
-            else {}
-        ),
-        "meni": {
-            "meni": series_stores("meni"),
-            "natural": series_stores("natural"),
-            "ascent": [f"{RESULTS}/mei/gradient_ascent/{arch}.zarr" for arch in SOURCES],
-            "judged_meni": f"{RESULTS}/judged/meni.zarr",
-            "judged_natural": f"{RESULTS}/judged/natural.zarr",
-            "transfer": f"{RESULTS}/transfer.zarr",
-        },
-        "diverse": {"diverse": series_stores("diverse"), "judged": f"{RESULTS}/judged/diverse.zarr"},
-        "reconstruction": {
-            "reconstruction": series_stores("reconstruction"),
-            "scores": f"{RESULTS}/judged/reconstruction.zarr",
-        },
-        "samples": {"samples": f"{RESULTS}/samples.zarr"},
-        "evolution": {"conditions": [f"{RESULTS}/evolution/{c}.zarr" for c in CONDITIONS if c not in VARIED]},
-        "sensitivity": {"conditions": [f"{RESULTS}/evolution/{c}.zarr" for c in compared_settings()]},
-        "compact": {
-            "compact": [f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS],
-            "scores": f"{RESULTS}/encoders/scores.zarr",
-            "shared": [f"{RESULTS}/compact_shared/{s}.zarr" for s in COMPACT_SESSIONS if config["compact"]["shared"]],
-        },
-        "circuits": {"circuits": analysed("circuits", "circuits")},
-        "tuning": {"tuning": analysed("circuits", "tuning")},
-        "dot_detector": {"detectors": [f"{RESULTS}/dot_detector/{m}.zarr" for m in config["circuits"]["models"]]},
-        "adversarial": {
-            "adversarial": analysed("adversarial", "adversarial"),
-            "transfer": analysed("adversarial", "transfer_maximizing"),
-        },
-    }
-    return stores[figure]
 
 
 def show_summary():

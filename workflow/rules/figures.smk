@@ -1,6 +1,35 @@
 """Figures and their numbers, the summary, and the configuration as it was used."""
 
+from v4egg import figures
+
 ENVIRONMENT = environment("figures")
+
+LISTS = {  # what the inputs of figures are made for; v4egg.figures names these lists in braces
+    "method": METHODS,
+    "source": SOURCES,
+    **{stage: made_by(stage) for stage in ("meni", "natural", "diverse", "reconstruction")},
+    "loop": [f"{loop_architecture()}-{session}" for session in LOOP_SESSIONS],
+    "condition": [condition for condition in CONDITIONS if condition not in VARIED],
+    "compared_condition": compared_settings(),
+    "compact": COMPACT_SESSIONS,
+    "compact_shared": COMPACT_SESSIONS if config["compact"]["shared"] else [],
+    "circuits": analysed("circuits"),
+    "circuits_source": config["circuits"]["models"],
+    "adversarial": analysed("adversarial"),
+}
+FIGURES = [name for name, figure in figures.FIGURES.items() if figure.is_on(config, LISTS)]
+
+
+def figure_inputs(name):
+    """The stores that a figure is made from, by the argument that they are."""
+    return figures.FIGURES[name].paths(RESULTS, LISTS)
+
+
+def summarised_inputs():
+    """The stores of the figures whose statistics the summary repeats, as <figure>__<argument>."""
+    names = [name for name in FIGURES if figures.FIGURES[name].summarised]
+    return {f"{name}__{argument}": paths for name in names for argument, paths in figure_inputs(name).items()}
+
 
 for figure in FIGURES:  # a rule each, since a caption takes no wildcard
 
@@ -30,7 +59,7 @@ for figure in FIGURES:  # a rule each, since a caption takes no wildcard
             runtime=10,
         params:
             code=code("figure"),
-            options=config["gallery"] if figure == "mei_gallery" else {},
+            options=config.get(figures.FIGURES[figure].options, {}),
         script:
             "../scripts/figure.py"
 
@@ -41,8 +70,8 @@ rule summarise:
         transfer=f"{RESULTS}/transfer.zarr",
         meis=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES],
         compact=[f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS if "compact" in STAGES],
-        adversarial=analysed("adversarial", "adversarial"),
-        tables=[f"{RESULTS}/figures/{figure}.csv" for figure in FIGURES if figure in SUMMARISED],
+        adversarial=[f"{RESULTS}/adversarial/{models}.zarr" for models in LISTS["adversarial"]],
+        **summarised_inputs(),
     output:
         f"{RESULTS}/summary.json",
     log:

@@ -1,4 +1,4 @@
-"""Draw one figure from stores: svg, png, and the numbers behind it as csv."""
+"""Draw one figure from its stores: svg, png, and the numbers behind it as csv."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ from v4egg.figures import FIGURES, style
 from v4egg.workflow.jobs import job
 
 with job(snakemake):
-    name = Path(snakemake.output.svg).stem
-    arguments = {**dict(snakemake.input.items()), **snakemake.params.options.get(name, snakemake.params.options)}
-    table = FIGURES[name].table(**arguments)
-    style.write(FIGURES[name].draw(**arguments), table, Path(snakemake.output.svg).parent, name)
+    name, inputs = Path(snakemake.output.svg).stem, dict(snakemake.input.items())
+    module = FIGURES[name].load()
+    numbers = module.table(**inputs, **snakemake.params.options)
+    figure = module.draw(numbers, **{argument: inputs[argument] for argument in FIGURES[name].images})
+    style.write(figure, numbers, Path(snakemake.output.svg).parent, name)

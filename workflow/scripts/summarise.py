@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from v4egg.figures import FIGURES
 from v4egg.workflow.jobs import job
 from v4egg.workflow.summary import summarise
 
@@ -10,7 +11,12 @@ with job(snakemake):
     folder = Path(snakemake.params.benchmarks)  # not there with object storage
     stages = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     benchmarks = {stage.name: sorted(stage.glob("*.tsv")) for stage in stages}
-    inputs = snakemake.input
-    found = {"compact": inputs.compact, "adversarial": inputs.adversarial, "figures": inputs.tables}
+    inputs, of_figures = snakemake.input, {}
+    for key, paths in inputs.items():
+        name, separator, argument = key.partition("__")
+        if separator:
+            of_figures.setdefault(name, {})[argument] = paths
+    tables = {name: FIGURES[name].load().table(**arguments) for name, arguments in of_figures.items()}
+    found = {"compact": inputs.compact, "adversarial": inputs.adversarial, "stages": tables}
     summary = summarise(scores=inputs.scores, transfer=inputs.transfer, mei=inputs.meis, benchmarks=benchmarks, **found)
     Path(snakemake.output[0]).write_text(json.dumps(summary, indent=2) + "\n")

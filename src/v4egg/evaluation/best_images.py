@@ -61,3 +61,13 @@ def mei_stores(paths: Sequence[str | Path]) -> dict[tuple[str, str], list[xr.Dat
 def gather(batches: Sequence[xr.Dataset], variable: str) -> xr.DataArray:
     """One variable of several batches of units, in memory, joined along ``unit``."""
     return xr.concat([batch[variable].load() for batch in batches], "unit")
+
+
+def image_of(batches: Sequence[xr.Dataset], unit: str, sample: object) -> np.ndarray | None:
+    """The image (channel, y, x) of a unit and sample, from whichever ``mei`` store has it; None if none was made."""
+    for batch in (batch for batch in batches if unit in batch["unit"].values):
+        position = np.flatnonzero(batch["sample"].values == sample)  # xarray numbers a dim without labels from 0
+        if position.size:
+            image = batch["image"].sel(unit=unit).isel(sample=position[0]).values
+            return image if np.isfinite(image).all() else None
+    return None

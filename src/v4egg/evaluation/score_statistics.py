@@ -10,7 +10,7 @@ import xarray as xr
 
 from v4egg.errors import V4eggError
 from v4egg.io import stores
-from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
+from v4egg.stats.inference import adjusted_p_values, bootstrap_interval, paired_wilcoxon
 
 GROUPS = ("ensemble", "generators", "validators")  # members that are means; every other one is one network
 
@@ -25,7 +25,9 @@ def scores_on_test(path: str | Path) -> xr.Dataset:
     if "session" not in scores.coords:
         raise V4eggError(f"{path}: the coordinate session(unit) is missing; run the rule that makes it again")
     if "reference_model" in scores and scores["reference_model"].ndim != 1:
-        raise V4eggError(f"{path}: yardstick must hold names; write the correlations as yardstick_correlation")
+        raise V4eggError(
+            f"{path}: reference_model must hold names; write the correlations as reference_model_correlation"
+        )
     stores.require(scores, "split", "test", path)
     stores.require(scores, "member", "ensemble", path)
     return scores.sel(split="test").load()
@@ -56,14 +58,25 @@ def mean_interval(values: xr.DataArray | np.ndarray, *key: str) -> tuple[float, 
 def compare(scores: xr.Dataset) -> pd.DataFrame:
     """Paired comparisons over the units of each session, of correlations to average on test images.
 
-    ``scores`` is what :func:`scores_on_test` gives. Encoders (ensembles of an architecture, combined ones too) are compared
-    with each other and with every yardstick and baseline. Columns: session; a, b; mean_a, mean_b; difference (a - b)
-    with its 95% bootstrap interval low, high; p_value (two-sided Wilcoxon, not corrected for the number of
-    comparisons); effect (rank-biserial, positive where a wins); n, units with both. Means are over these units.
+    Encoders (ensembles of one architecture, and combined ones) are compared with each other, with every reference model
+    and with every baseline.
+
+    Args:
+        scores: What :func:`scores_on_test` returns.
+
+    Returns:
+        A row per session and pair. Columns: ``session``; ``a``, ``b``; ``mean_a``, ``mean_b``; ``difference`` (a - b)
+        of the means with its 95% bootstrap interval ``low`` and ``high``; ``p_value`` (two-sided paired Wilcoxon test)
+        and ``p_adjusted`` (corrected by the false discovery rate over all comparisons of the session); ``effect``
+        (rank-biserial, positive where a is higher); ``n``, units with both, over which the means are; ``n_won`` and
+        ``n_lost``, those of them in which a is higher and lower.
     """
     rows = [row for session in sessions_with_test(scores) for row in _comparisons(units_of(scores, session), session)]
     columns = ["session", "a", "b", "mean_a", "mean_b", "difference", "low", "high", "p_value", "effect", "n"]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=[*columns, "n_won", "n_lost"])
+    adjusted = table.groupby("session")["p_value"].transform(adjusted_p_values)
+    table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
+    return table
 
 
 def named_encoders(scores: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -73,7 +86,12 @@ def named_encoders(scores: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def known(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
-    """The correlations (unit,) of the yardsticks, baselines or combined architectures (``kind``, without s) by name."""
+    """The correlations (unit,) of other models by name.
+
+    Args:
+        scores: A scores dataset of one split.
+        kind: ``reference_model``, ``baseline`` or ``combined``.
+    """
     if f"{kind}_correlation" not in scores:
         return {}
     values = scores[f"{kind}_correlation"]
@@ -85,7 +103,7 @@ def _comparisons(here: xr.Dataset, session: str) -> list[tuple]:
     pairs = [*itertools.combinations(ours, 2), *itertools.product(ours, others)]
     found = {**others, **ours}
     rows = [(session, a, b, *_paired(found[a].values, found[b].values, session, a, b)) for a, b in pairs]
-    return [row for row in rows if row[-1]]
+    return [row for row in rows if row[-3]]  # n
 
 
 def _paired(a: np.ndarray, b: np.ndarray, *key: str) -> tuple[float, ...]:
@@ -93,6 +111,7 @@ def _paired(a: np.ndarray, b: np.ndarray, *key: str) -> tuple[float, ...]:
     paired = np.isfinite(a) & np.isfinite(b)
     a, b = a[paired].astype(float), b[paired].astype(float)
     if not len(a):
-        return (math.nan,) * 7 + (0,)
+        return (math.nan,) * 7 + (0, 0, 0)
     test = paired_wilcoxon(a, b)
-    return a.mean(), b.mean(), *mean_interval(a - b, *key), test.p_value, test.rank_biserial, len(a)
+    counts = len(a), int((a > b).sum()), int((a < b).sum())
+    return a.mean(), b.mean(), *mean_interval(a - b, *key), test.p_value, test.rank_biserial, *counts

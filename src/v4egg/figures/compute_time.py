@@ -1,61 +1,38 @@
-"""What an image costs, how fast each method climbs, and what judges say of what the cost has bought.
+"""What an image costs, how fast each method's activation rises, and what judges respond to what the cost has bought.
 
-Seconds and encoder evaluations per image (evaluations: images that the encoder saw), by method and architecture, and
-the generators' activation along the synthesis. The activation of each unit, averaged over samples, is divided by where
-gradient ascent ended for that unit; units that it left at or below zero have no such scale. With a transfer store, the
-activation of every judge at the end against the evaluations that it took, over that of the natural image that this
-judge likes best.
+Seconds and encoder evaluations per image, by method and architecture, and the generators' activation along the
+synthesis; with a transfer store, the activation of every judge at the end against the evaluations that it took.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from v4egg.errors import V4eggError
-from v4egg.evaluation.best_images import gather, load_transfer, mei_stores
+from v4egg.evaluation.tables.compute_time import COSTS, REFERENCE
+from v4egg.evaluation.tables.compute_time import table as table
 from v4egg.figures import style
 
-REFERENCE = "gradient_ascent"
-_COSTS = {"seconds": "seconds per image", "evaluations": "encoder evaluations per image"}
+_LABELS = {"seconds": "seconds per image", "evaluations": "encoder evaluations per image"}
 _MANY = 4  # costs in a panel, above which their numbers stand upright
-_QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
-
-
-def table(meis: Sequence[str | Path], transfer: str | Path | None = None) -> pd.DataFrame:
-    """Every number of the figure, one a row.
-
-    Columns: method, arch, measure (``seconds``, ``evaluations``, ``normalized_activation``, ``judged``: by ``judge``),
-    statistic (``image``, ``mean``, ``ratio``: the mean of gradient ascent over this method's; ``q25``, ``median``,
-    ``q75`` over units), unit, sample, step_fraction, evaluations (an image, until then), judge, shares_weights, value.
-
-    Raises:
-        V4eggError: there is no store, or a store lacks its attributes.
-    """
-    groups = _read(meis)
-    columns = ["method", "arch", "measure", "statistic", "unit", "sample", "step_fraction", "evaluations", "judge"]
-    parts = [_cost_table(groups, measure) for measure in _COSTS] + [_trajectory_table(groups)]
-    parts += [] if transfer is None else [_judged_table(groups, load_transfer(transfer))]
-    return pd.concat(parts).reindex(columns=[*columns, "shares_weights", "value"]).reset_index(drop=True)
 
 
 @style.styled
-def draw(meis: Sequence[str | Path], transfer: str | Path | None = None) -> Figure:
-    """The figure: costs on logarithmic axes, then trajectories and judges by architecture. Raises as :func:`table`."""
-    groups = _read(meis)
-    archs = list(dict.fromkeys(arch for _, arch in groups))
-    colours = style.colours(list(dict.fromkeys(method for method, _ in groups)))
-    figure = style.new_figure(2.5 if transfer is None else 5.0)
-    upper, *lower = [figure] if transfer is None else figure.subfigures(2, 1)
+def draw(numbers: pd.DataFrame) -> Figure:
+    """Draw costs on logarithmic axes, then trajectories and judges by architecture, from the table of :func:`table`."""
+    archs = list(dict.fromkeys(numbers["arch"]))
+    colours = style.colours(list(dict.fromkeys(numbers["method"])))
+    measured = {measure: numbers[numbers["measure"] == measure] for measure in numbers["measure"].unique()}
+    judged = measured.get("judged", pd.DataFrame())
+    figure = style.new_figure(2.5 if judged.empty else 5.0)
+    upper, *lower = [figure] if judged.empty else figure.subfigures(2, 1)
     ratios = [0.5 + 0.15 * len(archs) * len(colours)] * 2 + [1.0] * len(archs)
     axes = upper.subplots(1, 2 + len(archs), squeeze=False, width_ratios=ratios)[0]
-    for panel, measure in zip(axes, _COSTS, strict=False):
-        _draw_costs(panel, _cost_table(groups, measure), measure, archs, colours)
-    trajectories = _trajectory_table(groups)
+    for panel, measure in zip(axes, COSTS, strict=False):
+        _draw_costs(panel, measured[measure], measure, archs, colours)
+    trajectories = measured.get("normalized_activation", numbers[:0])
     for panel, arch in zip(axes[2:], archs, strict=True):
         _draw_trajectories(panel, trajectories[trajectories["arch"] == arch], arch, colours)
     for other in axes[3:]:
@@ -64,78 +41,10 @@ def draw(meis: Sequence[str | Path], transfer: str | Path | None = None) -> Figu
     for panel, letter in zip(axes[:3], "abc", strict=True):
         style.panel_letter(panel, letter, -28)
     if lower:
-        _draw_judges(lower[0], _judged_table(groups, load_transfer(transfer)), archs, colours)
+        _draw_judges(lower[0], judged, archs, colours)
     handles = [axes[0].plot([], [], "o", color=c, markersize=3, label=style.label(m))[0] for m, c in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
-
-
-def _read(meis: Sequence[str | Path]) -> dict[tuple[str, str], list]:
-    groups = mei_stores(meis)
-    if not groups:
-        raise V4eggError("compute_time: no mei stores are given; make images by a method of the configuration")
-    return groups
-
-
-def _cost_table(groups: dict[tuple[str, str], list], measure: str) -> pd.DataFrame:
-    """Cost of every image, the means, and the ratio of gradient ascent's mean to each other method's."""
-    parts, means = [], {}
-    for (method, arch), batches in groups.items():
-        head = {"method": method, "arch": arch, "measure": measure}
-        images = gather(batches, measure).astype(float).to_series().dropna().rename("value").reset_index()
-        means[method, arch] = images["value"].mean()
-        parts.append(images[["unit", "sample", "value"]].assign(**head, statistic="image"))
-        parts.append(pd.DataFrame([{**head, "statistic": "mean", "value": means[method, arch]}]))
-    for (method, arch), mean in means.items():
-        ratio = means.get((REFERENCE, arch), np.nan) / mean if mean > 0 else np.nan
-        if method != REFERENCE and np.isfinite(ratio):
-            row = {"method": method, "arch": arch, "measure": measure, "statistic": "ratio", "value": ratio}
-            parts.append(pd.DataFrame([row]))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _judged_table(groups: dict[tuple[str, str], list], transfer: xr.Dataset) -> pd.DataFrame:
-    """Quartiles over units of what each judge says of the images, each unit's mean over samples."""
-    shares_weights = transfer["shares_weights"].to_series()
-    rows = []
-    for (method, arch), batches in groups.items():
-        if method not in transfer["method"].values or arch not in transfer["arch"].values:
-            continue
-        evaluations = float(gather(batches, "evaluations").mean())
-        judged = transfer["normalized_to_best_natural"].sel({"method": method, "arch": arch}).mean("sample")
-        for judge in map(str, judged["judge"].values):
-            values = judged.sel(judge=judge).to_series().dropna()
-            head = (method, arch, "judged", evaluations, judge, bool(shares_weights[arch, judge]))
-            rows += [(*head, name, values.quantile(q)) for name, q in _QUARTILES.items() if len(values)]
-    columns = ["method", "arch", "measure", "evaluations", "judge", "shares_weights", "statistic", "value"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _trajectory_table(groups: dict[tuple[str, str], list]) -> pd.DataFrame:
-    """Quartiles over units of the normalised activation, by step as a fraction of the synthesis."""
-    rows = []
-    for (method, arch), batches in groups.items():
-        reference = groups.get((REFERENCE, arch))
-        if reference is None:
-            continue
-        final = gather(reference, "activation").isel(step=-1).mean("sample")
-        scale = final.where(final > 0)
-        relative = gather(batches, "activation").mean("sample") / scale  # aligned by unit
-        values = relative.transpose("step", "unit").values
-        values = values[:, np.isfinite(values).any(0)]
-        if not values.size:
-            continue
-        fractions = np.linspace(0, 1, len(values)) if len(values) > 1 else np.ones(1)
-        evaluations = float(gather(batches, "evaluations").mean()) * np.arange(1, len(values) + 1) / len(values)
-        quartiles = np.nanquantile(values, list(_QUARTILES.values()), axis=1).T
-        head = (method, arch, "normalized_activation")
-        rows += [
-            (*head, name, float(fraction), float(shown), float(value))
-            for fraction, shown, row in zip(fractions, evaluations, quartiles, strict=True)
-            for name, value in zip(_QUARTILES, row, strict=True)
-        ]
-    columns = ["method", "arch", "measure", "statistic", "step_fraction", "evaluations", "value"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def _draw_costs(axes: Axes, costs: pd.DataFrame, measure: str, archs: Sequence[str], colours: dict[str, str]) -> None:
@@ -155,7 +64,7 @@ def _draw_costs(axes: Axes, costs: pd.DataFrame, measure: str, archs: Sequence[s
     turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if many else {}
     axes.set_xticks(range(len(archs)), [style.label(a) if many else style.wrapped(a) for a in archs], **turned)
     axes.tick_params(axis="x", length=0)
-    axes.set_ylabel(_COSTS[measure])
+    axes.set_ylabel(_LABELS[measure])
 
 
 def _draw_cost(axes: Axes, x: float, statistics: pd.Series, step: float, colour: str, upright: bool) -> None:
@@ -192,12 +101,17 @@ def _draw_trajectories(axes: Axes, trajectories: pd.DataFrame, arch: str, colour
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("images seen")
-    axes.set_title(style.label(arch), loc="left")
+    axes.set_title(_title(arch, trajectories), loc="left")
+
+
+def _title(arch: str, rows: pd.DataFrame) -> str:
+    """The architecture, and the number of units if there is any."""
+    n = rows.loc[rows["statistic"] == "n", "value"].max()
+    return f"{style.label(arch)} ({n:.0f} units)" if np.isfinite(n) else style.label(arch)
 
 
 def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], colours: dict[str, str]) -> None:
-    """A panel for each architecture: judges side by side at the evaluations of each method, filled where they took no
-    part in making the images."""
+    """A panel for each architecture: judges side by side at the evaluations of each method, filled if independent."""
     axes = figure.subplots(1, len(archs), squeeze=False, sharey=True)[0]
     judges = list(dict.fromkeys(judged["judge"]))
     looks = {judge: style.judge_look(judge) for judge in judges}
@@ -213,9 +127,9 @@ def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], 
         style.plain_log(panel.xaxis)
         low, high = panel.get_xlim()
         panel.set_xlim(low / 1.6, high * 1.6)  # methods of one cost keep their judges close together
-        panel.set_xlabel(_COSTS["evaluations"])
-        panel.set_title(style.label(arch), loc="left")
-    axes[0].set_ylabel("judge's activation\n(1: natural image it likes best)")
+        panel.set_xlabel(_LABELS["evaluations"])
+        panel.set_title(_title(arch, judged[judged["arch"] == arch]), loc="left")
+    axes[0].set_ylabel("judge's activation\n(1: its best natural image)")
     style.panel_letter(axes[0], "d", -28)
     marks = [
         axes[0].plot([], [], linestyle="", label=style.label(judge), **{**look, "color": style.BLACK})[0]

@@ -1,65 +1,30 @@
 """XDream's experiment: how an evolved image comes to excite a neuron more than the best natural image.
 
-(a) Activation over presentations, relative to the best natural image, and (b) the final relative activation of each
-neuron, under each condition. All activations are noiseless, also where the scores that were told had noise.
+(a) Activation over presentations, divided by that of the best natural image, and (b) the final ratio of each neuron,
+under each condition. All activations are noiseless, also where the scores that the optimizer was given had noise.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v4egg.errors import V4eggError
+from v4egg.evaluation.tables.evolution import table as table
 from v4egg.figures import style
-from v4egg.io import stores
 
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D00", style.BLACK)
 _BANDS = 4  # conditions up to which quartiles are drawn: more would hide one another
-_BESIDE = 10  # columns up to which the panels are side by side
+_ONE_ROW = 10  # columns up to which the panels are side by side
 _CROWDED = 20  # columns beyond which the numbers above them would touch
-_QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
-
-
-def table(conditions: Sequence[str | Path]) -> pd.DataFrame:
-    """Every number of the figure, one a row.
-
-    Columns: condition, measure (``evolved_over_natural``, ``mean_activation``), statistic (``neuron``; over neurons
-    ``median``, ``q25``, ``q75``, ``share_above_1``), group, neuron, presentations, value. ``mean_activation`` is that
-    of the images of a round, over the best natural image's; a quartile of it is over neurons.
-
-    Raises:
-        V4eggError: there is no store.
-    """
-    parts = []
-    for name, data in _read(conditions).items():
-        final = data["evolved_over_natural"].to_series().dropna()
-        groups = data["group"].to_series()
-        head = {"condition": name, "measure": "evolved_over_natural"}
-        each = pd.DataFrame({"neuron": final.index, "group": groups[final.index].values, "value": final.values})
-        parts.append(each.assign(**head, statistic="neuron"))
-        for group, values in [("", final), *final.groupby(groups[final.index])]:
-            statistics = {key: values.quantile(q) for key, q in _QUARTILES.items()}
-            statistics["share_above_1"] = (values > 1).mean() if len(values) else np.nan
-            rows = [{**head, "group": group, "statistic": key, "value": value} for key, value in statistics.items()]
-            parts.append(pd.DataFrame(rows))
-        parts.append(_curves(data).assign(condition=name, measure="mean_activation"))
-    columns = ["condition", "measure", "statistic", "group", "neuron", "presentations", "value"]
-    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
 
 
 @style.styled
-def draw(conditions: Sequence[str | Path]) -> Figure:
-    """The figure. Raises as :func:`table`."""
-    names = list(_read(conditions))
-    numbers = table(conditions)
+def draw(numbers: pd.DataFrame) -> Figure:
+    """Draw the figure from the table of :func:`table`."""
+    names = list(dict.fromkeys(numbers["condition"]))
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
     dashes = {name: "-" if i < len(_COLOURS) else "--" for i, name in enumerate(names)}
     columns = numbers[numbers["statistic"] == "neuron"].groupby(["condition", "group"], sort=False).ngroups
-    if columns <= _BESIDE:
+    if columns <= _ONE_ROW:
         figure = style.new_figure(3.1)
         axes = figure.subplots(1, 2, width_ratios=[1.0, max(0.8, 0.22 * columns)])
     else:
@@ -73,25 +38,6 @@ def draw(conditions: Sequence[str | Path]) -> Figure:
     handles = [axes[0].plot([], [], dashes[n], color=c, label=style.label(n))[0] for n, c in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
     return figure
-
-
-def _read(conditions: Sequence[str | Path]) -> dict[str, xr.Dataset]:
-    if not conditions:
-        raise V4eggError("evolution: no stores are given; name conditions under evolution.conditions")
-    loaded = [stores.load(path, "evolution").load() for path in conditions]
-    return {str(data.attrs["condition"]): data for data in loaded}
-
-
-def _curves(data: xr.Dataset) -> pd.DataFrame:
-    """Quartiles over neurons of the noiseless activation by presentations; rounds of missing scores are left out."""
-    natural = data["natural"].where(data["natural"] > 0)
-    relative = (data["noiseless"] / natural).transpose("round", "neuron").values
-    presentations = data["presentations"].transpose("round", "neuron").values.max(1)
-    rows = []
-    for shown, values in zip(presentations, relative, strict=True):
-        values = values[np.isfinite(values)]
-        rows += [(key, shown, np.quantile(values, q)) for key, q in _QUARTILES.items() if values.size]
-    return pd.DataFrame(rows, columns=["statistic", "presentations", "value"])
 
 
 def _draw_curves(axes: Axes, curves: pd.DataFrame, colours: dict[str, str], dashes: dict[str, str]) -> None:
@@ -109,24 +55,26 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, colours: dict[str, str], dash
 def _draw_final(axes: Axes, final: pd.DataFrame, colours: dict[str, str]) -> None:
     """A column for each condition, or for each of its groups where there are several."""
     each = final[final["statistic"] == "neuron"]
-    turn = 60 if each.groupby(["condition", "group"]).ngroups > _CROWDED else 0
+    rotation = 60 if each.groupby(["condition", "group"]).ngroups > _CROWDED else 0
+    statistics = final[final["statistic"] != "neuron"].set_index(["condition", "group", "statistic"])["value"]
     labels = []
     for name in colours:
         groups = each[each["condition"] == name].groupby("group", sort=False)
         for group, rows in groups:
             place = len(labels)
             style.strip(axes, place, rows["value"].to_numpy(), colours[name], ("evolution", name, group), 0.5)
-            median = rows["value"].median()
+            median = statistics[name, group, "median"]
             axes.plot([place - 0.35, place + 0.35], [median, median], color=style.BLACK, linewidth=1.4)
-            style.number_above(axes, place, median, rotation=turn)
-            labels.append(_column(name, str(group), groups.ngroups))
+            style.number_above(axes, place, median, rotation=rotation)
+            labels.append(_column(name, str(group), groups.ngroups, int(statistics[name, group, "n"])))
     slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(labels) > 3 else {}
     axes.set_xticks(range(len(labels)), labels, **slanted)
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.tick_params(axis="x", length=0)
-    axes.set_ylabel("relative activation\n(evolved over best natural)")
+    axes.set_ylabel("evolved image over\nbest natural image")
 
 
-def _column(condition: str, group: str, groups: int) -> str:
-    return style.label(condition) if groups == 1 else f"{style.label(condition)}, {group}"
+def _column(condition: str, group: str, groups: int, n: int) -> str:
+    name = style.label(condition) if groups == 1 else f"{style.label(condition)}, {group}"
+    return f"{name} (n = {n})"

@@ -1,4 +1,4 @@
-"""What all figures share: colours, names, panel furniture, and the one way to write a figure.
+"""What all figures share: colours, names, marks on panels, and the one way to write a figure.
 
 Colours are those of Okabe and Ito ("Color universal design", 2008), which readers with any common colour blindness
 tell apart. A method, and an architecture, has the same colour in every figure, and no method shares one with an
@@ -6,7 +6,7 @@ architecture.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from v4egg.io.files import replacing
 from v4egg.seeding import numpy_generator
-from v4egg.stats.inference import bootstrap_interval
 
 WIDTH = 7.2  # inches: a figure over both columns of a journal page (183 mm)
 DPI = 300
 BASE, SMALL = 7.0, 6.0  # font sizes in points at print size
+INTERVAL = ("median", "low", "high")  # what tables call a median over units and its 95% bootstrap interval
 POINTS: dict[str, Any] = {"s": 8, "alpha": 0.55, "linewidths": 0}
 
 BLACK, GREY, LIGHT = "#000000", "#6E6E6E", "#BDBDBD"
 _METHODS = {
     "gradient_ascent": ("#D55E00", "gradient ascent"),
     "gradient_descent": ("#D55E00", "gradient descent"),
-    "energy_guided": ("#0072B2", "energy guided"),
-    "model_selected_natural": ("#009E73", "best natural image"),
+    "energy_guided": ("#0072B2", "energy-guided"),
+    "model_selected_natural": ("#009E73", "model-selected natural image"),
     "evolution": ("#8C6D00", "evolution"),
     "noise": (GREY, "noise"),
 }
@@ -64,7 +65,7 @@ _RC: dict[str, Any] = {
 
 
 def styled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run ``function`` under the style of the house, and leave matplotlib's settings as they were."""
+    """Run ``function`` under the style of this package, and leave matplotlib's settings as they were."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -144,9 +145,18 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def judge_look(judge: str) -> dict[str, Any]:
-    """Colour and marker of a judge's points, the same in every figure; black triangles for judges from outside."""
+    """Colour and marker of a judge's points, the same in every figure; black triangles for external judges."""
     colour, marker = _JUDGES.get(judge, (BLACK, "^"))
     return {"color": colour, "marker": marker, "markersize": 3.2}
+
+
+def judge_handles(axes: Axes, shares_weights: Mapping[str, bool]) -> list[Line2D]:
+    """An entry of the legend for each judge, which says where it shares weights with the generators."""
+    handles = []
+    for judge, shared in shares_weights.items():
+        text = label(judge) + (" (shares weights)" if shared else "")
+        handles += axes.plot([], [], label=text, linewidth=0.9, **judge_look(judge))
+    return handles
 
 
 def wrapped(name: str) -> str:
@@ -158,6 +168,13 @@ def wrapped(name: str) -> str:
 def number(value: float, digits: int = 2) -> str:
     """A number for a label, with a true minus sign and no negative zero."""
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
+
+
+def q_value(q: float) -> str:
+    """A p-value corrected for the number of comparisons, as it is written on a panel; empty for NaN."""
+    if not np.isfinite(q):
+        return ""
+    return "q < 0.0001" if q < 1e-4 else f"q = {q:.2g}"
 
 
 def panel_letter(axes: Axes, letter: str, offset: float = -26, rise: float = 6) -> None:
@@ -180,6 +197,12 @@ def strip(axes: Axes, x: float, values: np.ndarray, colour: str, key: object, wi
     values = values[np.isfinite(values)]
     spread = numpy_generator("figures", "strip", key).uniform(-width / 2, width / 2, values.size)
     axes.scatter(x + spread, values, color=colour, **POINTS)
+
+
+def middle(axes: Axes, x: float, reach: float, value: float, low: float = np.nan, high: float = np.nan) -> None:
+    """A bar at ``value``, ``reach`` to either side of ``x``, with its interval as a thin upright line."""
+    axes.plot([x - reach, x + reach], [value, value], color=BLACK, linewidth=1.4, zorder=3)
+    axes.plot([x, x], [low, high], color=BLACK, linewidth=0.7, zorder=3)
 
 
 def number_above(axes: Axes, x: float, value: float, colour: str = BLACK, rotation: float = 0) -> None:
@@ -230,11 +253,3 @@ def plain_log(axis: Axis) -> None:
 def identity_line(axes: Axes) -> None:
     """The line x = y behind the points."""
     axes.axline((0, 0), slope=1, color=LIGHT, linewidth=0.7, zorder=0)
-
-
-def bootstrap_mean(values: np.ndarray, key: object) -> tuple[float, float, float]:
-    """Mean of the finite values and its 95% bootstrap interval; fewer than two values leave the interval NaN."""
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
-    mean = float(values.mean()) if values.size else np.nan
-    return mean, *bootstrap_interval(values, np.mean, ("figures", "bootstrap", key))

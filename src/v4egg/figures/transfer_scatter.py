@@ -1,211 +1,181 @@
-"""Do the images also excite judges that did not take part in making them?
+"""Do the images also excite judges that share no weights with the generators?
 
-Above, energy guided against gradient ascent images, unit by unit: a row per generating architecture, a column per
-judge. Below, every method's activation on the scale from the mean natural image (0) to the best one (1). Slopes are
-Huber regressions through the origin, p values two-sided paired Wilcoxon tests; both methods' images are chosen by the
-same rule, the highest activation of the generators.
+Above, images of energy-guided diffusion against those of gradient ascent, unit by unit: a row per generating
+architecture, a column per judge. Below, every method's activation from the mean natural image (0) to a reference
+natural image (1), a row per scale: the natural image that the generators select, the one to which the judge itself
+responds most, and the former at matched contrast. Both methods' images are chosen by the same rule, the highest
+activation of the generators.
 """
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from v4egg.errors import V4eggError
-from v4egg.evaluation.best_images import best_images, load_transfer
+from v4egg.evaluation.tables.transfer_scatter import REFERENCE, ZSCORE
+from v4egg.evaluation.tables.transfer_scatter import table as table
 from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL as NATURAL
-from v4egg.evaluation.transfer import NOISE
-from v4egg.evaluation.transfer_statistics import HEAD, RELATIVE, against_natural, between_methods
+from v4egg.evaluation.transfer_statistics import POOLED
 from v4egg.figures import style
-from v4egg.stats.inference import huber_slope, paired_wilcoxon
 
-REFERENCE, CHALLENGER = "gradient_ascent", "energy_guided"
+CHALLENGER = "energy_guided"
+_SCALES = {
+    "normalized_activation": "1: model-selected\nnatural image",
+    "normalized_to_best_natural": "1: judge's best\nnatural image",
+    "normalized_at_matched_contrast": "1: model-selected natural,\nmatched contrast",
+}
 _CLOSE = 0.3  # columns nearer than this, as of three methods, have slanted numbers
-_NATURAL_LINE = {"color": style.colours([NATURAL])[NATURAL], "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
-_PANEL, _STRIP = 1.75, 2.1  # heights of a row of scatters and of the strips, inches
-
-
-def table(transfer: str | Path) -> pd.DataFrame:
-    """Every number of the figure, and the statistics at matched contrast and against each judge's own best image.
-
-    One number a row; columns: session, arch, judge, shares_weights, measure, method, against, statistic, unit, value.
-    Per
-    unit: ``zscore`` and the relative activations of each method (statistic ``unit``). Over units: the columns of
-    :func:`v4egg.evaluation.transfer_statistics.against_natural` and, against another method,
-    :func:`v4egg.evaluation.transfer_statistics.between_methods`.
-
-    Raises:
-        V4eggError: the store holds no synthesised images, or no judge named generators.
-    """
-    best, shares_weights = _read(transfer)
-    tables = [
-        _unit_table(best, shares_weights),
-        against_natural(best, shares_weights),
-        between_methods(best, shares_weights),
-    ]
-    long = [tables[0], *(_melted(statistics) for statistics in tables[1:])]
-    return pd.concat(long, ignore_index=True)[[*HEAD, "against", "statistic", "unit", "value"]]
+_LINE = {"linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
+_NATURAL_LINE = {"color": style.colours([NATURAL])[NATURAL], **_LINE}
+_PANEL, _STRIP = 1.75, 1.75  # heights of a row of scatters and of a row of strips, inches
 
 
 @style.styled
-def draw(transfer: str | Path) -> Figure:
-    """The figure. Without one of the two methods there are no scatters. Raises as :func:`table` does."""
-    best, shares_weights = _read(transfer)
-    archs = [str(arch) for arch in best["arch"].values]
-    paired = {REFERENCE, CHALLENGER} <= {str(method) for method in best["method"].values}
-    heights = [_PANEL * len(archs) + 0.7, _STRIP] if paired else [_STRIP]
+def draw(numbers: pd.DataFrame) -> Figure:
+    """Draw the figure from the table of :func:`table`. Without one of the two methods there are no scatters."""
+    numbers = numbers[(numbers["statistic"] == "unit") | (numbers["session"] == POOLED)]
+    archs = list(dict.fromkeys(numbers["arch"]))
+    paired = {REFERENCE, CHALLENGER} <= set(numbers["method"])
+    scales = [scale for scale in _SCALES if (numbers["measure"] == scale).any()]
+    heights = [_PANEL * len(archs) + 0.7] if paired else []
+    heights.append(_STRIP * len(scales) + 0.5)
     figure = style.new_figure(sum(heights) + 0.1)
     blocks = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     if paired:
-        _draw_scatters(blocks[0], best, shares_weights)
-    strips = blocks[-1].subplots(1, len(archs), squeeze=False, sharey=True)[0]
-    limits = style.usual_limits(best["normalized_activation"].values)
-    for axes, arch in zip(strips, archs, strict=True):
-        _draw_strips(axes, best["normalized_activation"].sel(arch=arch), shares_weights.sel(arch=arch), arch, limits)
-    strips[0].set_ylabel("relative activation")
-    _explain(blocks[-1], strips[0], best)
-    style.panel_letter(strips[0], "b" if paired else "a", -30)
+        _draw_scatters(blocks[0], numbers[numbers["measure"] == ZSCORE])
+    grid = blocks[-1].subplots(len(scales), len(archs), squeeze=False, sharey="row", sharex="col")
+    for row, scale, letter in zip(grid, scales, "bcd" if paired else "abc", strict=False):
+        here = numbers[numbers["measure"] == scale]
+        limits = style.usual_limits(here.loc[here["statistic"] == "unit", "value"].to_numpy())
+        for axes, arch in zip(row, archs, strict=True):
+            _draw_strips(axes, here[here["arch"] == arch], arch, limits)
+            axes.set_title(style.label(arch) if row is grid[0] else "", loc="left", pad=24 if _is_crowded(here) else 13)
+        row[0].set_ylabel(f"normalized activation\n({_SCALES[scale]})")
+        style.panel_letter(row[0], letter, -34)
+    _explain(blocks[-1], grid[0, 0], numbers)
     return figure
 
 
-def _read(path: str | Path) -> tuple[xr.Dataset, xr.DataArray]:
-    transfer = load_transfer(path)
-    if set(map(str, transfer["method"].values)) <= {NATURAL, NOISE}:
-        raise V4eggError(
-            f"{path}: holds natural images only; make images by a method of the configuration (synthesis.methods)"
-        )
-    return best_images(transfer), transfer["shares_weights"]
+def _judges(rows: pd.DataFrame) -> dict[str, bool]:
+    """Judge -> whether it shares weights with the generators, in the order of the table."""
+    known = rows.drop_duplicates("judge")
+    return dict(zip(known["judge"], known["shares_weights"].astype(bool), strict=True))
 
 
-def _draw_scatters(block: SubFigure, best: xr.Dataset, shares_weights: xr.DataArray) -> None:
-    archs, judges = best["arch"].values, best["judge"].values
+def _draw_scatters(block: SubFigure, rows: pd.DataFrame) -> None:
+    archs, judges = list(dict.fromkeys(rows["arch"])), list(_judges(rows))
     panels = block.subplots(len(archs), len(judges), squeeze=False)
-    for row, arch in enumerate(archs):
-        named = row == 0 or bool((shares_weights.sel(arch=arch) != shares_weights.isel(arch=0)).any())
+    first = _judges(rows[rows["arch"] == archs[0]])
+    for place, arch in enumerate(archs):
+        shared = _judges(rows[rows["arch"] == arch])
+        named = place == 0 or any(first.get(judge, part) != part for judge, part in shared.items())
         for column, judge in enumerate(judges):
-            name = _judge_label(str(judge), shares_weights.sel(arch=arch)).replace(" (", "\n(") if named else ""
-            _draw_scatter(panels[row, column], best["zscore"].sel(arch=arch, judge=judge), name)
-        panels[row, 0].set_ylabel(f"{style.label(str(arch))}\n{style.label(CHALLENGER)} (z)")
-    block.supxlabel(
-        f"{style.label(REFERENCE)} (z-score of the judge's responses to natural images)", fontsize=style.BASE
-    )
+            here = rows[(rows["arch"] == arch) & (rows["judge"] == judge)]
+            name = f"{style.label(judge)}\n({_part(shared[judge])})" if named and judge in shared else ""
+            _draw_scatter(panels[place, column], here, name)
+        panels[place, 0].set_ylabel(f"{style.label(arch)}\n{style.label(CHALLENGER)} (z)")
+    text = f"{style.label(REFERENCE)} (z-score of the judge's responses to natural images)"
+    block.supxlabel(text, fontsize=style.BASE)
     style.panel_letter(panels[0, 0], "a", -34, rise=22)
 
 
-def _draw_scatter(axes: Axes, zscore: xr.DataArray, name: str) -> None:
-    """``zscore`` has dims (method, unit)."""
-    x, y = zscore.sel({"method": REFERENCE}).values, zscore.sel({"method": CHALLENGER}).values
-    if not np.isfinite(x - y).any():  # a combined architecture of all architectures has no judge across
+def _part(shares_weights: bool) -> str:
+    return "shares weights" if shares_weights else "independent"
+
+
+def _draw_scatter(axes: Axes, rows: pd.DataFrame, name: str) -> None:
+    """``rows`` are the z-scores of one architecture under one judge."""
+    units = rows[rows["statistic"] == "unit"].pivot(index="unit", columns="method", values="value")
+    pair = units.reindex(columns=[REFERENCE, CHALLENGER])
+    if pair.dropna().empty:  # a combined architecture of all architectures has no judge across
         axes.set_axis_off()
         return
-    natural = _median(zscore.sel({"method": NATURAL}).values) if NATURAL in zscore["method"].values else np.nan
-    shown = np.concatenate([x, y, [0.0, natural]])
+    medians = rows[(rows["statistic"] == "median")].set_index("method")["value"]
+    natural = medians.get(NATURAL, np.nan)
+    shown = np.append(pair.to_numpy().ravel(), [0.0, natural])
     shown = shown[np.isfinite(shown)]
     margin = 0.06 * max(float(np.ptp(shown)), 1.0)
     low, high = float(shown.min()) - margin, float(shown.max()) + margin
     style.identity_line(axes)
-    axes.scatter(x, y, color=style.BLACK, **style.POINTS)
+    axes.scatter(pair[REFERENCE], pair[CHALLENGER], color=style.BLACK, **style.POINTS)
     axes.axhline(natural, **_NATURAL_LINE)
     axes.axvline(natural, **_NATURAL_LINE)
     axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4))
-    statistics = _statistics(x, y)
-    slope = statistics["huber_slope"]
+    compared = rows[(rows["against"] == REFERENCE) & (rows["method"] == CHALLENGER)]
+    statistics = compared.set_index("statistic")["value"]
+    slope = statistics.get("slope", np.nan)
     if np.isfinite(slope):
         axes.axline((0, 0), slope=slope, color=style.colours([CHALLENGER])[CHALLENGER], linewidth=1)
-    axes.set_title("\n".join(part for part in (name, _statistics_text(statistics)) if part), loc="left", fontsize=6.5)
+    text = _statistics_text(statistics)
+    axes.set_title("\n".join(part for part in (name, text) if part), loc="left", fontsize=6.5)
 
 
-def _statistics_text(statistics: dict[str, float]) -> str:
-    slope, p = statistics["huber_slope"], statistics["wilcoxon_p"]
-    above = f"{statistics['n_won']:.0f}/{statistics['n_units']:.0f} above"
-    parts = [f"slope {style.number(slope)}" if np.isfinite(slope) else "", above]
-    p_text = "" if not np.isfinite(p) else "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
-    return ", ".join(part for part in parts if part) + (f"\n{p_text}" if p_text else "")
+def _statistics_text(statistics: pd.Series) -> str:
+    slope = statistics.get("slope", np.nan)
+    parts = [f"slope {style.number(slope)}" if np.isfinite(slope) else ""]
+    parts.append(f"{statistics['n_won']:.0f}/{statistics['n']:.0f} above")
+    q = style.q_value(statistics.get("p_adjusted", np.nan))
+    return ", ".join(filter(None, parts)) + (f"\n{q}" if q else "")
 
 
-def _draw_strips(
-    axes: Axes, relative: xr.DataArray, shares_weights: xr.DataArray, arch: str, limits: tuple[float, float]
-) -> None:
-    """``relative`` has dims (method, unit, judge)."""
-    methods = [str(method) for method in relative["method"].values if method != NATURAL]
+def _methods(rows: pd.DataFrame) -> list[str]:
+    """The methods with columns of their own: the model-selected natural image only where it is not 1 by definition."""
+    own_scale = (rows["measure"] == "normalized_to_best_natural").any()
+    return [method for method in dict.fromkeys(rows["method"]) if method != NATURAL or own_scale]
+
+
+def _is_crowded(rows: pd.DataFrame) -> bool:
+    return 0.8 / len(_methods(rows)) < _CLOSE
+
+
+def _draw_strips(axes: Axes, rows: pd.DataFrame, arch: str, limits: tuple[float, float]) -> None:
+    """``rows`` are those of one architecture on one scale."""
+    methods, judges = _methods(rows), _judges(rows)
     colours = style.colours(methods)
+    each = rows[rows["statistic"] == "unit"].set_index(["judge", "method"])["value"].sort_index()
+    over = rows[(rows["unit"] == "") & (rows["against"] == "")].set_index(["judge", "method", "statistic"])["value"]
     low, high = limits
     step = 0.8 / len(methods)
-    for group, judge in enumerate(relative["judge"].values):
+    for group, judge in enumerate(judges):
+        counts = []
         for rank, method in enumerate(methods):
+            if (judge, method) not in each.index:
+                continue
             x = group + (rank - (len(methods) - 1) / 2) * step
-            values = relative.sel({"method": method, "judge": judge}).values
+            values = each.loc[[(judge, method)]].to_numpy()
             within = values[(values >= low) & (values <= high)]
-            style.strip(axes, x, within, colours[method], (arch, str(judge), method), 0.6 * step)
+            style.strip(axes, x, within, colours[method], (arch, judge, method), 0.6 * step)
             style.mark_beyond(axes, x, values, (low, high), colours[method])
-            _draw_median(axes, x, _median(values), step, colours[method])
+            numbers = [over.get((judge, method, name), np.nan) for name in style.INTERVAL]
+            style.middle(axes, x, 0.4 * step, *numbers)
+            style.number_above(axes, x, numbers[0], colours[method], rotation=60 if step < _CLOSE else 0)
+            counts.append(over.get((judge, method, "n"), 0))
+        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": 5}
+        axes.text(group, 0.01, _count(counts), color=style.GREY, **place)
     style.limit(axes, limits)
     axes.axhline(1, **_NATURAL_LINE)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
-    axes.set_xticks(
-        range(relative.sizes["judge"]), [_tick(str(judge), shares_weights) for judge in relative["judge"].values]
-    )
+    names = [style.wrapped(judge) + ("\n(shares weights)" if shared else "") for judge, shared in judges.items()]
+    axes.set_xticks(range(len(judges)), names)
     axes.tick_params(axis="x", length=0)
-    axes.set_title(style.label(arch), loc="left", pad=24 if step < _CLOSE else 13)
 
 
-def _draw_median(axes: Axes, x: float, median: float, step: float, colour: str) -> None:
-    axes.plot([x - 0.4 * step, x + 0.4 * step], [median, median], color=style.BLACK, linewidth=1.4)
-    style.number_above(axes, x, median, colour, rotation=60 if step < _CLOSE else 0)
+def _count(counts: Sequence[float]) -> str:
+    """The number of units, or its range where methods differ in it."""
+    low, high = min(counts, default=0), max(counts, default=0)
+    return f"n = {high:.0f}" if low == high else f"n = {low:.0f}\u2013{high:.0f}"
 
 
-def _explain(block: SubFigure, axes: Axes, best: xr.Dataset) -> None:
+def _explain(block: SubFigure, axes: Axes, numbers: pd.DataFrame) -> None:
     """What the colours mean, once for all panels of the block."""
-    methods = [str(method) for method in best["method"].values if method != NATURAL]
+    methods = list(dict.fromkeys(numbers["method"]))
     colours = style.colours(methods)
     handles = [axes.plot([], [], "o", color=colours[m], markersize=3, label=style.label(m))[0] for m in methods]
-    median = axes.plot([], [], color=style.BLACK, linewidth=1.4, label="median")[0]
-    natural = axes.plot([], [], label=style.label(NATURAL), **_NATURAL_LINE)[0]
-    block.legend(handles=[*handles, median, natural], loc="outside lower center", ncols=len(handles) + 2)
-
-
-def _judge_label(judge: str, shares_weights: xr.DataArray) -> str:
-    return f"{style.label(judge)} ({'took part' if bool(shares_weights.sel(judge=judge)) else 'held out'})"
-
-
-def _tick(judge: str, shares_weights: xr.DataArray) -> str:
-    name = style.wrapped(judge)
-    return f"{name}\n(took part)" if bool(shares_weights.sel(judge=judge)) else name
-
-
-def _median(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if values.size else np.nan
-
-
-def _statistics(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Of the challenger's ``y`` against the reference's ``x``, (unit,) each, over units that have both."""
-    test = paired_wilcoxon(y, x)
-    return {
-        "huber_slope": huber_slope(x, y),
-        "wilcoxon_p": test.p_value,
-        "rank_biserial": test.rank_biserial,
-        "n_won": float(np.sum(y > x)),
-        "n_units": float(np.isfinite(x - y).sum()),
-    }
-
-
-def _unit_table(best: xr.Dataset, shares_weights: xr.DataArray) -> pd.DataFrame:
-    measures = ["zscore", *RELATIVE]
-    frame = best[measures].drop_vars("sample").to_dataframe().reset_index().melt(["method", "arch", "unit", "judge"])
-    frame = frame.rename(columns={"variable": "measure"}).dropna(subset="value")
-    shared = shares_weights.to_series().rename("shares_weights").reset_index()
-    session = frame["unit"].astype(str).str.rsplit("-", n=1).str[0]
-    return frame.merge(shared, on=["arch", "judge"]).assign(session=session.values, against="", statistic="unit")
-
-
-def _melted(statistics: pd.DataFrame) -> pd.DataFrame:
-    """A table of statistics as one number a row."""
-    statistics = statistics if "against" in statistics else statistics.assign(against="")
-    return statistics.melt([*HEAD, "against"], var_name="statistic").assign(unit="").dropna(subset="value")
+    handles += axes.plot([], [], color=style.BLACK, linewidth=1.4, label="median, 95% interval")
+    handles += axes.plot([], [], label="reference natural image", **_NATURAL_LINE)
+    block.legend(handles=handles, loc="outside lower center", ncols=len(handles))

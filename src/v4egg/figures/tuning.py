@@ -1,109 +1,63 @@
-"""What one unit of each set of compact models is tuned to: the best probe of each stimulus class, and curves.
+"""What one unit of each set of compact models is tuned to: its best probe of each stimulus class, and curves.
 
 The unit shown is the one of the highest dot index, see :mod:`v4egg.compact.dot_detector`.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from v4egg.compact.dot_detector import best_dot_detector, dot_scores
-from v4egg.compact.probes import render
-from v4egg.compact.tuning import curve, responses_above_grey, table_of
-from v4egg.errors import V4eggError
+from v4egg.compact.probes import probe_of, render
+from v4egg.evaluation.tables.tuning import table as table
 from v4egg.figures import style
 from v4egg.figures.tiles import draw_image
-from v4egg.io import stores
 
-_HEIGHT = 2.9  # inches a unit
+_HEIGHT = 2.9  # inches per unit
 _SIDE = 112  # px of the probes that are shown
-_CURVES = (
-    ("dot", ["size", "polarity"]),
-    ("dots", ["size", "polarity"]),
-    ("grating", ["orientation", "frequency"]),
-    ("contour", ["curvature", "orientation"]),
-    ("texture", ["orientation", "frequency"]),
-    ("dot", ["x", "y"]),
-    ("colour", ["hue", "size"]),
-)
-_AXES = {"x": "x", "y": "y", "orientation": "orientation (\u00b0)", "frequency": "cycles an image"}
+_AXES = {"x": "x", "y": "y", "orientation": "orientation (\u00b0)", "frequency": "cycles per image"}
 _POLARITY = {1.0: (style.LIGHT, "white"), -1.0: (style.BLACK, "black")}
 
 
-def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
-    """Responses above that to grey, one a row: of all units the best of each stimulus class, of those shown the curves.
-
-    Columns: models, session, unit, stimulus_class, probe (of the best), parameters, their values first and second,
-    response.
-    """
-    parts = []
-    for data in _read(tuning):
-        head = {"models": data.attrs["models"], "session": data.attrs["session"]}
-        parts.append(_best(data).assign(**head))
-        example = data.sel(unit=[best_dot_detector(dot_scores(data))])
-        for stimulus_class, parameters in _CURVES:
-            names = dict(zip(parameters, ("first", "second"), strict=True))
-            found = curve(example, stimulus_class, parameters).rename(columns=names)
-            parts.append(found.assign(stimulus_class=stimulus_class, parameters=" and ".join(parameters), **head))
-    columns = ["models", "session", "unit", "stimulus_class", "probe", "parameters", "first", "second", "response"]
-    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
-
-
 @style.styled
-def draw(tuning: Sequence[str | Path]) -> Figure:
-    """The figure."""
-    found = _read(tuning)
+def draw(numbers: pd.DataFrame) -> Figure:
+    """Draw the figure from the table of :func:`table`; probes are rendered from their names."""
+    found = list(numbers.groupby(["session", "models"], sort=False))
     figure = style.new_figure(_HEIGHT * len(found))
     blocks = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
-    for block, data in zip(blocks, found, strict=True):
-        _draw_unit(block, data.sel(unit=[best_dot_detector(dot_scores(data))]))
+    for block, ((_, models), here) in zip(blocks, found, strict=True):
+        unit = here.loc[here["parameters"].notna(), "unit"].iloc[0]
+        _draw_unit(block, here[here["unit"] == unit], unit, models)
     return figure
 
 
-def _read(paths: Sequence[str | Path]) -> list[xr.Dataset]:
-    if not paths:
-        raise V4eggError("tuning: no session with targets has these compact models; see circuits.models")
-    return [stores.load(path, "tuning").load() for path in paths]
-
-
-def _best(data: xr.Dataset) -> pd.DataFrame:
-    """A row for each unit and stimulus class: its best probe and the response to it."""
-    probes, response = table_of(data), responses_above_grey(data)
-    rows = []
-    for stimulus_class in [name for name in probes["stimulus_class"].unique() if name != "grey"]:
-        places = np.flatnonzero(probes["stimulus_class"] == stimulus_class)
-        best = places[response[:, places].argmax(1)]
-        for unit, place, values in zip(data["unit"].values.astype(str), best, response, strict=True):
-            rows.append((unit, stimulus_class, probes.index[place], values[place]))
-    return pd.DataFrame(rows, columns=["unit", "stimulus_class", "probe", "response"])
-
-
-def _draw_unit(block: SubFigure, data: xr.Dataset) -> None:
-    best = _best(data)
+def _draw_unit(block: SubFigure, here: pd.DataFrame, unit: str, models: str) -> None:
+    best = here[here["probe"].notna()]
     above, below = block.subfigures(2, 1, height_ratios=(1.0, 1.5))
-    unit = str(data["unit"].values[0])
-    above.suptitle(f"{unit}, {style.label(data.attrs['models'])}: best probe of each stimulus class", x=0.01, ha="left")
-    images = render(table_of(data).loc[best["probe"]], _SIDE).numpy()
+    above.suptitle(f"{unit}, {style.label(models)}: best probe of each stimulus class", x=0.01, ha="left")
+    images = render(probe_of(best["probe"].tolist()), _SIDE).numpy()
     for axes, image, row in zip(above.subplots(1, len(best)), images, best.itertuples(), strict=True):
         draw_image(axes, image)
         axes.set_aspect("equal")
         axes.set_title(f"{row.stimulus_class} {style.number(row.response)}")
     panels = below.subplots(1, 5, width_ratios=(1.1, 1.1, 1, 0.8, 1.1))
-    _draw_sizes(panels[0], data)
-    _draw_shapes(panels[1], data)
-    _draw_map(panels[2], curve(data, "grating", ["frequency", "orientation"]), "gratings")
-    _draw_map(panels[3], curve(data, "dot", ["y", "x"]), "dots by place")
-    _draw_hues(panels[4], data)
+    _draw_sizes(panels[0], here)
+    _draw_shapes(panels[1], here)
+    _draw_map(panels[2], here, "grating", ("orientation", "frequency"), "gratings")
+    _draw_map(panels[3], here, "dot", ("x", "y"), "dots by place")
+    _draw_hues(panels[4], here)
 
 
-def _draw_sizes(axes: Axes, data: xr.Dataset) -> None:
+def _curve(here: pd.DataFrame, stimulus_class: str, *parameters: str) -> pd.DataFrame:
+    """Responses of one stimulus class along one or two parameters, in columns that are named by these."""
+    rows = here[(here["stimulus_class"] == stimulus_class) & (here["parameters"] == " and ".join(parameters))]
+    names = dict(zip(("first", "second"), parameters, strict=False))
+    return rows.rename(columns=names)[[*parameters, "response"]]
+
+
+def _draw_sizes(axes: Axes, here: pd.DataFrame) -> None:
     for stimulus_class, line in (("dot", "--"), ("dots", "-")):
-        for polarity, rows in curve(data, stimulus_class, ["polarity", "size"]).groupby("polarity"):
+        for polarity, rows in _curve(here, stimulus_class, "size", "polarity").groupby("polarity"):
             colour, name = _POLARITY[polarity]
             label = f"{name} {'array' if stimulus_class == 'dots' else 'single'}"
             axes.plot(rows["size"] * 100, rows["response"], line, color=colour, label=label)
@@ -112,19 +66,19 @@ def _draw_sizes(axes: Axes, data: xr.Dataset) -> None:
     axes.legend(fontsize=4.5, handlelength=3, borderpad=0.1)
 
 
-def _draw_shapes(axes: Axes, data: xr.Dataset) -> None:
-    for curvature, rows in curve(data, "contour", ["curvature", "orientation"]).groupby("curvature"):
+def _draw_shapes(axes: Axes, here: pd.DataFrame) -> None:
+    for curvature, rows in _curve(here, "contour", "curvature", "orientation").groupby("curvature"):
         label = "curved" if curvature else "straight"
         axes.plot(rows["orientation"], rows["response"], "o-", markersize=2, label=label)
-    rows = curve(data, "texture", ["orientation"])
+    rows = _curve(here, "texture", "orientation")
     axes.plot(rows["orientation"], rows["response"], "o-", color=style.GREY, markersize=2, label="texture")
     axes.set(xlabel="orientation (\u00b0)", title="contours, textures", xticks=(0, 90, 180, 270))
     axes.legend(fontsize=4.5, handlelength=1.5, borderpad=0.1)
 
 
-def _draw_map(axes: Axes, rows: pd.DataFrame, title: str) -> None:
-    vertical, horizontal = rows.columns[1:3]
-    grid = rows.pivot(index=vertical, columns=horizontal, values="response")
+def _draw_map(axes: Axes, here: pd.DataFrame, stimulus_class: str, parameters: tuple[str, str], title: str) -> None:
+    horizontal, vertical = parameters
+    grid = _curve(here, stimulus_class, *parameters).pivot(index=vertical, columns=horizontal, values="response")
     largest = max(float(np.abs(grid.to_numpy()).max()), 1e-6)
     shown = axes.imshow(grid, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
     axes.set(xlabel=_AXES[horizontal], ylabel=_AXES[vertical], title=title)
@@ -133,8 +87,8 @@ def _draw_map(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     axes.figure.colorbar(shown, ax=axes, shrink=0.8, pad=0.02)
 
 
-def _draw_hues(axes: Axes, data: xr.Dataset) -> None:
-    rows = curve(data, "colour", ["hue"])
+def _draw_hues(axes: Axes, here: pd.DataFrame) -> None:
+    rows = _curve(here, "colour", "hue")
     images = render(pd.DataFrame([{"stimulus_class": "colour", "hue": hue, "size": 2.0} for hue in rows["hue"]]), 1)
     axes.plot(rows["hue"], rows["response"], color=style.LIGHT, zorder=0)
     axes.scatter(rows["hue"], rows["response"], color=images[:, :, 0, 0].numpy(), s=14, edgecolors=style.GREY, lw=0.3)

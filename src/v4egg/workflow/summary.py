@@ -33,7 +33,7 @@ def summarise(
     benchmarks: Mapping[str, Sequence[str | Path]],
     compact: Sequence[str | Path] = (),
     adversarial: Sequence[str | Path] = (),
-    figures: Sequence[str | Path] = (),
+    stages: Mapping[str, pd.DataFrame] | None = None,
 ) -> dict[str, Any]:
     """The key numbers of a run as nested dicts that JSON can hold (NaN becomes None).
 
@@ -75,7 +75,7 @@ def summarise(
         "transfer": _transfer(judged),
         "compact": compact_numbers(compact),
         "adversarial": adversarial_numbers(adversarial),
-        "stages": {Path(path).stem: _statistics(path) for path in figures},
+        "stages": {figure: _statistics(table) for figure, table in (stages or {}).items()},
         "seconds": {stage: _seconds(paths) for stage, paths in benchmarks.items()},
     }
 
@@ -88,15 +88,25 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _statistics(path: str | Path) -> list[dict[str, Any]]:
+def _statistics(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a figure's table that are of no single unit, image or neuron, and of no curve over presentations."""
-    table = pd.read_csv(path)
     one = table["statistic"].isin(("unit", "image", "neuron"))
     for column in ("unit", "neuron", "index"):
-        one |= table[column].notna() if column in table else False
+        one |= table[column].map(_is_known) if column in table else False
     curve = table["measure"] == "mean_activation" if "measure" in table else False
-    kept = table[~(one | curve)]
-    return [{name: value for name, value in row.items() if not pd.isna(value)} for row in kept.to_dict("records")]
+    return [
+        {name: _plain(value) for name, value in row.items() if _is_known(value)}
+        for row in table[~(one | curve)].to_dict("records")
+    ]
+
+
+def _is_known(value: Any) -> bool:
+    return not pd.isna(value) and value != ""
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as JSON holds it."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _encoders(scores: xr.Dataset) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from figure_stores import rendered, save_closed_loop, texts
+from figure_stores import draw, rendered, save_closed_loop, texts
 from v4egg.figures import closed_loop
 from v4egg.stats.inference import paired_wilcoxon
 
@@ -21,7 +21,7 @@ def test_the_table_holds_medians_by_round_and_the_paired_test(tmp_path):
 
 def test_a_row_for_each_loop(tmp_path):
     paths = [save_closed_loop(tmp_path / f"{s}.zarr", session=s) for s in ("sim01", "sim02")]
-    figure = rendered(closed_loop.draw(paths))
+    figure = rendered(draw(closed_loop, paths))
     shown = texts(figure)
     assert len(figure.axes) == 6
     assert {"sim01, attention", "sim02, attention", "a", "f"} <= set(shown)

@@ -3,7 +3,7 @@
 import pytest
 import xarray as xr
 
-from figure_stores import rendered, save_compact, save_scores, texts
+from figure_stores import draw, rendered, save_compact, save_scores, texts
 from v4egg.compact.network import tensor_shapes
 from v4egg.errors import V4eggError
 from v4egg.figures import compact
@@ -36,15 +36,15 @@ def test_ensembles_of_other_sessions_are_in_the_table(arguments, tmp_path):
     numbers = compact.table(arguments["compact"][0], tmp_path / "scores.zarr")
     other = numbers[(numbers["session"] == "three") & (numbers["statistic"] == "mean")]
     assert set(other["measure"]) == {"correlation_to_average"}
-    figure = compact.draw(arguments["compact"][0], tmp_path / "scores.zarr")
+    figure = draw(compact, arguments["compact"][0], tmp_path / "scores.zarr")
     assert not any("three" in text for text in texts(rendered(figure)))
 
 
 def test_figure(arguments, tmp_path):
-    shown = texts(rendered(compact.draw(*arguments["compact"])))
+    shown = texts(rendered(draw(compact, *arguments["compact"])))
     assert {"one (5 units)", "retrained", "published", "before pruning"} <= set(shown)
     plain = save_compact(tmp_path / "plain.zarr", "two", published=False)
-    several = texts(rendered(compact.draw([*arguments["compact"][0], plain], arguments["compact"][1])))
+    several = texts(rendered(draw(compact, [*arguments["compact"][0], plain], arguments["compact"][1])))
     assert {"one (5 units)", "two (5 units)"} <= set(several)
     assert several.count("published") == shown.count("published")
 
@@ -59,12 +59,12 @@ def test_models_that_units_share(arguments, tmp_path):
     )
     assert numbers["value"]["r2_to_teacher", "shared_8", "median"].item() == pytest.approx(0.6)
     assert numbers["value"]["parameters", "shared_2", "ratio"].item() == pytest.approx(656_000 / 900)
-    assert "shared 8" in texts(rendered(compact.draw(*arguments["compact"], [tmp_path / "shared.zarr"])))
+    assert "shared 8" in texts(rendered(draw(compact, *arguments["compact"], [tmp_path / "shared.zarr"])))
 
 
 def test_without_stores(arguments):
     with pytest.raises(V4eggError, match="compact: no stores are given"):
-        compact.draw([], arguments["compact"][1])
+        draw(compact, [], arguments["compact"][1])
 
 
 def _product(shape):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from figure_stores import rendered, save_mei, texts
+from figure_stores import draw, rendered, save_mei, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import compute_time
 from v4egg.io import stores
@@ -36,12 +36,12 @@ def test_trajectories_and_judges_stand_at_the_evaluations_they_took(arguments):
     assert judged.loc["across", "value"] == pytest.approx(expected)
     assert dict(judged["shares_weights"]) == {"generators": True, "across": False, "published_compact": False}
     assert not compute_time.table(meis)["measure"].eq("judged").any()
-    shown = texts(rendered(compute_time.draw(meis, transfer)))
-    assert {"d", "across", "judge's activation\n(1: natural image it likes best)"} <= set(shown)
+    shown = texts(rendered(draw(compute_time, meis, transfer)))
+    assert {"d", "across", "judge's activation\n(1: its best natural image)"} <= set(shown)
 
 
 def test_compute_time_prints_the_ratio(arguments):
-    assert any("3.0× less" in text for text in texts(compute_time.draw(*arguments["compute_time"])))
+    assert any("3.0× less" in text for text in texts(draw(compute_time, *arguments["compute_time"])))
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(1.0, "the same"), (0.4, "2.5× more"), (4.7, "4.7× less")])
@@ -51,7 +51,7 @@ def test_ratios_read_as_words(ratio, text):
 
 def test_large_costs_are_written_out(tmp_path):
     made = save_mei(tmp_path / "evolved.zarr", "evolution", "attention", 1, 1, seconds=1200.0)
-    shown = texts(rendered(compute_time.draw([made])))
+    shown = texts(rendered(draw(compute_time, [made])))
     assert "1,200" in shown and not any("e+" in text for text in shown)
 
 
@@ -59,7 +59,7 @@ def test_compute_time_of_one_unit_one_step_and_no_reference(tmp_path):
     lone = save_mei(tmp_path / "lone.zarr", "energy_guided", "attention", 1, 1, steps=1)
     table = compute_time.table([lone])
     assert set(table["measure"]) == {"seconds", "evaluations"}  # nothing to normalise trajectories by
-    assert "attention" in texts(rendered(compute_time.draw([lone])))
+    assert "attention" in texts(rendered(draw(compute_time, [lone])))
 
 
 def test_units_that_gradient_ascent_left_at_zero_have_no_scale(tmp_path):
@@ -70,4 +70,4 @@ def test_units_that_gradient_ascent_left_at_zero_have_no_scale(tmp_path):
 
 def test_compute_time_without_stores():
     with pytest.raises(V4eggError, match="no mei stores"):
-        compute_time.draw([])
+        draw(compute_time, [])

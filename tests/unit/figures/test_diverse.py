@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from figure_stores import rendered, save_judged, save_series, texts
+from figure_stores import draw, rendered, save_judged, save_series, texts
+from v4egg.evaluation.tables.diverse import diversity
 from v4egg.figures import diverse
 from v4egg.io import stores
 
@@ -16,10 +17,10 @@ def arguments(folder, archs=("attention", "task_driven"), **sizes):
 def test_diversity_is_one_minus_the_mean_correlation():
     images = np.random.default_rng(0).random((3, 3, 5, 5))
     pairs = np.corrcoef(images.reshape(3, -1))[np.triu_indices(3, 1)]
-    assert diverse.diversity(images) == pytest.approx(1 - pairs.mean())
-    assert diverse.diversity(np.stack([images[0], 0.5 * images[0] + 0.1])) == pytest.approx(0)
-    assert diverse.diversity(np.stack([images[0], 1 - images[0]])) == pytest.approx(2)
-    assert np.isnan(diverse.diversity(np.stack([images[0], np.full((3, 5, 5), 0.5)])))
+    assert diversity(images) == pytest.approx(1 - pairs.mean())
+    assert diversity(np.stack([images[0], 0.5 * images[0] + 0.1])) == pytest.approx(0)
+    assert diversity(np.stack([images[0], 1 - images[0]])) == pytest.approx(2)
+    assert np.isnan(diversity(np.stack([images[0], np.full((3, 5, 5), 0.5)])))
 
 
 def test_the_table_holds_diversity_and_what_it_costs(tmp_path):
@@ -38,12 +39,12 @@ def test_the_table_holds_diversity_and_what_it_costs(tmp_path):
 
 
 def test_the_figure_shows_units_side_by_side_and_all_judges(tmp_path):
-    figure = rendered(diverse.draw(*arguments(tmp_path)))
+    figure = rendered(draw(diverse, *arguments(tmp_path)))
     shown = texts(figure)
-    assert {"weight 0", "weight 10", "s\nu000", "s\nu003", "generators (took part)", "across"} <= set(shown)
+    assert {"weight 0", "weight 10", "s\nu000", "s\nu003", "generators (shares weights)", "across"} <= set(shown)
     assert sum(bool(axes.images) for axes in figure.axes) == 3 * 12
 
 
 def test_one_unit_of_one_architecture(tmp_path):
-    figure = rendered(diverse.draw(*arguments(tmp_path, ("attention",), n_units=1)))
+    figure = rendered(draw(diverse, *arguments(tmp_path, ("attention",), n_units=1)))
     assert sum(bool(axes.images) for axes in figure.axes) == 3 * 3

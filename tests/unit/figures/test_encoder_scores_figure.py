@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figure_stores import rendered, save_scores, texts
+from figure_stores import draw, rendered, save_scores, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import encoder_scores
 from v4egg.io import stores
@@ -36,7 +36,7 @@ def test_encoder_scores_table(tmp_path):
 
 def test_encoder_scores_shows_both_sessions_and_who_is_better(tmp_path):
     path = save_scores(tmp_path / "scores.zarr", {"one": 5, "off": 2, "two": 1})
-    shown = texts(encoder_scores.draw(path))
+    shown = texts(draw(encoder_scores, path))
     assert {"one (5 units)", "two (1 unit)", "a", "b", "c", "d"} <= set(shown)
     assert not any("off" in text for text in shown)
     scores = stores.load(path, "scores").sel(unit=[f"one-u{i:03d}" for i in range(5)]).load()
@@ -46,13 +46,13 @@ def test_encoder_scores_shows_both_sessions_and_who_is_better(tmp_path):
         ensembles.sel(split="test")[best].values,
         scores["reference_model_correlation"].sel(split="test")[0].values,
     )
-    assert any(text.startswith(f"{int((own > other).sum())} of 5 above, p") for text in shown)
+    assert any(text.startswith(f"{int((own > other).sum())} of 5 above, q") for text in shown)
     assert {"mixed ensemble", "ridge", "shuffled (chance)", "ceiling"} <= set(shown)
 
 
 def test_encoder_scores_of_one_unit_and_one_encoder_without_extras(tmp_path):
     path = save_scores(tmp_path / "scores.zarr", {"one": 1}, archs=("attention",), extras=False)
-    shown = texts(rendered(encoder_scores.draw(path)))
+    shown = texts(rendered(draw(encoder_scores, path)))
     assert "one (1 unit)" in shown
     assert "b" not in shown  # nothing to compare with
     assert not encoder_scores.table(path)["statistic"].isin(["ci_low", "ci_high"]).any()
@@ -60,12 +60,12 @@ def test_encoder_scores_of_one_unit_and_one_encoder_without_extras(tmp_path):
 
 def test_encoder_scores_compares_a_lone_encoder_with_the_yardstick(tmp_path):
     path = save_scores(tmp_path / "scores.zarr", {"one": 4}, archs=("attention",))
-    assert "published compact (correlation)" in texts(encoder_scores.draw(path))
+    assert "published compact (correlation)" in texts(draw(encoder_scores, path))
 
 
 def test_encoder_scores_compares_encoders_where_nobody_else_knows_the_units(tmp_path):
     path = save_scores(tmp_path / "scores.zarr", {"one": 4}, extras=False)
-    shown = texts(rendered(encoder_scores.draw(path)))
+    shown = texts(rendered(draw(encoder_scores, path)))
     assert {"attention (correlation)", "task driven (correlation)"} & set(shown)
 
 
@@ -74,7 +74,7 @@ def test_two_cores_by_two_readouts_stand_in_a_table(tmp_path):
     dataset = stores.load(save_scores(tmp_path / "plain.zarr", {"one": 4, "two": 3}, archs), "scores").load()
     parts = {"core": ("arch", ["x", "x", "y", "y"]), "readout": ("arch", ["p", "q", "p", "q"])}
     stores.save(dataset.assign_coords(parts).drop_attrs(), tmp_path / "scores.zarr", "scores")
-    figure = rendered(encoder_scores.draw(tmp_path / "scores.zarr"))
+    figure = rendered(draw(encoder_scores, tmp_path / "scores.zarr"))
     squares = [axes for axes in figure.axes if axes.images]
     means = dataset["correlation_to_average"].sel(split="test", member="ensemble")
     means = means.groupby("session").mean("unit").transpose("session", "arch").values
@@ -83,9 +83,9 @@ def test_two_cores_by_two_readouts_stand_in_a_table(tmp_path):
     ]
     parts["readout"] = ("arch", ["p", "q", "p", "p"])
     stores.save(dataset.assign_coords(parts).drop_attrs(), tmp_path / "uneven.zarr", "scores")
-    assert not any(axes.images for axes in encoder_scores.draw(tmp_path / "uneven.zarr").axes)
+    assert not any(axes.images for axes in draw(encoder_scores, tmp_path / "uneven.zarr").axes)
 
 
 def test_encoder_scores_without_any_test_session(tmp_path):
     with pytest.raises(V4eggError, match=r"scores\.zarr: no session has test scores"):
-        encoder_scores.draw(save_scores(tmp_path / "scores.zarr", {"off": 3}))
+        draw(encoder_scores, save_scores(tmp_path / "scores.zarr", {"off": 3}))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from figure_stores import rendered, texts
+from figure_stores import draw, rendered, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import evolution
 
@@ -18,10 +18,10 @@ def test_evolution_table_and_its_columns(arguments):
     curve = numbers[(numbers["condition"] == "genetic") & (numbers["statistic"] == "median")].set_index("presentations")
     assert curve["value"][120] == pytest.approx(1.25)
     assert curve["value"][20] == pytest.approx(0.25)
-    shown = texts(rendered(evolution.draw(*arguments["evolution"])))
-    assert {"genetic", "inside, core.3", "inside, core.6", "presentations"} <= set(shown)
+    shown = texts(rendered(draw(evolution, *arguments["evolution"])))
+    assert {"genetic (n = 4)", "inside, core.3 (n = 2)", "inside, core.6 (n = 2)", "presentations"} <= set(shown)
 
 
 def test_evolution_without_stores():
     with pytest.raises(V4eggError, match=r"no stores are given; name conditions under evolution\.conditions"):
-        evolution.draw([])
+        draw(evolution, [])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figure_stores import save_meis, save_transfer, texts
+from figure_stores import draw, save_meis, save_transfer, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import mei_gallery, style
 from v4egg.io import stores
@@ -11,7 +11,7 @@ from v4egg.io import stores
 
 def test_gallery_shows_the_image_that_the_generators_pick(arguments):
     transfer, meis = arguments["mei_gallery"]
-    figure = mei_gallery.draw(transfer, meis, units=2)
+    figure = draw(mei_gallery, transfer, meis, units=2)
     images = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
     assert len(images) == 2 * (2 + 4)
     own = stores.load(transfer, "transfer")["activation"].isel(unit=slice(0, 2)).sel(judge="generators").load()
@@ -35,7 +35,7 @@ def test_gallery_table_holds_the_numbers_shown(arguments):
     )
     natural = table[table["method"] == "model_selected_natural"]
     assert natural["natural_image"].iloc[0] == "attention/s-u000"
-    shown = texts(mei_gallery.draw(transfer, meis, units=3))
+    shown = texts(draw(mei_gallery, transfer, meis, units=3))
     assert style.number(row["zscore"], 1) in shown
 
 
@@ -45,12 +45,12 @@ def test_gallery_of_chosen_units_in_their_order(arguments):
         "s-u004", "s-u001",
     ]  # fmt: skip
     with pytest.raises(V4eggError, match=r"no unit.*s-u999"):
-        mei_gallery.draw(transfer, meis, chosen=["s-u999"])
+        draw(mei_gallery, transfer, meis, chosen=["s-u999"])
 
 
 def test_gallery_of_one_grey_unit_and_of_batches(tmp_path):
     transfer = save_transfer(tmp_path / "t.zarr", 1, 1, ("attention",), channels=1)
-    figure = mei_gallery.draw(transfer, save_meis(tmp_path, ("attention",), n_units=1, n_samples=1, channels=1))
+    figure = draw(mei_gallery, transfer, save_meis(tmp_path, ("attention",), n_units=1, n_samples=1, channels=1))
     assert [axes.images[0].get_array().ndim for axes in figure.axes] == [2, 2, 2]
     assert figure.axes[0].images[0].get_clim() == (0, 1)
 
@@ -58,5 +58,5 @@ def test_gallery_of_one_grey_unit_and_of_batches(tmp_path):
 def test_gallery_says_where_a_unit_has_no_image(tmp_path):
     transfer = save_transfer(tmp_path / "t.zarr", 3, 2, ("attention",))
     meis = save_meis(tmp_path, ("attention",), n_units=2)
-    assert texts(mei_gallery.draw(transfer, meis)).count("none") == 2
+    assert texts(draw(mei_gallery, transfer, meis)).count("none") == 2
     assert len(mei_gallery.table(transfer, meis)) == 3 + 2 + 2

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
-from figure_stores import meni_arguments, rendered, save_transfer, texts
+from figure_stores import draw, meni_arguments, rendered, save_transfer, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import meni
 from v4egg.io import stores
@@ -33,24 +32,18 @@ def test_responses_are_relative_to_gradient_ascent_and_tested_against_the_natura
 
 def test_the_figure_names_lambdas_judges_and_wins(tmp_path):
     arguments = meni_arguments(tmp_path)
-    shown = texts(rendered(meni.draw(*arguments)))
-    assert {"λ = 0", "λ = 1", "λ = 10", "best natural\nof the pool", "generators (took part)", "across"} <= set(shown)
+    shown = texts(rendered(draw(meni, *arguments)))
+    assert {"λ = 0", "λ = 1", "λ = 10", "best natural\nof the pool"} <= set(shown)
+    assert {"generators (shares weights)", "across"} <= set(shown)
     won = meni.table(*arguments).query("judge == 'across' and statistic == 'n_won'")["value"]
-    assert all(f"{n:.0f}/6" in shown for n in won)
+    assert len(won) == 6
+    assert all(any(text.startswith(f"{n:.0f}/6\nq") for text in shown) for n in won)
     assert sum(text.startswith("across: response") for text in shown) == 2
 
 
-def test_the_comparison_is_by_a_judge_that_took_no_part():
-    judges = xr.DataArray([True, False, False], dims="judge", coords={"judge": ["generators", "validators", "brain"]})
-    known = xr.ones_like(judges)
-    assert meni.independent_judge(judges, known) == "validators"
-    assert meni.independent_judge(judges, known & (judges["judge"] != "validators")) == "brain"
-    assert meni.independent_judge(xr.ones_like(judges), known) is None
-
-
 def test_one_unit_one_grey_architecture_and_no_independent_judge(tmp_path):
-    figure = rendered(meni.draw(*meni_arguments(tmp_path, ("attention",), 1, (), channels=1)))
-    assert "every judge\ntook part" in texts(figure)
+    figure = rendered(draw(meni, *meni_arguments(tmp_path, ("attention",), 1, (), channels=1)))
+    assert "every judge\nshares weights" in texts(figure)
 
 
 def test_units_without_a_positive_gradient_ascent_have_no_scale(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figure_stores import rendered, save_reconstruction, save_reconstruction_scores, texts
+from figure_stores import draw, rendered, save_reconstruction, save_reconstruction_scores, texts
 from v4egg.figures import reconstruction
 from v4egg.io import stores
 from v4egg.stats.inference import paired_wilcoxon
@@ -32,9 +32,9 @@ def test_the_table_against_the_scores(arguments):
 
 
 def test_the_figure_shows_targets_beside_reconstructions(arguments):
-    figure = rendered(reconstruction.draw(*arguments))
+    figure = rendered(draw(reconstruction, *arguments))
     shown = texts(figure)
-    assert {"true image", "energy guided\n(recorded)", "gradient descent\n(predicted)"} <= set(shown)
+    assert {"true image", "energy-guided\n(recorded)", "gradient descent\n(predicted)"} <= set(shown)
     assert sum(bool(axes.images) for axes in figure.axes) == 5 * 5
     true = stores.load(arguments[0][0])["true"].values
     first = next(axes for axes in figure.axes if axes.images)
@@ -48,7 +48,7 @@ def test_one_image_has_no_chance_level_and_a_lone_judge(tmp_path):
     scores["distance"][:, :, 2] = np.nan
     scores["similarity"][:, :, :, 2] = np.nan
     stores.save(scores.drop_attrs(), tmp_path / "alone.zarr", "reconstruction_scores")
-    rendered(reconstruction.draw([made], tmp_path / "alone.zarr"))
+    rendered(draw(reconstruction, [made], tmp_path / "alone.zarr"))
     table = reconstruction.table([made], tmp_path / "alone.zarr")
     assert not table["measure"].eq("relative_distance").any()
     assert table["measure"].eq("response_distance").any()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from figure_stores import rendered, save_evolutions, texts
+from figure_stores import draw, rendered, save_evolutions, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import sensitivity
 
@@ -20,12 +20,12 @@ def test_a_setting_stands_beside_the_condition_from_which_it_departs(arguments):
 
 
 def test_sensitivity_shows_its_values(arguments):
-    shown = texts(rendered(sensitivity.draw(*arguments["sensitivity"])))
+    shown = texts(rendered(draw(sensitivity, *arguments["sensitivity"])))
     assert {"population", "mutation rate", "10", "20", "40", "0.25", "0.5", "1.75"} <= set(shown)
 
 
 def test_sensitivity_without_departures(tmp_path, arguments):
     with pytest.raises(V4eggError, match=r"no store departs .* under evolution\.conditions\.vary"):
-        sensitivity.draw(save_evolutions(tmp_path))
+        draw(sensitivity, save_evolutions(tmp_path))
     with pytest.raises(V4eggError, match="no store departs"):
         sensitivity.table(arguments["sensitivity"][0][1:])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figure_stores import METHODS, rendered, save_transfer, texts
+from figure_stores import METHODS, draw, rendered, save_transfer, texts
 from v4egg.errors import V4eggError
 from v4egg.figures import transfer_scatter
 from v4egg.io import stores
@@ -38,22 +38,22 @@ def test_transfer_table_against_the_metrics(arguments):
 
 def test_transfer_panels_name_judges_and_statistics(arguments):
     path = arguments["transfer_scatter"][0]
-    shown = texts(transfer_scatter.draw(path))
+    shown = texts(draw(transfer_scatter, path))
     won = transfer_scatter.table(path).query("statistic == 'n_won'")["value"].astype(int)
-    assert sum("generators\n(took part)" in text for text in shown) >= 2  # a scatter and a strip each
-    assert any("published compact\n(held out)" in text for text in shown)
+    assert sum("generators\n(shares weights)" in text for text in shown) >= 2  # a scatter and a strip each
+    assert any("published compact\n(independent)" in text for text in shown)
     assert all(any(f"{n}/6 above" in text for text in shown) for n in won)
 
 
 @pytest.mark.parametrize("n_units", [1, 2])
 def test_transfer_of_hardly_any_units(tmp_path, n_units):
     path = save_transfer(tmp_path / "t.zarr", n_units, 1, ("attention",), judges=())
-    assert any(f"/{n_units} above" in text for text in texts(rendered(transfer_scatter.draw(path))))
+    assert any(f"/{n_units} above" in text for text in texts(rendered(draw(transfer_scatter, path))))
 
 
 def test_transfer_with_one_method_has_strips_only(tmp_path):
     path = save_transfer(tmp_path / "t.zarr", methods=("energy_guided", "model_selected_natural"))
-    shown = texts(transfer_scatter.draw(path))
+    shown = texts(draw(transfer_scatter, path))
     assert "a" in shown and "b" not in shown
     assert not transfer_scatter.table(path)["statistic"].eq("huber_slope").any()
 
@@ -61,7 +61,7 @@ def test_transfer_with_one_method_has_strips_only(tmp_path):
 def test_transfer_of_natural_images_alone_is_refused(tmp_path):
     path = save_transfer(tmp_path / "t.zarr", methods=("model_selected_natural",))
     with pytest.raises(V4eggError, match="natural images only"):
-        transfer_scatter.draw(path)
+        draw(transfer_scatter, path)
 
 
 def test_outliers_of_relative_activation_are_marked_and_counted(tmp_path):
@@ -69,7 +69,7 @@ def test_outliers_of_relative_activation_are_marked_and_counted(tmp_path):
     dataset = stores.load(path, "transfer").load()
     dataset["normalized_activation"][0, 0, 3] = 1e4  # gradient ascent
     stores.save(dataset.drop_attrs(), tmp_path / "outlier.zarr", "transfer")
-    figure = transfer_scatter.draw(tmp_path / "outlier.zarr")
+    figure = draw(transfer_scatter, tmp_path / "outlier.zarr")
     strips = figure.subfigs[-1].axes[0]
     assert strips.get_ylim()[1] < 100
     assert [line.get_marker() for line in strips.lines].count("^") == 1

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -261,25 +262,27 @@ def test_scores_without_a_test_split_or_sessions_are_refused(tmp_path):
         scores_on_test(tmp_path / "sessionless.zarr")
 
 
-def test_tables_of_other_stages_give_their_statistics_and_no_single_unit(run, tmp_path):
-    (tmp_path / "meni.csv").write_text(
-        "arch,image,statistic,unit,value\na,meni,activation,u1,3\na,meni,median,,0.5\na,model_selected_natural,n_won,,4\n"
-    )
-    (tmp_path / "evolution.csv").write_text(
-        "condition,measure,statistic,group,neuron,presentations,value\n"
-        "ga,normalized_activation,neuron,all,n1,,1.2\nga,normalized_activation,median,all,,,1.1\n"
-        "ga,mean_activation,median,,,20,0.3\n"
-    )
-    found = summary.summarise(**run, figures=[tmp_path / "meni.csv", tmp_path / "evolution.csv"])
+def test_tables_of_other_stages_give_their_statistics_and_no_single_unit(run):
+    columns = ["arch", "image", "statistic", "unit", "value"]
+    rows = [("a", "meni", "activation", "u1", 3), ("a", "meni", "median", "", 0.5), ("a", "natural", "n_won", "", 4)]
+    meni = pd.DataFrame(rows, columns=columns)
+    columns = ["condition", "measure", "statistic", "group", "neuron", "presentations", "value"]
+    rows = [
+        ("ga", "evolved_over_natural", "neuron", "all", "n1", np.nan, 1.2),
+        ("ga", "evolved_over_natural", "median", "all", np.nan, np.nan, 1.1),
+        ("ga", "mean_activation", "median", "", np.nan, np.int64(20), 0.3),
+    ]
+    evolution = pd.DataFrame(rows, columns=columns)
+    found = summary.summarise(**run, stages={"meni": meni, "evolution": evolution})
     assert json.loads(json.dumps(found, allow_nan=False))["stages"] == {
         "meni": [
             {"arch": "a", "image": "meni", "statistic": "median", "value": 0.5},
-            {"arch": "a", "image": "model_selected_natural", "statistic": "n_won", "value": 4.0},
+            {"arch": "a", "image": "natural", "statistic": "n_won", "value": 4.0},
         ],
         "evolution": [
             {
                 "condition": "ga",
-                "measure": "normalized_activation",
+                "measure": "evolved_over_natural",
                 "statistic": "median",
                 "group": "all",
                 "value": 1.1,

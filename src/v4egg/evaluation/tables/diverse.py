@@ -1,0 +1,89 @@
+"""Numbers of the figure ``diverse``: how much a unit's images can differ, and what that costs in response."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from v4egg.evaluation.tables.common import QUARTILES
+from v4egg.io import stores
+
+COLUMNS = ["arch", "judge", "shares_weights", "weight", "measure", "statistic", "unit", "value"]
+
+
+def table(diverse: Sequence[str | Path], judged: str | Path) -> pd.DataFrame:
+    """Diversity of each unit's images, and the judges' responses to them; one number per row.
+
+    The diversity of a unit's images is 1 minus the mean correlation between two of them. Responses are means over the
+    unit's images; ``normalized_activation`` divides them by the mean at the smallest weight of diversity under the same
+    judge, where that is above 0.
+
+    Args:
+        diverse: Stores of kind ``series``, one per architecture.
+        judged: The ``judged`` store of these images.
+
+    Returns:
+        Columns: ``arch``, ``judge``, ``shares_weights``, ``weight`` of diversity; ``measure`` (``diversity``, which has
+        no judge, ``activation``, ``normalized_activation``); ``statistic``, which is ``unit`` and, over units, ``q25``,
+        ``median``, ``q75`` and ``n``; ``unit``; ``value``.
+    """
+    read = _read(diverse, judged)
+    rows: list[tuple] = []
+    for arch in map(str, read["arch"].values):
+        here = read.sel(arch=arch)
+        rows += _rows((arch, "", ""), "diversity", here["diversity"])
+        for judge in map(str, here["judge"].values):
+            head = (arch, judge, bool(here["shares_weights"].sel(judge=judge)))
+            for measure in ("activation", "normalized_activation"):
+                rows += _rows(head, measure, here[measure].sel(judge=judge))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def diversity(images: np.ndarray) -> float:
+    """Return 1 minus the mean correlation between two of the images (n, channel, y, x), over all pixels and channels.
+
+    It is 0 for copies and 1 for unrelated images; NaN where one of them is uniform.
+    """
+    centred = images.reshape(len(images), -1) - images.reshape(len(images), -1).mean(1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=1)
+    if not (lengths > 0).all():
+        return np.nan
+    directions = centred / lengths[:, None]
+    return 1 - float(np.mean([directions[i] @ directions[j] for i, j in combinations(range(len(images)), 2)]))
+
+
+def _read(diverse: Sequence[str | Path], judged: str | Path) -> xr.Dataset:
+    """diversity[arch, unit, setting]; activation and normalized_activation[..., judge]; shares_weights[arch, judge]."""
+    scored = stores.load(judged, "judged").load()
+    images = {store.attrs["arch"]: store["image"].load() for store in map(stores.load, diverse)}
+    values = [
+        [[diversity(at) for at in unit] for unit in images[str(arch)].sel(unit=scored["unit"].values).values]
+        for arch in scored["arch"].values
+    ]
+    activation = scored["activation"].mean("sample")
+    least = activation.isel(setting=int(np.argmin(scored["setting"].values)))
+    return xr.Dataset(
+        {
+            "diversity": (("arch", "unit", "setting"), np.asarray(values)),
+            "activation": activation,
+            "normalized_activation": activation / least.where(least > 0),
+            "shares_weights": scored["shares_weights"],
+        }
+    )
+
+
+def _rows(head: tuple, measure: str, values: xr.DataArray) -> list[tuple]:
+    """``values`` has dims (unit, setting)."""
+    rows: list[tuple] = []
+    for setting in values["setting"].values:
+        place = (*head, float(setting), measure)
+        known = values.sel(setting=setting).dropna("unit")
+        pairs = zip(known["unit"].values, known.values, strict=True)
+        rows += [(*place, "unit", str(unit), float(value)) for unit, value in pairs]
+        if known.size:
+            rows += [(*place, name, "", float(np.quantile(known.values, q))) for name, q in QUARTILES.items()]
+            rows.append((*place, "n", "", known.size))
+    return rows
