@@ -27,7 +27,8 @@ def most_independent(shares_weights: Mapping[str, bool]) -> str | None:
         'simulated_brain'
     """
     independent = [judge for judge, shared in shares_weights.items() if not shared and judge != GENERATORS]
-    ranks = {
-        judge: ENCODER_JUDGES.index(judge) if judge in ENCODER_JUDGES else len(ENCODER_JUDGES) for judge in independent
-    }
-    return max(reversed(independent), key=ranks.__getitem__, default=None)
+    return max(reversed(independent), key=_rank, default=None)
+
+
+def _rank(judge: str) -> int:
+    return ENCODER_JUDGES.index(judge) if judge in ENCODER_JUDGES else len(ENCODER_JUDGES)

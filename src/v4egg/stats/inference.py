@@ -120,7 +120,7 @@ def adjusted_p_values(p_values: ArrayLike) -> np.ndarray:
         >>> adjusted_p_values([0.01, 0.04, float("nan")])
         array([0.02, 0.04,  nan])
     """
-    corrected = _floats(p_values).copy()
+    corrected = floats(p_values).copy()
     known = np.isfinite(corrected)
     if known.any():
         corrected[known] = stats.false_discovery_control(corrected[known])

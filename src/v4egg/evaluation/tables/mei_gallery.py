@@ -84,15 +84,9 @@ def _numbers(judged: xr.Dataset, best: xr.Dataset, method: str, arch: str) -> di
     known = here["activation"].notnull().any(["method", "unit", "sample"])
     shared = {str(judge): bool(here["shares_weights"].sel(judge=judge)) for judge in here["judge"].values[known]}
     judge = most_independent(shared) or GENERATORS
-    found = {}
-    for unit in map(str, best["unit"].values):
-        at = {"method": method, "arch": arch, "unit": unit}
-        if method in best["method"].values:
-            activation, zscore = (
-                best["activation"].sel({**at, "judge": GENERATORS}),
-                best["zscore"].sel({**at, "judge": judge}),
-            )
-            found[unit] = (float(activation), judge, float(zscore))
-        else:
-            found[unit] = (np.nan, judge, np.nan)
-    return found
+    units = [str(unit) for unit in best["unit"].values]
+    if method not in best["method"].values:
+        return dict.fromkeys(units, (np.nan, judge, np.nan))
+    made = best.sel({"method": method, "arch": arch})
+    activation, zscore = made["activation"].sel(judge=GENERATORS), made["zscore"].sel(judge=judge)
+    return {unit: (float(activation.sel(unit=unit)), judge, float(zscore.sel(unit=unit))) for unit in units}

@@ -52,11 +52,11 @@ def table(
     Returns:
         Columns: ``arch``, ``judge``, ``shares_weights``; ``most_independent``, whether the judge is the most
         independent one of the architecture; ``image`` (``meni``, ``model_selected_natural``); ``energy_scale``
-        (lambda); ``statistic``; ``unit``; ``value``. Statistics of a unit: ``activation``, ``relative`` (to the mean response to
-        its gradient ascent images, where that is above 0) and ``ratio`` (of MENIs, to the natural image's, where that
-        is above 0). Over units: ``q25``, ``median`` and ``q75`` of ``relative``, and ``n``; and of MENIs against the
-        natural image ``median_ratio``, ``n_won``, ``n_units``, ``wilcoxon_p`` (two-sided paired Wilcoxon test),
-        ``p_adjusted`` (corrected over all comparisons of one judge) and ``rank_biserial``.
+        (lambda); ``statistic``; ``unit``; ``value``. Statistics of a unit: ``activation``, ``relative`` (to the mean
+        response to its gradient ascent images, where that is above 0) and ``ratio`` (of MENIs, to the natural image's,
+        where that is above 0). Over units: ``q25``, ``median`` and ``q75`` of ``relative``, and ``n``; and of MENIs
+        against the natural image ``median_ratio``, ``n_won``, ``n_units``, ``wilcoxon_p`` (two-sided paired Wilcoxon
+        test), ``p_adjusted`` (corrected over all comparisons of one judge) and ``rank_biserial``.
 
     Raises:
         V4eggError: Gradient ascent images were not judged.

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from v4egg.compact.dot_detector import best_dot_detector, dot_scores
-from v4egg.compact.tuning import curve, driven, table_of
+from v4egg.compact.tuning import curve, responses_above_grey, table_of
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 
@@ -57,7 +57,7 @@ def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
 
 def _best(data: xr.Dataset) -> pd.DataFrame:
     """A row per unit and stimulus class: its best probe and the response to it."""
-    probes, response = table_of(data), driven(data)
+    probes, response = table_of(data), responses_above_grey(data)
     rows = []
     for stimulus_class in [name for name in probes["stimulus_class"].unique() if name != "grey"]:
         places = np.flatnonzero(probes["stimulus_class"] == stimulus_class)
