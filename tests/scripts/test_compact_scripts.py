@@ -62,7 +62,7 @@ def test_from_teacher_to_compact_models(tmp_path, run_script, inputs):
         params=shared | {"options": VIEWS, "pool": {"size": 20, "channels": 3, "sessions": True, "photographs": 0}},
     )
     teacher = stores.load(tmp_path / "teacher.zarr", "teacher")
-    assert len(set(teacher["group"].values)) == 24  # the first half of the session; the second is scored on
+    assert len(set(teacher["duplicate_group"].values)) == 24  # the first half of the session; the second is scored on
     assert teacher.sizes["shown"] == 24
     given = {name: inputs[name] for name in ("recording", "responses")} | {"teacher": str(tmp_path / "teacher.zarr")}
     for job in ("0", "1"):

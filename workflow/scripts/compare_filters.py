@@ -1,7 +1,7 @@
 """Filters of each layer of a session's compact models, and how alike they are across units."""
 
 from v4egg.compact.circuits import circuits
-from v4egg.compact.sources import STUDENTS, drawn, held_out_images, load_models
+from v4egg.compact.sources import STUDENTS, held_out_images, load_models, random_subset
 from v4egg.images.processing import to_float
 from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
@@ -14,7 +14,7 @@ with job(snakemake) as run:
     path = run.local(snakemake.params.path)
     unpruned = load_models(models, path, session, "distilled") if models == STUDENTS else None
     images = held_out_images(load_recording(inputs.recording), load_responses(inputs.responses))
-    probe = to_float(drawn(images, snakemake.params.numbers["images"], seed, "circuits", session))
+    probe = to_float(random_subset(images, snakemake.params.numbers["images"], seed, "circuits", session))
     result = circuits(load_models(models, path, session), probe, unpruned, seed, run.progress)
     result.attrs |= {"models": models, "session": session}
     stores.save(result, snakemake.output[0], "circuits", seed=seed, inputs=[inputs.recording, inputs.responses])

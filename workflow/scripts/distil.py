@@ -1,8 +1,8 @@
 """Distil, prune and train again the compact networks of some units of a session."""
 
 from v4egg.compact.distillation import compact_networks
-from v4egg.compact.scores import compact_dataset
-from v4egg.compact.teacher import load_lessons
+from v4egg.compact.teacher import load_distillation_dataset
+from v4egg.evaluation.compact_scores import compact_dataset
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.recording import load_recording
@@ -12,8 +12,8 @@ from v4egg.workflow.jobs import job
 with job(snakemake) as run:
     inputs, options, seed = snakemake.input, snakemake.params.options, snakemake.params.seed
     responses = load_responses(inputs.responses)
-    selected = responses.selected_units
-    lessons = load_lessons(inputs.teacher, selected[int(snakemake.wildcards.batch) :: snakemake.params.jobs])
+    units = responses.selected_units[int(snakemake.wildcards.batch) :: snakemake.params.jobs]
+    dataset = load_distillation_dataset(inputs.teacher, units)
     kept = []
 
     def checkpoints(stage, units):
@@ -21,13 +21,14 @@ with job(snakemake) as run:
         kept.append(Checkpoint.for_inputs(snakemake.params.state, [inputs.teacher], key))
         return kept[-1]
 
-    shown = {"checkpoints": checkpoints, "progress": run.progress, "device": run.device}
-    networks, seconds = compact_networks(lessons, options, seed, **shown)
+    networks, seconds = compact_networks(
+        dataset, options, seed, checkpoints=checkpoints, progress=run.progress, device=run.device
+    )
     recording = load_recording(inputs.recording)
-    result = compact_dataset(networks, seconds, lessons, recording, responses, inputs.teacher)
+    result = compact_dataset(networks, seconds, dataset, recording, responses, inputs.teacher)
     read = [inputs.teacher, inputs.recording, inputs.responses]
     stores.save(result, snakemake.output[0], "compact", config=options, seed=seed, inputs=read)
     for checkpoint in kept:
         checkpoint.remove()
     medians = result["r2_to_teacher"].median("unit").values
-    run.log(f"{len(lessons.units)} units, median r2 to the teacher by stage: " + ", ".join(f"{m:.3f}" for m in medians))
+    run.log(f"{len(units)} units, median r2 to the teacher by stage: " + ", ".join(f"{m:.3f}" for m in medians))

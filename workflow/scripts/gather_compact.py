@@ -1,6 +1,6 @@
 """Gather the compact models of a session's units, beside the sizes of published ones where there are any."""
 
-from v4egg.compact.scores import gathered
+from v4egg.evaluation.compact_scores import gather_compact
 from v4egg.evaluation.judges import EXTERNAL_JUDGES
 from v4egg.io import stores
 from v4egg.workflow.jobs import job
@@ -10,4 +10,4 @@ with job(snakemake) as run:
     published = None
     if external_judge.get("judge") == "published_compact":
         published = EXTERNAL_JUDGES["published_compact"](external_judge["path"], snakemake.wildcards.session)
-    stores.save(gathered(paths, published), snakemake.output[0], "compact", inputs=paths)
+    stores.save(gather_compact(paths, published), snakemake.output[0], "compact", inputs=paths)

@@ -1,6 +1,6 @@
 """Score the maximizing images of a session's compact models under every judge."""
 
-from v4egg.compact.sources import NAMES, load_models
+from v4egg.compact.sources import JUDGE_NAMES, load_models
 from v4egg.encoders.ensemble import load_encoder
 from v4egg.evaluation.judges import compact_judges
 from v4egg.evaluation.transfer import NaturalImages, gather_architectures, judge_images, known_responses
@@ -18,6 +18,8 @@ with job(snakemake) as run:
     known = {name: said for path in inputs.natural_responses for name, said in known_responses(path, own.units).items()}
     recording = load_recording(inputs.recording)
     natural = [NaturalImages(recording.images, recording.image_ids, own.units, known)]
-    result = gather_architectures({NAMES[models]: judge_images({meis.attrs["method"]: meis["image"]}, judges, natural)})
+    result = gather_architectures(
+        {JUDGE_NAMES[models]: judge_images({meis.attrs["method"]: meis["image"]}, judges, natural)}
+    )
     read = [path for path in inputs if str(path).endswith(".zarr")]
     stores.save(result, snakemake.output[0], "transfer", inputs=read)

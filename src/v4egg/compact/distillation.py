@@ -1,4 +1,4 @@
-"""Distillation: students learn what a teacher says of images, are pruned, and learn again, many units side by side."""
+"""Distillation: students are fitted to a teacher's responses, pruned and fitted again, many units at once."""
 
 import math
 import time
@@ -19,53 +19,66 @@ from v4egg.images.processing import blur, to_float
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.seeding import numpy_generator
 
-CALIBRATION = 64  # images that give untrained filters their scale
-SIGMA = 0.5  # px, of the Gaussian that smooths kernels and readouts (Cowley et al. 2026)
-WARM_UP = 0.05  # of the steps, over which the learning rate rises; then it falls as a cosine
+CALIBRATION = 64  # images that set the scale of untrained filters
+SIGMA = 0.5  # px, of the Gaussian that smooths kernels and readouts (Cowley et al., Nature 2026)
+WARM_UP = 0.05  # fraction of the steps over which the learning rate rises; then it falls as a cosine
 
-Checkpoints = Callable[[str, Sequence[str]], Checkpoint]  # stage and units -> where their training's state is kept
+Checkpoints = Callable[[str, Sequence[str]], Checkpoint]  # stage and unit ids -> where that training's state is saved
+Progress = Callable[[range], Any]  # wraps a loop over steps, such as a progress bar
 
 
 def compact_networks(
-    lessons: DistillationDataset,
+    dataset: DistillationDataset,
     options: Mapping[str, Any],
     seed: int,
     *,
     checkpoints: Checkpoints | None = None,
-    progress: Callable = iter,
+    progress: Progress = iter,
     device: str = "cpu",
 ) -> tuple[dict[str, list[CompactNetwork]], dict[str, list[float]]]:
-    """Networks of all units of the lessons at each of :data:`STAGES`, and the seconds that each took.
+    """Fit a compact network to each unit of a dataset: distillation, pruning, retraining.
 
     Args:
-        options: ``widths``; of the training ``batch_size``, ``smoothing`` (steps between two, 0: never)
-            and ``sample`` (see :class:`Students`), and for each of ``distillation`` and ``retraining`` its ``epochs``
-            and ``learning_rate``; ``keep_r2`` and ``keep_output`` of pruning; ``units_at_once``.
-        seed: everything random follows from it and from a unit's id: the units' company changes nothing.
-        checkpoints: where states are kept, for each group of units that are trained at once.
+        dataset: the teacher's responses.
+        options: ``widths`` (filters of the five layers); ``batch_size``, ``smoothing`` (steps between two smoothings,
+            0: never) and ``sample`` (see :class:`~v4egg.compact.students.Students`) of training; ``epochs`` and
+            ``learning_rate`` for each of ``distillation`` and ``retraining``; ``keep_r2`` and ``keep_output`` of
+            pruning; ``units_at_once``.
+        seed: of all random draws, together with a unit's id: a unit does not depend on the others.
+        checkpoints: where states are saved, for each group of units that are trained at once; an existing state is
+            resumed.
+        progress: wraps the loop over the steps of an epoch.
+        device: where to train.
+
+    Returns:
+        Networks by stage of :data:`~v4egg.compact.model.STAGES`, one per unit; and the seconds per unit of each stage.
 
     Raises:
         V4eggError: there is no unit, or a loss is not finite.
     """
-    if not lessons.units:
+    if not dataset.units:
         raise V4eggError("compact.jobs: there are more jobs than units of a session; lower it")
-    units, start = lessons.units, time.monotonic()
-    size = lessons.images.shape[-1]
-    found = {"distilled": [new_network(options["widths"], size, STRIDES, seed, unit) for unit in units]}
-    shared = {"checkpoints": checkpoints, "progress": progress, "device": device}
-    found["distilled"] = _trained("distillation", found["distilled"], lessons, options, seed, **shared)
-    seconds = [time.monotonic() - start]
-    found["pruned"] = _pruned(found["distilled"], lessons, options)
+    units, start = dataset.units, time.monotonic()
+    size = dataset.images.shape[-1]
+
+    def trained(stage: str, networks: Sequence[CompactNetwork]) -> list[CompactNetwork]:
+        return _trained(stage, networks, dataset, options, seed, checkpoints, progress, device)
+
+    networks, seconds = {}, []
+    untrained = [new_network(options["widths"], size, STRIDES, seed, unit) for unit in units]
+    networks["distilled"] = trained("distillation", untrained)
     seconds.append(time.monotonic() - start)
-    found["retrained"] = _trained("retraining", found["pruned"], lessons, options, seed, **shared)
+    networks["pruned"] = _pruned(networks["distilled"], dataset, options)
     seconds.append(time.monotonic() - start)
-    each = np.diff(seconds, prepend=0) / len(units)
-    return found, {stage: [float(value)] * len(units) for stage, value in zip(STAGES, each, strict=True)}
+    networks["retrained"] = trained("retraining", networks["pruned"])
+    seconds.append(time.monotonic() - start)
+    per_unit = np.diff(seconds, prepend=0) / len(units)
+    return networks, {stage: [float(value)] * len(units) for stage, value in zip(STAGES, per_unit, strict=True)}
 
 
-def r2_to_teacher(networks: Sequence[CompactNetwork], lessons: DistillationDataset, split: str = "test") -> np.ndarray:
-    """Squared correlation (U,) of each network with the teacher on images of a split."""
-    images, responses = lessons.part(split)
+def r2_to_teacher(networks: Sequence[CompactNetwork], dataset: DistillationDataset, split: str = "test") -> np.ndarray:
+    """Squared correlation (U,) of each unit's network with the teacher on the images of a split."""
+    images, responses = dataset.part(split)
     return r2(responses_of(networks, images), responses)
 
 
@@ -78,43 +91,42 @@ def responses_of(networks: Sequence[CompactNetwork], images: np.ndarray) -> np.n
 
 
 def _pruned(
-    networks: Sequence[CompactNetwork], lessons: DistillationDataset, options: Mapping[str, Any]
+    networks: Sequence[CompactNetwork], dataset: DistillationDataset, options: Mapping[str, Any]
 ) -> list[CompactNetwork]:
-    images, responses = lessons.part("pruning")
-    seen = centred_pixels(images)
-    keep = {name: options[name] for name in ("keep_r2", "keep_output")}
-    return [pruned(network, seen, responses[:, unit], **keep) for unit, network in enumerate(networks)]
+    images, responses = dataset.part("pruning")
+    centred = centred_pixels(images)
+    criteria = {name: options[name] for name in ("keep_r2", "keep_output")}
+    return [pruned(network, centred, responses[:, unit], **criteria) for unit, network in enumerate(networks)]
 
 
 def _trained(
     stage: str,
     networks: Sequence[CompactNetwork],
-    lessons: DistillationDataset,
+    dataset: DistillationDataset,
     options: Mapping[str, Any],
     seed: int,
-    *,
     checkpoints: Checkpoints | None,
-    progress: Callable,
+    progress: Progress,
     device: str,
 ) -> list[CompactNetwork]:
-    """Each network trained on the fit images, in groups of units that are about as wide as one another."""
+    """Train each network on the fit images, in groups of units with about equally many parameters."""
     order = sorted(range(len(networks)), key=lambda unit: networks[unit].parameters_count)
-    found: list[CompactNetwork | None] = [None] * len(networks)
-    images, responses = lessons.part("fit")
+    result: dict[int, CompactNetwork] = {}
+    images, responses = dataset.part("fit")
     for first in range(0, len(order), options["units_at_once"]):
-        together = order[first : first + options["units_at_once"]]
-        units = [lessons.units[unit] for unit in together]
-        targets = responses[:, together]
+        members = order[first : first + options["units_at_once"]]
+        units = [dataset.units[unit] for unit in members]
+        targets = responses[:, members]
         mean, deviation = targets.mean(0), targets.std(0).clip(1e-6)
-        inverse = [scaled(networks[i], 1 / d, -m / d) for i, m, d in zip(together, mean, deviation, strict=True)]
-        students = Students(inverse, options["sample"]).to(device)
+        zscored = [scaled(networks[i], 1 / d, -m / d) for i, m, d in zip(members, mean, deviation, strict=True)]
+        students = Students(zscored, options["sample"]).to(device)
         if stage == "distillation":
             students.calibrate(centred_pixels(images[:CALIBRATION]).to(device))
         checkpoint = checkpoints(stage, units) if checkpoints else None
         train(students, images, (targets - mean) / deviation, stage, options, seed, checkpoint, progress)
-        for unit, network, m, d in zip(together, students.cpu().networks(), mean, deviation, strict=True):
-            found[unit] = scaled(network, d, m)
-    return found
+        for unit, network, m, d in zip(members, students.cpu().networks(), mean, deviation, strict=True):
+            result[unit] = scaled(network, d, m)
+    return [result[unit] for unit in range(len(networks))]
 
 
 def train(
@@ -125,34 +137,48 @@ def train(
     options: Mapping[str, Any],
     seed: int,
     checkpoint: Checkpoint | None = None,
-    progress: Callable = iter,
+    progress: Progress = iter,
 ) -> list[float]:
-    """Train students on images uint8 (n, 3, y, x) and targets (n, U); the mean loss of each epoch.
+    """Train students in place.
 
-    The squared errors of the units are added, so that Adam does for each what it would do for it alone. The order of
-    images depends on the seed, the stage and the epoch.
+    The squared errors of the units are added, so that Adam updates each unit as if it were trained alone. The order of
+    images is keyed by seed, stage and epoch.
+
+    Args:
+        students: the networks of U units.
+        images: uint8 (n, 3, y, x).
+        targets: z-scored responses (n, U).
+        stage: ``distillation`` or ``retraining``.
+        options: those of :func:`compact_networks`.
+        seed: of the order of images.
+        checkpoint: where the state is saved after each epoch; an existing state is resumed.
+        progress: wraps the loop over the steps of an epoch.
+
+    Returns:
+        The mean loss of each epoch.
 
     Raises:
         V4eggError: the loss is not finite; names the epoch.
     """
     training, batch = options[stage], min(options["batch_size"], len(images))
-    optimizer = torch.optim.Adam(students.groups(training["learning_rate"]))
+    optimizer = torch.optim.Adam(students.parameter_groups(training["learning_rate"]))
     peaks = [group["lr"] for group in optimizer.param_groups]
-    steps, parts = len(images) // batch, {"students": students, "optimizer": optimizer}
+    n_steps = len(images) // batch
+    parts: dict[str, Any] = {"students": students, "optimizer": optimizer}
     state = checkpoint.resume(parts) if checkpoint else None
     losses = list(state["losses"]) if state else []
     for epoch in range(len(losses), training["epochs"]):
         order = numpy_generator(seed, "lessons", stage, epoch).permutation(len(images))
         total = torch.zeros(())
-        for step in progress(range(steps)):
+        for step in progress(range(n_steps)):
             rows = order[step * batch : (step + 1) * batch]
-            done = epoch * steps + step
+            n_done = epoch * n_steps + step
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * _schedule(done, training["epochs"] * steps)
+                group["lr"] = peak * _schedule(n_done, training["epochs"] * n_steps)
             total += _step(students, optimizer, images[rows], targets[rows])
-            if options["smoothing"] and (done + 1) % options["smoothing"] == 0:
+            if options["smoothing"] and (n_done + 1) % options["smoothing"] == 0:
                 smooth(students)
-        losses.append(float(total) / steps / targets.shape[1])
+        losses.append(float(total) / n_steps / targets.shape[1])
         if not math.isfinite(losses[-1]):
             raise V4eggError(f"{stage}: the loss is {losses[-1]} in epoch {epoch}; lower compact.{stage}.learning_rate")
         if checkpoint:
@@ -171,14 +197,14 @@ def _step(students: Students, optimizer: torch.optim.Optimizer, images: np.ndarr
 
 
 def _schedule(step: int, steps: int) -> float:
-    """Share of the peak learning rate."""
+    """The learning rate at a step, as a fraction of its peak."""
     rising = (step + 1) / max(1.0, WARM_UP * steps)
     return min(1.0, rising) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 @torch.no_grad()
 def smooth(students: Students) -> None:
-    """Smooth kernels and readouts by a narrow Gaussian."""
+    """Smooth kernels and readouts in place with a Gaussian of :data:`SIGMA` pixels."""
     for name, parameter in students.named_parameters():
         if name.startswith(("conv0_weight", "depthwise", "readout_weight")):
             maps = parameter if parameter.ndim == 4 else parameter[None]
@@ -186,7 +212,7 @@ def smooth(students: Students) -> None:
 
 
 def scaled(network: CompactNetwork, gain: float, offset: float) -> CompactNetwork:
-    """The network whose response is ``gain`` times the network's, plus ``offset``."""
+    """The network whose response is ``gain`` times the given network's, plus ``offset``."""
     tensors = dict(network.named_buffers())
     tensors["readout_weight"] = tensors["readout_weight"] * float(gain)
     tensors["readout_bias"] = tensors["readout_bias"] * float(gain) + float(offset)
@@ -194,6 +220,10 @@ def scaled(network: CompactNetwork, gain: float, offset: float) -> CompactNetwor
 
 
 def centred_pixels(images: np.ndarray) -> Tensor:
-    """What students see of images uint8 (n, 3, y, x) of their size."""
+    """The students' input for images uint8 (n, 3, y, x) of their size.
+
+    >>> centred_pixels(np.zeros((1, 3, 4, 4), np.uint8))[0, :, 0, 0]
+    tensor([-116.2220, -109.2700, -100.3810])
+    """
     blank = CompactModels([], [], images.shape[-1])
     return blank.centred(to_float(images))

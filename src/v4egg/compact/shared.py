@@ -1,46 +1,48 @@
-"""Shared compact models: one small network for all units of a session, with a readout for each.
+"""Shared compact models: one small network for all units of a session, with one readout per unit.
 
-The first three layers have few filters, as many as are asked for. How well the units are followed tells how much of
-their early computation is common (Cowley et al. 2026 shares them among its 219 neurons).
+The first three layers have few filters. How well such a model predicts the units shows how much of their early
+computation is common (Cowley, Stan, Pillow & Smith, Nature 2026, share them among 219 neurons).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor, nn
 
 from v4egg.compact.distillation import CALIBRATION, centred_pixels, train
 from v4egg.compact.network import STRIDES, CompactNetwork
-from v4egg.compact.pruning import r2
 from v4egg.compact.students import PIXEL_SCALE, Students, new_network
 from v4egg.compact.teacher import DistillationDataset
-from v4egg.images.processing import conform
 from v4egg.io.checkpoints import Checkpoint
-from v4egg.recordings.responses import Responses
 from v4egg.seeding import torch_generator
-from v4egg.stats import metrics
 
 SHARED = 3  # layers
 BATCH = 32
 
 
 class SharedStudents(Students):
-    """One network whose last map each unit reads out by weights of its own.
+    """One network whose last maps each unit reads out with weights of its own.
 
     Args:
         widths: filters of the five layers.
-        units: ids, for the draws of their readouts.
-        size: pixels a side of the images.
+        units: ids of the U units, which key their initial readouts.
+        size: side of the images in pixels.
+        seed: of the initial weights.
+        sample: see :class:`~v4egg.compact.students.Students`.
+
+    Example:
+        >>> students = SharedStudents((2, 2, 2, 3, 3), ["s1-u000", "s1-u001"], size=8, seed=0)
+        >>> students(torch.zeros(4, 3, 8, 8)).shape
+        torch.Size([4, 2])
     """
 
-    def __init__(self, widths: Sequence[int], units: Sequence[str], size: int, seed: int, sample: float = 1.0):
+    def __init__(self, widths: Sequence[int], units: Sequence[str], size: int, seed: int, sample: float = 1.0) -> None:
         super().__init__([new_network(widths, size, STRIDES, seed, "shared")], sample)
-        maps, scale = self.readout_weight, float(self.readout_weight.detach().std())
-        drawn = [torch.randn(maps.shape, generator=torch_generator(seed, "shared readout", unit)) for unit in units]
-        self.readout_weight = nn.Parameter(scale * torch.stack(drawn))
+        shape, scale = self.readout_weight.shape, float(self.readout_weight.detach().std())
+        readouts = [torch.randn(shape, generator=torch_generator(seed, "shared readout", unit)) for unit in units]
+        self.readout_weight = nn.Parameter(scale * torch.stack(readouts))
         self.readout_bias = nn.Parameter(torch.zeros(len(units)))
 
     def forward(self, centred: Tensor) -> Tensor:
@@ -50,57 +52,51 @@ class SharedStudents(Students):
 
     @torch.no_grad()
     def networks(self) -> list[CompactNetwork]:
-        """A network for each unit; they have all but the readout in common."""
+        """One network per unit; all parameters but the readout are the same."""
         tensors = {name: parameter.detach() for name, parameter in self.named_parameters()}
         tensors["conv0_weight"] = tensors["conv0_weight"] / PIXEL_SCALE
         readouts = zip(self.readout_weight, self.readout_bias, strict=True)
         return [CompactNetwork({**tensors, "readout_weight": w, "readout_bias": b}) for w, b in readouts]
 
+    @torch.no_grad()
+    def responses(self, images: np.ndarray) -> np.ndarray:
+        """Responses (n, U), float32, to images uint8 (n, 3, size, size)."""
+        device = self.readout_bias.device
+        parts = [self(centred_pixels(images[i : i + BATCH]).to(device)) for i in range(0, len(images), BATCH)]
+        return torch.cat(parts).cpu().numpy()
 
-def shared_models(
-    lessons: DistillationDataset,
-    images: np.ndarray,
-    responses: Responses,
+
+def shared_students(
+    dataset: DistillationDataset,
     options: Mapping[str, Any],
     seed: int,
     checkpoints: Mapping[int, Checkpoint] | None = None,
-    progress=iter,
+    progress: Callable[[range], Any] = iter,
     device: str = "cpu",
-) -> xr.Dataset:
-    """A dataset of kind ``compact_shared``: a model for each number of filters in ``options['shared']``.
+) -> Iterator[SharedStudents]:
+    """Train a shared model for each number of filters in ``options['shared']``, one after another.
 
     Args:
-        lessons: of all units of a session; ``images`` uint8 (n, c, y, x) and ``responses`` are the session's.
-        options: ``shared``, ``widths`` (the last two layers' count) and those of :func:`train`.
-        checkpoints: where each model's state is kept, by its number of filters.
+        dataset: the teacher's responses for all units of a session.
+        options: ``shared``, ``widths`` (of which those of the last two layers are used) and those of
+            :func:`~v4egg.compact.distillation.train`.
+        seed: of all random draws.
+        checkpoints: where each model's state is saved, by its number of filters; an existing state is resumed.
+        progress: wraps the loop over the steps of an epoch.
+        device: where to train.
+
+    Yields:
+        Trained models, whose responses are z-scored over the fit images.
+
+    Raises:
+        V4eggError: a loss is not finite.
     """
-    fit, targets = lessons.part("fit")
-    asked, expected = lessons.part("test")
-    mean, deviation = targets.mean(0), targets.std(0).clip(1e-6)
-    rows, size = responses.images_of("test"), fit.shape[-1]
-    shown = conform(images[rows], size, 3)
-    counts = responses.counts_of("test", lessons.units)
-    r2s, correlations, sizes = [], [], []
+    images, responses = dataset.part("fit")
+    targets = (responses - responses.mean(0)) / responses.std(0).clip(1e-6)
     for filters in options["shared"]:
         widths = [filters] * SHARED + list(options["widths"][SHARED:])
-        students = SharedStudents(widths, lessons.units, size, seed, options["sample"]).to(device)
-        students.calibrate(centred_pixels(fit[:CALIBRATION]).to(device))
-        state = checkpoints[filters] if checkpoints else None
-        train(students, fit, (targets - mean) / deviation, "distillation", options, seed, state, progress)
-        r2s.append(r2(_responses(students, asked), expected))
-        correlations.append(metrics.correlation_to_average(counts, _responses(students, shown)))
-        sizes.append(sum(parameter.numel() for parameter in students.parameters()))
-    variables = {
-        "r2_to_teacher": (("shared", "unit"), r2s),
-        "correlation_to_average": (("shared", "unit"), correlations),
-        "parameters": ("shared", sizes),
-    }
-    coords = {"shared": list(options["shared"]), "unit": lessons.units}
-    return xr.Dataset(variables, coords, {"session": responses.session})
-
-
-@torch.no_grad()
-def _responses(students: SharedStudents, images: np.ndarray) -> np.ndarray:
-    device = students.readout_bias.device
-    parts = [students(centred_pixels(images[i : i + BATCH]).to(device)) for i in range(0, len(images), BATCH)]
-    return torch.cat(parts).cpu().numpy()
+        students = SharedStudents(widths, dataset.units, images.shape[-1], seed, options["sample"]).to(device)
+        students.calibrate(centred_pixels(images[:CALIBRATION]).to(device))
+        checkpoint = checkpoints[filters] if checkpoints else None
+        train(students, images, targets, "distillation", options, seed, checkpoint, progress)
+        yield students

@@ -1,7 +1,7 @@
-"""Pictures and their views: what a teacher labels and students learn from, and which of them test.
+"""Pictures and their views: the images that a teacher responds to and students are fitted to, and their splits.
 
-A view is a crop of a picture, perhaps mirrored, at another contrast. All views of a picture, and of those that resemble
-it, belong to one split.
+A view is a crop of a picture, possibly mirrored and at lower contrast. All views of a picture, and of its
+near-duplicates, belong to one split.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,14 @@ SPLITS = ("fit", "pruning", "test")
 
 
 class View(NamedTuple):
-    """How a view is made of its picture: a square crop (rows, columns), mirrored or not, and a gain of contrast."""
+    """Parameters of a view.
+
+    Attributes:
+        top, left: row and column of the crop's first pixel.
+        side: side of the square crop in pixels.
+        mirrored: whether the crop is flipped left to right.
+        contrast: gain of the deviation from the channel means.
+    """
 
     top: int
     left: int
@@ -30,12 +37,12 @@ class View(NamedTuple):
     contrast: float
 
 
-def groups_of(images: np.ndarray, sources: Sequence[str]) -> np.ndarray:
-    """Label (n,) of each image's group: images that resemble one another, and all crops of one photograph.
+def duplicate_groups(images: np.ndarray, sources: Sequence[str]) -> np.ndarray:
+    """Label (n,) of each image's group: near-duplicates, and all crops of one photograph.
 
     Args:
         images: uint8 (n, c, y, x).
-        sources: where each comes from, see :func:`v4egg.images.pool.image_pool`.
+        sources: source of each image, see :func:`v4egg.images.pool.image_pool`.
     """
     (labels,) = near_duplicates([images])
     parent = {int(label): int(label) for label in labels}
@@ -53,42 +60,70 @@ def groups_of(images: np.ndarray, sources: Sequence[str]) -> np.ndarray:
 
 
 def split_groups(groups: np.ndarray, shares: Mapping[str, float], *key: object) -> np.ndarray:
-    """A split of :data:`SPLITS` for each image (n,): whole groups, until ``pruning`` and ``test`` have their shares.
+    """Assign whole groups of images at random to the splits of :data:`SPLITS`.
+
+    Args:
+        groups: label of each image's group (n,).
+        shares: fractions of the images for ``pruning`` and ``test``; the rest are ``fit``.
+        key: of the random order of the groups.
+
+    Returns:
+        The split of each image (n,).
 
     Raises:
         V4eggError: a split gets no image.
+
+    >>> split_groups(np.arange(8) // 2, {"pruning": 0.25, "test": 0.25}, "key").tolist()
+    ['fit', 'fit', 'pruning', 'pruning', 'test', 'test', 'fit', 'fit']
     """
     labels, counts = np.unique(groups, return_counts=True)
     order = numpy_generator("picture splits", *key).permutation(len(labels))
-    reached = (np.cumsum(counts[order]) - counts[order] / 2) / counts.sum()
+    middle = (np.cumsum(counts[order]) - counts[order] / 2) / counts.sum()
     limits = np.cumsum([shares["pruning"], shares["test"]])
-    chosen = np.array(["pruning", "test", "fit"])[np.searchsorted(limits, reached, side="right")]
-    split = dict(zip(labels[order].tolist(), chosen.tolist(), strict=True))
-    found = np.array([split[group] for group in groups.tolist()])
-    missing = [name for name in SPLITS if name not in found]
+    split_of_group = np.array(["pruning", "test", "fit"])[np.searchsorted(limits, middle, side="right")]
+    split_of = dict(zip(labels[order].tolist(), split_of_group.tolist(), strict=True))
+    split = np.array([split_of[group] for group in groups.tolist()])
+    missing = [name for name in SPLITS if name not in split]
     if missing:
-        raise V4eggError(f"compact: {len(labels)} groups of pool images leave none to '{missing[0]}'; add images")
-    return found
+        raise V4eggError(f"compact: {len(labels)} groups of pool images leave none for '{missing[0]}'; add images")
+    return split
 
 
 def draw_view(picture: int, view: int, size: int, options: Mapping[str, Any], *key: object) -> View:
-    """View number ``view`` of a picture of ``size`` pixels a side; number 0 is the picture itself.
+    """Draw the parameters of one view of a picture.
 
-    ``options``: ``scale`` (smallest side of a crop, as a share), ``contrast`` (smallest gain), ``mirror`` (bool).
+    Args:
+        picture: number of the picture.
+        view: number of the view; view 0 is the picture itself.
+        size: side of the picture in pixels.
+        options: ``scale`` (smallest side of a crop, as a fraction of the picture's), ``contrast`` (smallest gain) and
+            ``mirror`` (whether views may be mirrored).
+        key: of the random draw, together with picture and view.
+
+    >>> draw_view(3, 0, 24, {"scale": 0.5, "contrast": 0.5, "mirror": True}, 1)
+    View(top=0, left=0, side=24, mirrored=False, contrast=1.0)
     """
     if view == 0:
         return View(0, 0, size, False, 1.0)
-    draw = numpy_generator("view", *key, picture, view)
-    side = round(size * np.exp(draw.uniform(np.log(options["scale"]), 0)))
-    top, left = (int(draw.integers(0, size - side + 1)) for _ in range(2))
-    mirrored = bool(options["mirror"] and draw.random() < 0.5)
-    return View(top, left, side, mirrored, float(draw.uniform(options["contrast"], 1)))
+    rng = numpy_generator("view", *key, picture, view)
+    side = round(size * np.exp(rng.uniform(np.log(options["scale"]), 0)))
+    top, left = (int(rng.integers(0, size - side + 1)) for _ in range(2))
+    mirrored = bool(options["mirror"] and rng.random() < 0.5)
+    return View(top, left, side, mirrored, float(rng.uniform(options["contrast"], 1)))
 
 
 def make_view(picture: np.ndarray, view: View) -> Tensor:
-    """The view of a picture, uint8 (c, y, x), at the picture's size, float (c, y, x) in [0, 1]."""
-    cut = picture[:, view.top : view.top + view.side, view.left : view.left + view.side]
-    image = resize(to_float(cut)[None], picture.shape[-1])[0]
+    """Make a view of a picture.
+
+    Args:
+        picture: uint8 (c, y, x).
+        view: its parameters.
+
+    Returns:
+        The view at the picture's size, float32 (c, y, x) in [0, 1].
+    """
+    crop = picture[:, view.top : view.top + view.side, view.left : view.left + view.side]
+    image = resize(to_float(crop)[None], picture.shape[-1])[0]
     if view.mirrored:
         image = torch.flip(image, [-1])
     if view.contrast == 1:

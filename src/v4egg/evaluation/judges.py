@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from v4egg.compact.network import CompactModels
-from v4egg.compact.sources import NAMES, STUDENTS
+from v4egg.compact.sources import JUDGE_NAMES, STUDENTS
 from v4egg.device import device_of
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
@@ -202,7 +202,7 @@ def compact_judges(
     """The judges of images that compact models made: the models themselves, each architecture, and external judges.
 
     Args:
-        models: where the compact models are from, a name of :data:`v4egg.compact.sources.NAMES`.
+        models: where the compact models are from, a name of :data:`v4egg.compact.sources.JUDGE_NAMES`.
         own: the compact models that made the images.
         ensembles: architecture -> ensemble of all its members.
         teachers: architectures that the students learned from. An image that fools the copy of a teacher may fool the
@@ -212,8 +212,8 @@ def compact_judges(
     Returns:
         The judges, ``own`` first.
     """
-    judges = [Judge(NAMES[models], [own], shares_weights=True)]
+    judges = [Judge(JUDGE_NAMES[models], [own], shares_weights=True)]
     taught = set(teachers) if models == STUDENTS else set()
     judges += [Judge(arch, [ensemble], shares_weights=arch in taught) for arch, ensemble in ensembles.items()]
-    others = {session: source for session, source in external_judges.items() if source["judge"] != NAMES[models]}
+    others = {session: source for session, source in external_judges.items() if source["judge"] != JUDGE_NAMES[models]}
     return [*judges, *load_external_judges(others)]

@@ -271,9 +271,7 @@ KINDS: dict[str, dict[str, Variable]] = {
         ),
         "response": Variable(("image", "unit"), "float32", "response of the teacher", "to each view"),
         "split": Variable(("image",), "str", "fit | pruning | test", "use of the view"),
-        "group": Variable(
-            ("image",), "int64", "index", "label of pictures that resemble one another; a group has one split"
-        ),
+        "duplicate_group": Variable(("image",), "int64", "index", "group of near-duplicate pictures; it has one split"),
         "session_response": Variable(
             ("shown", "unit"), "float32", "response of the teacher", "to the test images of the sessions, for scores"
         ),

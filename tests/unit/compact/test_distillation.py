@@ -10,13 +10,13 @@ from v4egg.compact import students as students_module
 from v4egg.compact.distillation import centred_pixels, compact_networks, r2_to_teacher, responses_of, smooth, train
 from v4egg.compact.model import STAGES, load_compact_models
 from v4egg.compact.network import CompactModels
-from v4egg.compact.scores import compact_dataset, gathered
-from v4egg.compact.shared import SharedStudents, shared_models
+from v4egg.compact.shared import SharedStudents, shared_students
 from v4egg.compact.students import Students, new_network
-from v4egg.compact.teacher import DistillationDataset, load_lessons, teach
-from v4egg.compact.views import SPLITS, draw_view, groups_of, make_view, split_groups
+from v4egg.compact.teacher import DistillationDataset, load_distillation_dataset, teach
+from v4egg.compact.views import SPLITS, draw_view, duplicate_groups, make_view, split_groups
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
+from v4egg.evaluation.compact_scores import compact_dataset, gather_compact, shared_dataset
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.recording import Recording
@@ -47,7 +47,7 @@ def pictures(n, size=SIZE, key="pictures"):
 
 
 @pytest.fixture(scope="module")
-def lessons():
+def dataset():
     """Responses to 200 pictures of three units that like one colour each."""
     images = pictures(200)
     colours = images.mean((2, 3))
@@ -57,15 +57,15 @@ def lessons():
 
 
 @pytest.fixture(scope="module")
-def made(lessons):
-    return compact_networks(lessons, OPTIONS, 0)
+def made(dataset):
+    return compact_networks(dataset, OPTIONS, 0)
 
 
-def test_students_learn_and_pruning_shrinks_them(lessons, made):
+def test_students_learn_and_pruning_shrinks_them(dataset, made):
     networks, seconds = made
     untrained = [new_network(OPTIONS["widths"], SIZE, (2, 2, 1, 1), 0, unit) for unit in UNITS]
-    distilled, retrained = (np.median(r2_to_teacher(networks[stage], lessons)) for stage in ("distilled", "retrained"))
-    assert distilled > np.median(r2_to_teacher(untrained, lessons)) + 0.2
+    distilled, retrained = (np.median(r2_to_teacher(networks[stage], dataset)) for stage in ("distilled", "retrained"))
+    assert distilled > np.median(r2_to_teacher(untrained, dataset)) + 0.2
     assert distilled > 0.5
     assert retrained > 0.8 * distilled
     for before, after in zip(networks["distilled"], networks["pruned"], strict=True):
@@ -74,26 +74,26 @@ def test_students_learn_and_pruning_shrinks_them(lessons, made):
     assert all(len(seconds[stage]) == 3 for stage in STAGES)
 
 
-def test_responses_are_in_the_teacher_s_unit(lessons, made):
-    images, responses = lessons.part("fit")
+def test_responses_are_in_the_teacher_s_unit(dataset, made):
+    images, responses = dataset.part("fit")
     found = responses_of(made[0]["distilled"], images)
     slopes = [np.polyfit(found[:, u], responses[:, u], 1)[0] for u in range(3)]
     assert np.allclose(slopes, 1, atol=0.3)
 
 
-def test_company_changes_nothing(lessons, monkeypatch):
+def test_company_changes_nothing(dataset, monkeypatch):
     monkeypatch.setattr(students_module, "fast_bf16", lambda device: False)  # in bf16 rounding grows from step to step
     short = OPTIONS | {"distillation": {"epochs": 1, "learning_rate": 0.01}}
-    together = compact_networks(lessons, short, 0)[0]
-    alone = compact_networks(lessons.of([UNITS[1]]), short, 0)[0]
-    images = lessons.part("test")[0]
+    together = compact_networks(dataset, short, 0)[0]
+    alone = compact_networks(dataset.of([UNITS[1]]), short, 0)[0]
+    images = dataset.part("test")[0]
     for stage in ("distilled", "retrained"):
         found, expected = responses_of(alone[stage], images)[:, 0], responses_of(together[stage], images)[:, 1]
         np.testing.assert_allclose(found, expected, atol=1e-2 * expected.std())
 
 
-def test_interrupted_training_goes_on_to_the_same_result(lessons, tmp_path):
-    images, responses = lessons.part("fit")
+def test_interrupted_training_goes_on_to_the_same_result(dataset, tmp_path):
+    images, responses = dataset.part("fit")
 
     def trained(epochs, checkpoint):
         students = Students([new_network((3,) * 5, SIZE, (2, 2, 1, 1), 0)])
@@ -125,9 +125,9 @@ def test_interrupted_training_goes_on_to_the_same_result(lessons, tmp_path):
     torch.testing.assert_close(state, whole, rtol=0, atol=0)
 
 
-def test_a_loss_that_explodes_is_said(lessons):
+def test_a_loss_that_explodes_is_said(dataset):
     students = Students([new_network((3,) * 5, SIZE, (2, 2, 1, 1), 0)])
-    images, responses = lessons.part("fit")
+    images, responses = dataset.part("fit")
     options = OPTIONS | {"distillation": {"epochs": 1, "learning_rate": 1e30}}
     with pytest.raises(V4eggError, match=r"lower compact\.distillation\.learning_rate"):
         train(students, images, responses[:, :1], "distillation", options, 0)
@@ -148,11 +148,12 @@ def test_smoothing_makes_kernels_smoother():
     torch.testing.assert_close(students.pointwise1_weight.detach(), points)
 
 
-def test_units_share_a_model(lessons):
-    images, counts = lessons.images[:40], lessons.responses[:40, None]
+def test_units_share_a_model(dataset):
+    images, counts = dataset.images[:40], dataset.responses[:40, None]
     ids, split = [str(i) for i in range(40)], np.array(["test"] * 40)
     known = Responses("s", ids, UNITS, counts, split, *[np.ones(3)] * 4, np.ones(3, bool))
-    found = shared_models(lessons, images, known, OPTIONS | {"shared": [1, 6]}, 0)
+    students = shared_students(dataset, OPTIONS | {"shared": [1, 6]}, 0)
+    found = shared_dataset(students, dataset, images, known)
     r2s = found["r2_to_teacher"].median("unit")
     assert (r2s > 0.5).all()
     assert found["parameters"].diff("shared") > 0
@@ -167,9 +168,9 @@ def test_a_shared_model_is_a_network_for_each_unit():
     np.testing.assert_allclose(responses_of(students.networks(), shown), expected, atol=0.05 * expected.std())
 
 
-def test_more_jobs_than_units(lessons):
+def test_more_jobs_than_units(dataset):
     with pytest.raises(V4eggError, match=r"compact\.jobs"):
-        compact_networks(lessons.of([]), OPTIONS, 0)
+        compact_networks(dataset.of([]), OPTIONS, 0)
 
 
 # pictures and views
@@ -178,7 +179,7 @@ def test_more_jobs_than_units(lessons):
 def test_groups_lie_in_one_split():
     images = pictures(60)
     images[30:40] = images[:10]  # the same pictures in another session
-    groups = groups_of(images, ["a"] * 60)
+    groups = duplicate_groups(images, ["a"] * 60)
     assert np.array_equal(groups[30:40], groups[:10])
     split = split_groups(groups, VIEWS, 1)
     assert np.array_equal(split[30:40], split[:10])
@@ -187,17 +188,17 @@ def test_groups_lie_in_one_split():
 
 
 def test_crops_of_a_photograph_are_one_group():
-    groups = groups_of(pictures(6), ["a", "astronaut.png", "a", "astronaut.png", "a", "astronaut.png"])
+    groups = duplicate_groups(pictures(6), ["a", "astronaut.png", "a", "astronaut.png", "a", "astronaut.png"])
     assert len(np.unique(groups)) in (4, 6)
     from v4egg.images.photographs import PHOTOGRAPHS
 
     name = next(iter(PHOTOGRAPHS))
-    assert len(np.unique(groups_of(pictures(6), ["a", name, "a", name, "a", name]))) == 4
+    assert len(np.unique(duplicate_groups(pictures(6), ["a", name, "a", name, "a", name]))) == 4
 
 
-def test_shared_groups_are_refused(lessons):
+def test_shared_groups_are_refused(dataset):
     with pytest.raises(V4eggError, match="pictures of group 0 are in both 'fit' and 'pruning'"):
-        DistillationDataset(lessons.images, lessons.responses, lessons.split, np.zeros(200, int), UNITS)
+        DistillationDataset(dataset.images, dataset.responses, dataset.split, np.zeros(200, int), UNITS)
 
 
 def test_views():
@@ -235,7 +236,7 @@ class Bright(torch.nn.Module):
         return torch.tensor([self.units.index(unit) for unit in units])
 
 
-def lesson_store(tmp_path, checkpoint=None, progress=iter):
+def teacher_store(tmp_path, checkpoint=None, progress=iter):
     shown = {"s": pictures(5, 24, "shown"), "t": pictures(3, 24, "others")}
     teacher = Ensemble([Bright(UNITS, 1.0), Bright(UNITS, 3.0)])
     result = teach(
@@ -246,22 +247,22 @@ def lesson_store(tmp_path, checkpoint=None, progress=iter):
 
 
 def test_the_teacher_is_asked_about_views_and_test_images(tmp_path):
-    result, shown = lesson_store(tmp_path)
-    lessons = load_lessons(tmp_path / "teacher.zarr")
-    fit = lessons.split == "fit"
-    assert fit.sum() == 2 * len(np.unique(lessons.group[fit]))
-    assert (~fit).sum() == len(np.unique(lessons.group[~fit]))
-    mean = lessons.images.mean((2, 3)) / 255
-    np.testing.assert_allclose(lessons.responses, 2 * mean[:, :2], atol=0.03)
+    result, shown = teacher_store(tmp_path)
+    dataset = load_distillation_dataset(tmp_path / "teacher.zarr")
+    fit = dataset.split == "fit"
+    assert fit.sum() == 2 * len(np.unique(dataset.duplicate_group[fit]))
+    assert (~fit).sum() == len(np.unique(dataset.duplicate_group[~fit]))
+    mean = dataset.images.mean((2, 3)) / 255
+    np.testing.assert_allclose(dataset.responses, 2 * mean[:, :2], atol=0.03)
     of_session = result["session_response"].values[result["session"].values == "t"]
     np.testing.assert_allclose(of_session, 2 * shown["t"].mean((2, 3))[:, :2] / 255, atol=0.03)
     assert result.attrs["parameters"] == 2
     with pytest.raises(V4eggError, match="no unit x"):
-        load_lessons(tmp_path / "teacher.zarr", ["x"])
+        load_distillation_dataset(tmp_path / "teacher.zarr", ["x"])
 
 
 def test_interrupted_teaching_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("v4egg.compact.teacher.SAVED", 1)
+    monkeypatch.setattr("v4egg.compact.teacher.SAVE_EVERY", 1)
     checkpoint = Checkpoint(tmp_path, {"teach": 1})
 
     def stopping(steps):
@@ -271,11 +272,11 @@ def test_interrupted_teaching_goes_on(tmp_path, monkeypatch):
             yield step
 
     with pytest.raises(KeyboardInterrupt):
-        lesson_store(tmp_path, checkpoint, stopping)
+        teacher_store(tmp_path, checkpoint, stopping)
     asked = []
-    found, _ = lesson_store(tmp_path, checkpoint, lambda steps: asked.append(steps) or steps)
+    found, _ = teacher_store(tmp_path, checkpoint, lambda steps: asked.append(steps) or steps)
     assert asked[0].start == 3
-    assert found["response"].equals(lesson_store(tmp_path)[0]["response"])
+    assert found["response"].equals(teacher_store(tmp_path)[0]["response"])
 
 
 def test_a_test_image_among_the_pictures_is_refused():
@@ -285,7 +286,7 @@ def test_a_test_image_among_the_pictures_is_refused():
         teach(teacher, UNITS, images, ["s"] * 60, {"s": images[7:8]}, VIEWS, 0)
 
 
-def test_stores_of_some_units_gather_to_one(tmp_path, lessons, made):
+def test_stores_of_some_units_gather_to_one(tmp_path, dataset, made):
     units, ids = pd.DataFrame(index=UNITS), list("abcdefghijkl")
     recording = Recording("s", pictures(12, 24, "shown"), units, ids, counts=np.ones((12, 3, 3), np.float32))
     networks, seconds = made
@@ -301,28 +302,28 @@ def test_stores_of_some_units_gather_to_one(tmp_path, lessons, made):
         *[np.ones(3)] * 4,
         np.ones(3, bool),
     )
-    teacher = lesson_store(tmp_path)[0].isel(unit=[0, 0, 0]).assign_coords(unit=UNITS)
+    teacher = teacher_store(tmp_path)[0].isel(unit=[0, 0, 0]).assign_coords(unit=UNITS)
     teacher = (
         teacher.drop_dims("shown")
         .assign(session_response=(("shown", "unit"), truth[4:]))
         .assign_coords(session=("shown", ["s"] * 8))
     )
-    stores.save(teacher, tmp_path / "lessons.zarr", "teacher")
+    stores.save(teacher, tmp_path / "teacher.zarr", "teacher")
     paths = []
     for batch in range(2):
         rows = list(range(3))[batch::2]
         part = {stage: [found[i] for i in rows] for stage, found in networks.items()}
         time = {stage: [values[i] for i in rows] for stage, values in seconds.items()}
-        own = lessons.of([UNITS[i] for i in rows])
+        own = dataset.of([UNITS[i] for i in rows])
         paths.append(tmp_path / f"{batch}.zarr")
-        found = compact_dataset(part, time, own, recording, known, tmp_path / "lessons.zarr")
+        found = compact_dataset(part, time, own, recording, known, tmp_path / "teacher.zarr")
         stores.save(found, paths[-1], "compact")
     published = CompactModels([active_network((3,) * 5, size=SIZE)], ["s-u002"], SIZE)
-    whole = gathered(paths, published)
+    whole = gather_compact(paths, published)
     stores.save(whole, tmp_path / "s.zarr", "compact")
     assert whole["unit"].values.tolist() == UNITS
     np.testing.assert_allclose(
-        whole["r2_to_teacher"].sel(stage="retrained"), r2_to_teacher(networks["retrained"], lessons)
+        whole["r2_to_teacher"].sel(stage="retrained"), r2_to_teacher(networks["retrained"], dataset)
     )
     assert (whole["correlation_to_average"].sel(stage="retrained") > 0.95).all()
     np.testing.assert_allclose(whole["teacher_r2_er"], whole["r2_er"].sel(stage="retrained"))

@@ -55,7 +55,7 @@ def test_depthwise_gradients(stride):
 
 def test_silent_padding_stays_silent():
     students = Students(networks())
-    optimizer = torch.optim.Adam(students.groups(0.01))
+    optimizer = torch.optim.Adam(students.parameter_groups(0.01))
     for _ in range(3):
         optimizer.zero_grad()
         students(seen()).square().sum().backward()
