@@ -94,8 +94,8 @@ def synthesize_mei(
     """
     chosen: MethodOptions = options_of(METHODS, method, options, "method of synthesis")
     stores = {name: item for name, item in {"prior": prior, "decoder": decoder}.items() if item is not None}
-    _check_required(method, chosen, stores)
     validate_model(model, gradient=chosen.uses_gradient)
+    _check_required(method, chosen, stores)
     pairs = sample_pairs(unit_ids(model, units), samples)
     if not pairs:
         return _dataset(model, [], samples, None)
