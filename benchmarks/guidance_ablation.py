@@ -6,13 +6,9 @@ Usage: OMP_NUM_THREADS=1 python benchmarks/guidance_ablation.py RESULTS OUT [--u
 RESULTS is the folder of a finished run (config.yaml, prior.zarr, targets.zarr, encoders, predictions, recordings), OUT
 one for units.csv (a row for each unit and judge), guidance.csv (a row for each setting, all sources together),
 guidance.png and choice.txt. The first target units get one image for each setting and source, which is an architecture
-(by default every one); what the grid does not vary (norm, jitter, caution) is as the run has it. Judges are encoders
-only: validators, and the other architectures. Settings that units.csv has are not run again, and every run of the
-command draws and chooses anew from all that it has.
-
-"scaled" is lambda times sqrt(1 - alpha_bar). The choice: among settings whose median is within 5% of the highest, and
-which a paired Wilcoxon test over units does not tell from that one (p >= .05), the one that takes the least processor
-time.
+(by default every one); what the grid does not vary (norm, jitter, uncertainty_penalty) is as the run has it. Judges are
+encoders only: validators, and the other architectures. Settings that units.csv has are not run again, and every run of
+the command draws and chooses anew from all that it has.
 """
 
 import argparse
@@ -200,7 +196,7 @@ def draw(table: pd.DataFrame) -> Figure:
     cost.set_ylabel("judges that took no part")
     _points(promise, table, "generators")
     style.identity_line(promise)
-    promise.set_xlabel("promised by the generators")
+    promise.set_xlabel("predicted by the generators")
     promise.set_ylabel("judges that took no part")
     marks = [promise.scatter([], [], color=colour, s=10, label=way) for way, (_, colour) in WAYS.items()]
     marks += [

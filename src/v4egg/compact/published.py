@@ -68,7 +68,7 @@ def _state(path: Path) -> dict[str, Tensor]:
         state = {str(name).removeprefix("layers."): tensor for name, tensor in loaded.items()}
     except Exception as error:  # torch's unpickler raises almost anything on a damaged file
         raise V4eggError(f"{path}: not a readable torch file of plain tensors; download it again") from error
-    for name, shape in _shapes(state, _widths(state, path)).items():
+    for name, shape in _shapes(_widths(state, path)).items():
         stored = _shape(state, name)
         if stored != shape:
             raise V4eggError(
@@ -93,7 +93,7 @@ def _widths(state: Mapping[str, Tensor], path: Path) -> list[int]:
     return [shape[0] for shape in shapes]
 
 
-def _shapes(state: Mapping[str, Tensor], widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+def _shapes(widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
     """The expected shape of each tensor."""
     shapes: dict[str, tuple[int, ...]] = {"layer0_conv.weight": (widths[0], 3, 5, 5), "layer0_conv.bias": (widths[0],)}
     for layer in SEPARABLE:

@@ -8,11 +8,6 @@ import xarray as xr
 from v4egg.errors import V4eggError
 
 
-def select_targets(scores: xr.Dataset, *, sessions: Sequence[str], units: int, min_correlation: float) -> xr.Dataset:
-    """The first ``units`` of :func:`rank_units`."""
-    return rank_units(scores, sessions=sessions, min_correlation=min_correlation).isel(unit=slice(units))
-
-
 def rank_units(scores: xr.Dataset, *, sessions: Sequence[str], min_correlation: float) -> xr.Dataset:
     """The well-predicted units of ``sessions``, best first: whatever number is wanted later, the order stays.
 

@@ -10,7 +10,7 @@ from v4egg.encoders.predictions import predict_session
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge, encoder_judges
 from v4egg.evaluation.transfer import NaturalImages, gather_architectures, judge_images, with_cached_predictions
-from v4egg.evaluation.unit_selection import rank_units, select_targets
+from v4egg.evaluation.unit_selection import rank_units
 from v4egg.images.processing import conform, to_float
 from v4egg.recordings.units import by_session
 
@@ -299,16 +299,12 @@ def scores(values, sessions):
 
 def test_targets_are_the_best_of_their_sessions_in_every_architecture():
     found = scores([[0.9, 0.5, 0.7, 0.8, 0.9], [0.2, 0.6, 0.8, 0.8, 0.9]], ["s1", "s1", "s1", "s1", "s2"])
-    chosen = select_targets(found, sessions=["s1"], units=2, min_correlation=0.3)
-    assert list(chosen["unit"].values) == ["s1-u003", "s1-u002"]
-    assert list(rank_units(found, sessions=["s1"], min_correlation=0.3)["unit"].values) == [
-        *chosen["unit"].values,
-        "s1-u001",
-    ]
+    chosen = rank_units(found, sessions=["s1"], min_correlation=0.3)
+    assert list(chosen["unit"].values) == ["s1-u003", "s1-u002", "s1-u001"]
     with pytest.raises(V4eggError, match=r"no unit of s1 reaches targets.min_correlation 0.95 \(best 0.80\)"):
-        select_targets(found, sessions=["s1"], units=2, min_correlation=0.95)
+        rank_units(found, sessions=["s1"], min_correlation=0.95)
     missing = scores([[np.nan, 0.5]], ["s1", "s1"])
-    assert list(select_targets(missing, sessions=["s1"], units=5, min_correlation=0.3)["unit"].values) == ["s1-u001"]
+    assert list(rank_units(missing, sessions=["s1"], min_correlation=0.3)["unit"].values) == ["s1-u001"]
 
 
 class Network(Bright):
