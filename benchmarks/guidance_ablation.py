@@ -9,6 +9,10 @@ guidance.png and choice.txt. The first target units get one image for each setti
 (by default every one); what the grid does not vary (norm, jitter, uncertainty_penalty) is as the run has it. Judges are
 encoders only: validators, and the other architectures. Settings that units.csv has are not run again, and every run of
 the command draws and chooses anew from all that it has.
+
+"scaled" is lambda times sqrt(1 - alpha_bar). The choice: among settings whose median is within 5% of the highest, and
+which a paired Wilcoxon test over units does not tell from that one (p >= 0.05), the one that takes the least processor
+time.
 """
 
 import argparse

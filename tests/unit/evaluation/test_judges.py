@@ -200,12 +200,13 @@ class Contrasted(nn.Module):
 def test_a_picture_stored_at_two_sizes_has_one_contrast():
     """Natural images are stored larger than made ones, and shrinking takes contrast."""
     units = ["s1-u000", "s1-u002"]
-    large = np.random.default_rng(0).integers(0, 256, (1, 3, 16, 16), dtype=np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16), dtype=np.uint8)
+    large[1] = 128  # drives nothing
     small = conform(large, 8, 3)
-    assert large.std() > 1.5 * small.std()
+    assert large[0].std() > 1.5 * small[0].std()
     judges = [Judge("generators", [Contrasted()], True)]
     made = {"same": xr.zeros_like(meis(0.5, units)) + small[0].astype(np.float32) / 255}
-    scored = [judge_images(made, judges, [NaturalImages(images, ["i0"], units)]) for images in (large, small)]
+    scored = [judge_images(made, judges, [NaturalImages(images, ["i0", "i1"], units)]) for images in (large, small)]
     assert scored[0]["contrast"].equals(scored[1]["contrast"])
     same, natural = (scored[0]["contrast"].sel({"method": name}) for name in ("same", "model_selected_natural"))
     assert np.allclose(natural.isel(sample=0), same.isel(sample=0), rtol=1e-6)
