@@ -3,12 +3,14 @@
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
-from documentation import ROOT, blocks
+from documentation import ROOT, Block, blocks
 from tiny_workflow import TINY, environment
 from v4egg.workflow import rule_graph
 
@@ -24,32 +26,47 @@ def folder(finished, tmp_path) -> Path:
     return tmp_path
 
 
+def commands(block: Block) -> Iterator[list[str]]:
+    """The words of each line of a block of shell that is executed."""
+    if block.language == "sh" and not block.reason:
+        yield from filter(None, (shlex.split(line, comments=True) for line in block.text.splitlines()))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page[0].page.name)
 def test_blocks_run_one_after_another(page, folder, monkeypatch):
     monkeypatch.chdir(folder)
     names = {"__name__": "documentation"}
     for block in page:
-        if block.reason:
-            continue
-        if block.language == "python":
+        if block.language == "python" and not block.reason:
             exec(compile(block.text, str(block), "exec"), names)
-        else:
-            for line in filter(None, block.text.splitlines()):
-                run_line(shlex.split(line, comments=True), folder, f"{block}: {line}")
+        for words in commands(block):
+            if words[0] in ("make", "snakemake"):  # targets are looked up, and rules are planned, by other tests
+                continue
+            assert words[0] == "python", f"{block}: neither make, snakemake nor python; mark it as not executed"
+            run = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=False)
+            assert run.returncode == 0, f"{block}: {shlex.join(words)}\n{run.stderr[-2000:]}"
 
 
-def run_line(words: list[str], folder: Path, where: str) -> None:
-    """Run a line of shell: Snakemake plans only, and targets of make are looked up (another test)."""
-    if words[0] == "make":
-        return
-    if words[0] == "snakemake":
-        words = [sys.executable, "-m", *words, "--dry-run", "--quiet", "--directory", str(folder / "planned")]
-    else:
-        assert words[0] == "python", f"{where}: neither make, snakemake nor python; mark it as not executed"
-        words[0] = sys.executable
-    cwd = folder if "--dry-run" not in words else ROOT
-    run = subprocess.run(words, cwd=cwd, capture_output=True, text=True, env=environment(), check=False)
-    assert run.returncode == 0, f"{where}\n{run.stderr[-2000:]}"
+def test_snakemake_commands_can_be_planned(tmp_path):
+    found = {tuple(words) for page in PAGES for block in page for words in commands(block) if words[0] == "snakemake"}
+    assert len(found) > 3
+
+    def plan(numbered: tuple[int, tuple[str, ...]]) -> str:
+        number, words = numbered
+        dry = ["--dry-run", "--quiet", "--directory", str(tmp_path / str(number))]
+        run = subprocess.run(
+            [sys.executable, "-m", *words, *dry],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+        return "" if run.returncode == 0 else f"{shlex.join(words)}\n{run.stderr[-2000:]}"
+
+    with ThreadPoolExecutor(2) as pool:
+        failed = [text for text in pool.map(plan, enumerate(sorted(found))) if text]
+    assert not failed, "\n".join(failed)
 
 
 def test_the_rule_graph_is_current():
