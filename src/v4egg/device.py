@@ -126,6 +126,23 @@ def _first_free(names: Sequence[str], folder: Path) -> tuple[int, TextIO] | None
     return None
 
 
+def to_channels_last(module: Module, device: str | torch.device, dtype: torch.dtype | None = None) -> Module:
+    """Move a module to a device, with convolutions in the memory format that is fastest there, and return it.
+
+    Args:
+        module: moved in place.
+        device: where to.
+        dtype: of floating-point parameters and buffers; None: as they are.
+
+    Example:
+        >>> to_channels_last(nn.Conv2d(1, 1, 3), "cpu", torch.bfloat16).weight.dtype
+        torch.bfloat16
+    """
+    # nn.Module's own method, because that of diffusers' models logs warnings
+    nn.Module.to(module, device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
 def usable_device(device: str | torch.device) -> torch.device:
     """Return a device with its index, checked by placing an empty tensor on it.
 

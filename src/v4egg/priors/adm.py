@@ -1,8 +1,9 @@
-"""The ADM prior: OpenAI's guided-diffusion network (Dhariwal & Nichol 2021), from a state dict that the user brings.
+"""The ADM prior: OpenAI's guided-diffusion network (Dhariwal & Nichol 2021, NeurIPS), from a state dict of the user.
 
-EGG's published prior is the unconditional 256 px one (``256x256_diffusion_uncond.pt``, 552.8 M parameters). Parameter
-names are those of its state dict. Supported is the family of that file: no classes, scale-shift norm, residual blocks
-that resample, attention whose queries, keys and values lie together head by head.
+The prior of the EGG paper is the unconditional network of 256 px (``256x256_diffusion_uncond.pt``, 552.8 million
+parameters). Parameters have the names of its state dict. Networks like that one are supported: without classes, with
+scale-shift norm, with resampling residual blocks, and with attention whose queries, keys and values are stored head by
+head.
 """
 
 import re
@@ -35,20 +36,26 @@ SCHEDULE = {
 
 
 class ADMUNet(ModelMixin, ConfigMixin):
-    """The network: noisy images (B, in_channels, y, x) and a time step to (B, out_channels, y, x).
+    """The network of ADM: noisy images (batch, in_channels, y, x) and a time step to (batch, out_channels, y, x).
 
     Args:
-        sample_size: side of the images in pixels.
+        sample_size: side of the images in px.
         in_channels: channels of the images.
-        out_channels: those of the noise, then as many again of the variance where that is learned.
+        out_channels: channels of the noise, followed by as many of the variance if that is learned.
         model_channels: the width that ``channel_mult`` multiplies.
-        channel_mult: a level's width, from full resolution down; each level has half the pixels of the one before.
-        num_res_blocks: residual blocks a level.
-        attention_resolutions: sides in pixels of the levels that have attention.
-        num_head_channels: channels of one attention head.
+        channel_mult: relative width of each level, from full resolution down; each level halves the side.
+        num_res_blocks: residual blocks per level.
+        attention_resolutions: sides in px of the levels with attention.
+        num_head_channels: channels per attention head.
 
     Raises:
-        V4eggError: the numbers do not divide as they must.
+        V4eggError: sizes or widths are not divisible as required.
+
+    Example:
+        >>> unet = ADMUNet(sample_size=8, out_channels=3, model_channels=32, channel_mult=(1, 1), num_res_blocks=1,
+        ...                attention_resolutions=(), num_head_channels=32)
+        >>> unet(torch.zeros(2, 3, 8, 8), 10).sample.shape
+        torch.Size([2, 3, 8, 8])
     """
 
     _supports_gradient_checkpointing = True
@@ -102,7 +109,12 @@ class ADMUNet(ModelMixin, ConfigMixin):
         self.out = nn.Sequential(_norm(width), nn.SiLU(), nn.Conv2d(width, out_channels, 3, padding=1))
 
     def forward(self, sample: Tensor, timestep: Tensor | int) -> UNet2DOutput:
-        """The noise in ``sample`` at one time step or at one an image, and the variance where that is learned."""
+        """Predict the noise (and the variance if it is learned).
+
+        Args:
+            sample: x_t, (batch, in_channels, y, x).
+            timestep: one, or one per image.
+        """
         times = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         waves = get_timestep_embedding(times, self.config.model_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
         embedding = self.time_embed(waves.to(sample.dtype))
@@ -115,16 +127,18 @@ class ADMUNet(ModelMixin, ConfigMixin):
             sample = self._run(stage, torch.cat([sample, skipped.pop()], 1), embedding)
         return UNet2DOutput(sample=self.out(sample))
 
-    def _run(self, stage: "_Stage", features: Tensor, embedding: Tensor) -> Tensor:
+    def _run(self, stage: nn.Module, features: Tensor, embedding: Tensor) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return self._gradient_checkpointing_func(stage, features, embedding)
-        return stage(features, embedding)
+            checkpointed: Tensor = self._gradient_checkpointing_func(stage, features, embedding)
+            return checkpointed
+        result: Tensor = stage(features, embedding)
+        return result
 
 
 class _Stage(nn.Sequential):
-    """Layers in a row, of which the residual blocks also see the embedded time step."""
+    """Layers in sequence, of which the residual blocks also take the embedded time step."""
 
-    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, features: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]  # one more input
         for layer in self:
             features = layer(features, embedding) if isinstance(layer, _Residual) else layer(features)
         return features
@@ -138,7 +152,7 @@ class _Residual(nn.Module):
         self.resample = resample
         self.in_layers = nn.Sequential(_norm(width_in), nn.SiLU(), nn.Conv2d(width_in, width, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedded, 2 * width))
-        # the third is where training has its dropout: it holds the place in the numbering
+        # the third layer is the dropout of training, needed for the numbering of the parameters
         self.out_layers = nn.Sequential(_norm(width), nn.SiLU(), nn.Identity(), nn.Conv2d(width, width, 3, padding=1))
         self.skip_connection = nn.Identity() if width_in == width else nn.Conv2d(width_in, width, 1)
 
@@ -199,19 +213,21 @@ def load_adm(
     device: str = "cpu",
     precision: torch.dtype = torch.float32,
 ) -> Prior:
-    """The ADM prior of a state dict: frozen, in evaluation mode, with the linear schedule of its training.
+    """Load an ADM prior from a state dict, frozen and with the linear noise schedule of its training.
 
-    Widths, levels, blocks, attention, channels and whether the variance is learned are read off the tensors. The two
-    numbers that no tensor shows must be those of the training; by default, those of the published 256 px network.
+    Widths, levels, blocks, attention, channels and whether the variance is learned follow from the shapes of the
+    tensors. The two numbers that do not must be given; the defaults are those of the published network of 256 px.
 
     Args:
         path: a torch file or a ``.safetensors`` file.
-        image_size: side of the images in pixels.
-        num_head_channels: channels of one attention head.
-        precision: of the weights. Clean images amplify the noise's rounding by up to 157 (1 / sqrt(abar_999)).
+        image_size: side of the images in px.
+        num_head_channels: channels per attention head.
+        device: where to compute.
+        precision: of the weights. x0_hat amplifies rounding of the noise by up to 157 (1 / sqrt(alpha_bar_999)).
 
     Raises:
-        V4eggError: no such file, a damaged one, or weights of another architecture; names the key and both shapes.
+        V4eggError: the file is missing or damaged, or contains weights of another architecture; the message names the
+            tensor and both shapes.
     """
     path = Path(path)
     state = _read(path)
@@ -236,10 +252,10 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _options(state: Mapping[str, Tensor], path: Path, image_size: int) -> dict[str, Any]:
-    """The options of :class:`ADMUNet` that the tensors show.
+    """The options of :class:`ADMUNet` that follow from the shapes of the tensors.
 
-    A level has ``num_res_blocks + 1`` input blocks (the last resamples; the first of all stands in for the lowest
-    level's) and as many output blocks; each level but the lowest is entered by an upsampling layer behind a block.
+    A level has ``num_res_blocks + 1`` input blocks, the last of which resamples (the lowest level has one fewer, for
+    which the very first block makes up), and as many output blocks. Each level but the lowest ends in an upsampling.
     """
     _, model_channels = _shape(state, "time_embed.0.weight", 2, path)
     _, in_channels, *_ = _shape(state, "input_blocks.0.0.weight", 4, path)
@@ -272,22 +288,22 @@ def _options(state: Mapping[str, Tensor], path: Path, image_size: int) -> dict[s
 
 
 def _shape(state: Mapping[str, Tensor], key: str, dims: int, path: Path) -> tuple[int, ...]:
-    found = tuple(state[key].shape) if key in state else None
-    if found is None or len(found) != dims or not all(found):
+    shape = tuple(state[key].shape) if key in state else None
+    if shape is None or len(shape) != dims or not all(shape):
         raise V4eggError(
-            f"{path}: tensor {key} is {found or 'missing'}, expected {dims} dims; give an ADM network's weights"
+            f"{path}: tensor {key} is {shape or 'missing'}, expected {dims} dims; give an ADM network's weights"
         )
-    return found
+    return shape
 
 
 def _compare(unet: ADMUNet, state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that are not, tensor by tensor, those of the network; names the first that differs."""
-    wanted = {key: tuple(tensor.shape) for key, tensor in unet.state_dict().items()}
-    given = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    for key in [*wanted, *given]:
-        have, want = given.get(key, "missing"), wanted.get(key, "no such tensor")
-        if have != want:
+    """Check that the tensors have the names and shapes of the network's; the error names the first that differs."""
+    expected_shapes = {key: tuple(tensor.shape) for key, tensor in unet.state_dict().items()}
+    given_shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    for key in [*expected_shapes, *given_shapes]:
+        given, expected = given_shapes.get(key, "missing"), expected_shapes.get(key, "no such tensor")
+        if given != expected:
             raise V4eggError(
-                f"{path}: tensor {key} is {have}, expected {want}; give weights of an unconditional ADM network with "
-                "scale-shift norm and resampling residual blocks"
+                f"{path}: tensor {key} is {given}, expected {expected}; give weights of an unconditional ADM network "
+                "with scale-shift norm and resampling residual blocks"
             )

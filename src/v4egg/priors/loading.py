@@ -1,4 +1,4 @@
-"""Priors from their stores: which classes a store's specification names, and how its weights become a prior."""
+"""Priors from their stores: networks by the class names in a store's specification, and loading of weights."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ NETWORKS: dict[str, type[ModelMixin]] = {"UNet2DModel": UNet2DModel, "ADMUNet": 
 
 
 def prior_from_spec(spec: Mapping[str, Any]) -> Prior:
-    """An untrained prior of that specification."""
+    """Build an untrained prior from the specification that :meth:`v4egg.priors.prior.Prior.spec` returned."""
     prior = _networks_from_spec(spec)
     if spec.get("checkpointing"):
         prior.enable_gradient_checkpointing()
@@ -35,10 +35,21 @@ def _networks_from_spec(spec: Mapping[str, Any]) -> Prior:
 
 
 def load_prior(path: str | Path, device: str = "cpu") -> Prior:
-    """The prior in a ``prior.zarr`` store, frozen; in bf16 where that is fast, unless the network predicts noise."""
+    """Load the prior in a store of kind ``weights`` that a rule of the workflow wrote.
+
+    Args:
+        path: the store, such as ``results/demo/prior.zarr``.
+        device: where to compute.
+
+    Returns:
+        The frozen prior; in bfloat16 if that is fast on the device and the network does not predict noise.
+
+    Raises:
+        V4eggError: there is no such store, or its weights are not those of a prior of this version.
+    """
     state, attrs = stores.load_weights(path)
     if "prior" not in attrs:
-        raise V4eggError(f"{path}: these weights are not a prior's; give a store that train_prior wrote")
+        raise V4eggError(f"{path}: these weights are not those of a prior; give a store that train_prior wrote")
     prior = prior_from_spec(json.loads(attrs["prior"]))
     try:
         prior.load_weights(state)
@@ -47,6 +58,6 @@ def load_prior(path: str | Path, device: str = "cpu") -> Prior:
         raise V4eggError(
             f"{path}: weights of another architecture ({reason}); delete the store and run its rule again"
         ) from None
-    # clean images amplify the rounding of predicted noise, by up to 157 in a linear schedule
+    # x0_hat amplifies rounding of predicted noise, by up to 157 in a linear schedule
     halved = fast_bf16(device) and prior.schedule["prediction_type"] != "epsilon"
     return frozen(prior, device, torch.bfloat16 if halved else torch.float32)

@@ -1,4 +1,8 @@
-"""Train a diffusion prior on the image pool: velocity prediction, squared-cosine schedule, averaged weights."""
+"""Training of a diffusion prior on the image pool, and sampling from it.
+
+The network predicts the velocity (Salimans & Ho 2022) under the squared-cosine schedule of Nichol & Dhariwal (2021).
+The weights of the result are exponential moving averages.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +14,7 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
-from v4egg.device import autocast
+from v4egg.device import autocast, to_channels_last
 from v4egg.errors import V4eggError
 from v4egg.images.processing import to_float
 from v4egg.io.checkpoints import Checkpoint
@@ -22,7 +26,19 @@ SAVE_EVERY = 250  # steps between two saved states
 
 
 def new_prior(options: Mapping[str, Any]) -> Prior:
-    """An untrained prior for images of ``size`` and ``channels``; ``widths`` are the channels of its levels."""
+    """Build an untrained prior.
+
+    Args:
+        options: ``size`` (px) and ``channels`` of the images; ``patch_size``; ``widths``, the channels of each level;
+            ``layers``, residual blocks per level.
+
+    Raises:
+        V4eggError: the size is not divisible by patch_size x 2^(levels - 1).
+
+    Example:
+        >>> new_prior({"size": 16, "channels": 3, "patch_size": 2, "widths": [16, 32], "layers": 1}).image_shape
+        (3, 16, 16)
+    """
     patch_size, size, widths = options["patch_size"], options["size"], tuple(options["widths"])
     reduction = patch_size * 2 ** (len(widths) - 1)
     if size % reduction:
@@ -57,23 +73,26 @@ def train_prior(
     progress: Callable[[range], Any] = iter,
     device: str = "cpu",
 ) -> tuple[Prior, dict[str, list[float]]]:
-    """Train on uint8 images (n, c, y, x) of the prior's own size.
+    """Train a prior.
 
     Args:
-        images: the pool.
-        options: ``size``, ``channels``, ``patch_size``, ``widths``, ``layers``, ``steps``, ``batch_size``,
-            ``learning_rate``.
-        seed: everything random follows from it, step by step, so that a resumed run ends like an uninterrupted one.
-        checkpoint: where the state is kept; an existing state is resumed.
+        images: the pool, uint8 (n, channel, y, x) of the prior's size and colour.
+        options: those of :func:`new_prior`, ``steps``, ``batch_size`` and ``learning_rate``.
+        seed: the random numbers of each step depend on the seed and the step only, so that a resumed run gives the same
+            result as an uninterrupted one.
+        checkpoint: where the state is saved every :data:`SAVE_EVERY` steps; an existing state is resumed.
+        progress: wraps the range of steps, for a progress bar.
+        device: where to compute.
 
     Returns:
-        The prior with exponentially averaged weights, and its curve ``loss``.
+        The prior on the CPU, with exponentially averaged weights, and its curve ``loss``, each point the mean over
+        :data:`CURVE_EVERY` steps.
 
     Raises:
-        V4eggError: the loss is not finite; names the step.
+        V4eggError: the loss is not finite; the message gives the step.
     """
     torch.manual_seed(seed_of(seed, "initialisation"))
-    prior = new_prior(options).to(device, memory_format=torch.channels_last).train()
+    prior = to_channels_last(new_prior(options), device).train()
     average = EMAModel(prior.unet.parameters(), decay=0.999)
     optimizer = torch.optim.AdamW(prior.unet.parameters(), lr=options["learning_rate"], weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, max(1, options["steps"] // 20), options["steps"])
@@ -99,7 +118,7 @@ def train_prior(
 
 
 def _step(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: int) -> Tensor:
-    """Mean squared error of the velocity on one random batch, flipped left-right half of the time."""
+    """Mean squared error of the velocity on a random batch, half of whose images are flipped left-right."""
     device = prior.unet.device
     generator = torch.Generator().manual_seed(seed_of(seed, "step", step))
     chosen = torch.randint(len(images), (batch_size,), generator=generator)
@@ -118,7 +137,16 @@ def _step(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: in
 
 @torch.no_grad()
 def sample(prior: Prior, generators: list[torch.Generator], steps: int) -> Tensor:
-    """Unguided ancestral samples, one a generator: images (n, C, y, x) in [0, 1], the last x0_hat of each."""
+    """Draw unguided ancestral samples.
+
+    Args:
+        prior: frozen.
+        generators: one CPU generator per sample.
+        steps: number of denoising steps.
+
+    Returns:
+        Images (n, *image_shape) in [0, 1]: the last x0_hat of each.
+    """
     scheduler = prior.scheduler(steps)
     noisy = torch.cat([torch.randn((1, *prior.shape), generator=g) for g in generators]).to(prior.unet.device)
     for timestep in scheduler.timesteps:

@@ -192,7 +192,7 @@ def test_a_denoiser_that_wants_a_condition_is_refused(pixels):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"num_class_embeds": 4}, "unet wants the class of an image"),
+        ({"num_class_embeds": 4}, "unet is conditioned on classes"),
         ({"in_channels": 6}, "unet has 6 channels in and 3 out"),
     ],
 )
@@ -203,7 +203,7 @@ def test_other_conditions_are_refused(pixels, options, words):
 
 def test_latents_of_another_autoencoder_are_refused(tmp_path):
     LDMPipeline(autoencoder("kl"), denoiser(3), scheduler()).save_pretrained(tmp_path / "mixed")
-    refused(tmp_path / "mixed", "takes latents of 3 channels and the autoencoder makes 4")
+    refused(tmp_path / "mixed", "has latents of 3 channels and the autoencoder of 4")
 
 
 def test_another_kind_of_noise_is_refused(pixels):

@@ -102,7 +102,7 @@ def test_prior_through_a_store_samples_alike_and_per_generator(tmp_path):
 
 def test_weights_of_something_else_are_refused(tmp_path):
     stores.save_weights({"a": torch.zeros(2)}, tmp_path / "w.zarr")
-    with pytest.raises(V4eggError, match="not a prior's"):
+    with pytest.raises(V4eggError, match="not those of a prior"):
         load_prior(tmp_path / "w.zarr")
 
 

@@ -152,7 +152,7 @@ def test_each_image_may_have_its_own_lambda(prior):
 
 
 def test_unknown_ways_are_named(prior):
-    with pytest.raises(V4eggError, match="unknown sampler 'euler'; known: ancestral, ddim, dpm_solver"):
+    with pytest.raises(V4eggError, match="unknown sampler 'euler'; give one of ancestral, ddim, dpm_solver"):
         guide(prior, [0], sampler="euler")
     with pytest.raises(V4eggError, match="unknown guidance 'half'"):
         guide(prior, [0], guidance="half")
