@@ -10,7 +10,7 @@ rule closed_loop:
         targets=f"{RESULTS}/targets.zarr",
         recording=f"{RESULTS}/recordings/{{session}}.zarr",
         responses=f"{RESULTS}/responses/{{session}}.zarr",
-        brain=lambda wildcards: external_judge_files([wildcards.session]),
+        brain=f"{RESULTS}/simulated/{{session}}.brain.zarr",
     output:
         directory(f"{RESULTS}/closed_loop/{{arch}}-{{session}}.zarr"),
     log:

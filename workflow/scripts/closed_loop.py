@@ -41,7 +41,7 @@ with job(snakemake) as run:
 
     result = closed_loop(
         [load_member(path) for path in snakemake.input.members],
-        load_brain(snakemake.input.brain[0]),
+        load_brain(snakemake.input.brain),
         [training_session(recording.images, responses, options)],
         responses,
         recording.images,

@@ -5,8 +5,10 @@ that are not (the simulated brain, published compact models), and :func:`compact
 models made.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,24 +18,39 @@ from v4egg.compact.sources import JUDGE_NAMES, STUDENTS
 from v4egg.device import device_of
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.errors import V4eggError
+from v4egg.evaluation.external_judges import EXTERNAL_JUDGES
+from v4egg.registry import Options, options_of
 
 
-def _simulated_brain(path: str, session: str) -> nn.Module:
-    from v4egg.simulation.brain import load_brain
+class ExternalJudge(Options):
+    """Base of the options of external judges."""
 
-    return load_brain(path)
+    @abstractmethod
+    def load(self, path: str, session: str) -> nn.Module:
+        """The model that judges the units of a session, from its file, store or folder.
+
+        It has ``units`` (its unit ids), ``forward(images, units) -> (n, U)`` and ``paired(images, units) -> (n,)``.
+        """
 
 
-def _published_compact(path: str, session: str) -> nn.Module:
-    from v4egg.compact.published import load_published_models
+class SimulatedBrainJudge(ExternalJudge):
+    """The brain that was simulated: the true responses."""
 
-    return load_published_models(path, session)
+    def load(self, path: str, session: str) -> nn.Module:
+        """See :func:`v4egg.simulation.brain.load_brain`."""
+        from v4egg.simulation.brain import load_brain
+
+        return load_brain(path)
 
 
-EXTERNAL_JUDGES: dict[str, Callable[[str, str], nn.Module]] = {
-    "simulated_brain": _simulated_brain,
-    "published_compact": _published_compact,
-}
+class PublishedCompactJudge(ExternalJudge):
+    """The compact models of the session's units that were published with the recordings."""
+
+    def load(self, path: str, session: str) -> nn.Module:
+        """See :func:`v4egg.compact.published.load_published_models`."""
+        from v4egg.compact.published import load_published_models
+
+        return load_published_models(path, session)
 
 
 @dataclass
@@ -177,18 +194,20 @@ def _index(model: nn.Module) -> dict[str, int]:
     return {unit: i for i, unit in enumerate(model.units)}
 
 
-def load_external_judges(sources: Mapping[str, Mapping[str, str]]) -> list[Judge]:
+def load_external_judges(sources: Mapping[str, Mapping[str, Any]]) -> list[Judge]:
     """Judges that the workflow did not train: the simulated brain and the published compact models.
 
     Args:
-        sources: session -> ``judge``, a name of :data:`EXTERNAL_JUDGES`, and ``path``, its store or folder.
+        sources: session -> ``judge``, a name of :data:`~v4egg.evaluation.external_judges.EXTERNAL_JUDGES`; ``path``,
+            its file, store or folder; and ``options``, where it has any.
 
     Returns:
         One judge for each name, with the models of all sessions that it judges.
     """
     models: dict[str, list[nn.Module]] = {}
     for session, source in sources.items():
-        models.setdefault(source["judge"], []).append(EXTERNAL_JUDGES[source["judge"]](source["path"], session))
+        judge = options_of(EXTERNAL_JUDGES, source["judge"], source.get("options", {}), "external judge")
+        models.setdefault(source["judge"], []).append(judge.load(source["path"], session))
     return [Judge(name, loaded, shares_weights=False) for name, loaded in models.items()]
 
 
@@ -197,7 +216,7 @@ def compact_judges(
     own: CompactModels,
     ensembles: Mapping[str, Ensemble],
     teachers: Sequence[str],
-    external_judges: Mapping[str, Mapping[str, str]],
+    external_judges: Mapping[str, Mapping[str, Any]],
 ) -> list[Judge]:
     """The judges of images that compact models made: the models themselves, each architecture, and external judges.
 

@@ -1,31 +1,123 @@
-"""Where a session's files are: what a rule declares as input, without opening anything."""
+"""Where the files of sessions and of their judges are: what rules declare as inputs, without opening anything.
 
+Each reader and each external judge has a source (``Entry.source``), by default :class:`OwnFile`. Planning a run imports
+sources and neither readers nor judges.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.readers.cowley import published_model_files, required_files
+from v4egg.recordings.readers import READERS, reader_options
+from v4egg.registry import entry_of, load
+
+OWN_FILE = "v4egg.recordings.sources:OwnFile"
+JUDGES = "v4egg.evaluation.external_judges:EXTERNAL_JUDGES"
 
 
-def source_path(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> str:
+@dataclass(frozen=True)
+class Source(ABC):
+    """The files of one session for its reader, or for a judge of its units.
+
+    Attributes:
+        session: the session's id.
+        options: of the reader or the judge.
+        public_folder: where the published recordings are or will be.
+        results: folder of the run.
+    """
+
+    session: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    public_folder: str = ""
+    results: str = ""
+
+    @property
+    @abstractmethod
+    def path(self) -> str:
+        """What is opened: a file or a folder."""
+
+    def files(self) -> list[str]:
+        """The files that are read."""
+        return [self.path]
+
+    def missing(self) -> list[str]:
+        """Files that a rule of the workflow downloads."""
+        return []
+
+    def check(self, named: bool) -> None:  # noqa: B027 - most files are made by the workflow
+        """Refuse files that are neither there nor made by the workflow.
+
+        Args:
+            named: whether the user named the folder of published recordings; then nothing is downloaded into it.
+
+        Raises:
+            V4eggError: a file is not there.
+        """
+
+    def external_judge(self) -> str | None:
+        """The judge of the session's units where the configuration names none, by name."""
+        return None
+
+
+class OwnFile(Source):
+    """A file of the user's own, which the option ``file`` names."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return str(self.options["file"])
+
+    def check(self, named: bool) -> None:
+        """Refuse a file that is not there."""
+        if not Path(self.path).exists():
+            raise V4eggError(f"sessions.{self.session}.file: there is no {self.path}; correct the path")
+
+
+class SimulatedFile(Source):
+    """The NWB file that the workflow simulates."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return f"{self.results}/simulated/{self.session}.nwb"
+
+    def external_judge(self) -> str:
+        """The brain that was simulated."""
+        return "simulated_brain"
+
+
+class SimulatedBrainStore(Source):
+    """The store of the brain that the workflow simulates."""
+
+    @property
+    def path(self) -> str:
+        """The store."""
+        return f"{self.results}/simulated/{self.session}.brain.zarr"
+
+
+def source_of(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> Source:
+    """The source of a session, from its entry under ``sessions`` in the configuration."""
+    reader = entry_of(READERS, entry["format"], f"sessions.{session}.format")
+    return load(reader.source or OWN_FILE)(session, reader_options(entry), public_folder, results)
+
+
+def source_path(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> str:
     """What the session's reader opens: a file, or the folder in the published layout."""
-    return {
-        "simulated": f"{results}/simulated/{session}.nwb",
-        "nwb": source.get("file", ""),
-        "cowley": public_folder,
-    }[source["format"]]
+    return source_of(session, entry, public_folder, results).path
 
 
-def source_files(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> list[str]:
+def source_files(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> list[str]:
     """The files that the session's reader needs."""
-    if source["format"] == "cowley":
-        return [str(path) for path in required_files(public_folder, session)]
-    return [source_path(session, source, public_folder, results)]
+    return source_of(session, entry, public_folder, results).files()
 
 
-def missing_public_files(sessions: Mapping[str, Mapping[str, Any]], public_folder: str, named: bool) -> dict[str, list]:
-    """Per cowley session, the files that are to be downloaded; nothing is downloaded into a folder that the user named.
+def missing_public_files(
+    sessions: Mapping[str, Mapping[str, Any]], public_folder: str, named: bool
+) -> dict[str, list[str]]:
+    """By session, the files that are to be downloaded; nothing is downloaded into a folder that the user named.
 
     Args:
         sessions: the configuration's sessions.
@@ -35,47 +127,38 @@ def missing_public_files(sessions: Mapping[str, Mapping[str, Any]], public_folde
     Raises:
         V4eggError: an NWB file, the named folder, or a session's file in it is not there.
     """
-    for session, source in sessions.items():
-        if source["format"] == "nwb" and not Path(source["file"]).exists():
-            raise V4eggError(f"sessions.{session}.file: there is no {source['file']}; correct the path")
-    public = [session for session, source in sessions.items() if source["format"] == "cowley"]
-    if named:
-        _check_named(public, public_folder)
-        return {}
-    needed = {s: [*required_files(public_folder, s), *published_model_files(public_folder, s)] for s in public}
-    missing = {s: [str(path) for path in paths if not path.exists()] for s, paths in needed.items()}
-    return {s: paths for s, paths in missing.items() if paths}
+    sources = {session: source_of(session, entry, public_folder, "") for session, entry in sessions.items()}
+    for source in sources.values():
+        source.check(named)
+    missing = {} if named else {session: source.missing() for session, source in sources.items()}
+    return {session: paths for session, paths in missing.items() if paths}
 
 
-def _check_named(sessions: list[str], public_folder: str) -> None:
-    if sessions and not Path(public_folder).is_dir():
-        raise V4eggError(
-            f"V4EGG_DATA: there is no folder {public_folder}; name the folder that holds V4_compact_models, or unset "
-            "V4EGG_DATA to download the recordings into data/"
-        )
-    for session in sessions:
-        for path in required_files(public_folder, session):
-            if not path.exists():
-                raise V4eggError(
-                    f"session {session}: there is no {path}; complete the folder that V4EGG_DATA names, or leave the "
-                    "session out (use_sessions)"
-                )
+def _judge(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> tuple[str, Source] | None:
+    """Name and source of the external judge of a session, if it has one."""
+    judge = entry.get("judge") or {"name": source_of(session, entry, public_folder, results).external_judge()}
+    if judge["name"] is None:
+        return None
+    options = {key: value for key, value in judge.items() if key != "name"}
+    found = entry_of(load(JUDGES), judge["name"], f"sessions.{session}.judge.name")
+    return judge["name"], load(found.source or OWN_FILE)(session, options, public_folder, results)
 
 
-def external_judge(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> dict[str, str] | None:
-    """The judge from outside for a session: its simulated brain, or published models of its neurons; or none."""
-    if source["format"] == "simulated":
-        return {"judge": "simulated_brain", "path": f"{results}/simulated/{session}.brain.zarr"}
-    if source["format"] == "cowley" and published_model_files(public_folder, session):
-        return {"judge": "published_compact", "path": public_folder}
-    return None
+def external_judge(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> dict[str, Any] | None:
+    """The external judge of a session: the one that the configuration names, else its reader's; None if there is none.
 
-
-def external_judge_files(session: str, source: Mapping[str, Any], public_folder: str, results: str) -> list[str]:
-    """The files of that judge."""
-    found = external_judge(session, source, public_folder, results)
+    Returns:
+        ``judge`` (its name), ``path`` (what it opens), and ``options`` where there are any.
+    """
+    found = _judge(session, entry, public_folder, results)
     if found is None:
-        return []
-    if found["judge"] == "simulated_brain":
-        return [found["path"]]
-    return [str(path) for path in published_model_files(public_folder, session)]
+        return None
+    name, source = found
+    options = {"options": dict(source.options)} if source.options else {}
+    return {"judge": name, "path": source.path, **options}
+
+
+def external_judge_files(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> list[str]:
+    """The files of that judge."""
+    found = _judge(session, entry, public_folder, results)
+    return found[1].files() if found else []

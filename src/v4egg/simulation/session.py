@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import torch
 from hdmf.common import DynamicTableRegion, VectorData, VectorIndex
+from pydantic import Field
 from pynwb import NWBHDF5IO, NWBFile
 from pynwb.base import ImageReferences, Images
 from pynwb.epoch import TimeIntervals
@@ -23,6 +24,10 @@ from pynwb.misc import Units
 from v4egg.errors import V4eggError
 from v4egg.images.photographs import photograph_crops
 from v4egg.io.files import replacing
+from v4egg.recordings.readers.nwb import read_nwb
+from v4egg.recordings.readers.reader import ReaderOptions
+from v4egg.recordings.recording import Recording
+from v4egg.registry import Integers, Options
 from v4egg.seeding import numpy_generator, seed_of
 from v4egg.simulation.brain import SimulatedBrain, save_brain
 
@@ -289,3 +294,32 @@ def _add_stimuli(nwb: NWBFile, images: np.ndarray, names: list[str], schedule: S
     first = np.concatenate([[0], last[:-1] + 1])
     for i, j in zip(first, last, strict=True):
         nwb.add_trial(start_time=float(schedule.onset[i]), stop_time=float(schedule.onset[j] + ON_TIME + OFF_TIME))
+
+
+class Simulation(Options):
+    """Numbers of a simulated session."""
+
+    n_units: int = Field(32, ge=1, description="Responsive units.")
+    n_silent: int = Field(2, ge=0, description="Units that never spike.")
+    n_unreliable: int = Field(2, ge=0, description="Units whose rate ignores the image.")
+    n_images: int = Field(1000, ge=8, description="Images that fit.")
+    n_test_images: int = Field(100, ge=4, description="Repeated test images.")
+    repeats: Integers = Field(
+        (1, 3),
+        min_length=2,
+        max_length=2,
+        description="Fewest and most presentations of a fit image.",
+        json_schema_extra={"items": {"type": "integer", "minimum": 1}},
+    )
+    test_repeats: int = Field(10, ge=2, description="Presentations of a test image, give or take one.")
+    image_size: int = Field(64, ge=16, description="Pixels per side.")
+
+
+class Simulated(ReaderOptions):
+    """A session that the workflow simulates, read from the NWB file that it writes."""
+
+    simulation: Simulation = Field(description="The simulated session; {} simulates one of the default size.")
+
+    def read(self, session: str, path: str) -> Recording:
+        """See :func:`v4egg.recordings.readers.nwb.read_nwb`."""
+        return read_nwb(path, session)

@@ -1,18 +1,30 @@
-"""The readers by format: one function each from a session's source to a Recording."""
+"""The readers by name, each from a session's files to a Recording; known without importing their code."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from v4egg.errors import V4eggError
-from v4egg.recordings.readers.cowley import read_cowley
-from v4egg.recordings.readers.nwb import read_nwb
-from v4egg.recordings.recording import Recording
+from v4egg.registry import Entry, Registry, options_of
 
-READERS = {
-    "simulated": lambda session, source, path: read_nwb(path, session),
-    "nwb": lambda session, source, path: read_nwb(path, session, columns=source["columns"]),
-    "cowley": lambda session, source, path: read_cowley(path, session, repeats=source.get("repeats")),
+if TYPE_CHECKING:
+    from v4egg.recordings.recording import Recording
+
+READERS: Registry = {
+    "simulated": Entry("v4egg.simulation.session:Simulated", source="v4egg.recordings.sources:SimulatedFile"),
+    "nwb": Entry("v4egg.recordings.readers.nwb:Nwb", label="NWB"),
+    "cowley": Entry(
+        "v4egg.recordings.readers.cowley:Cowley",
+        label="Cowley et al.",
+        source="v4egg.recordings.readers.cowley:PublicLayout",
+    ),
 }
+SHARED = ("format", "split", "min_repeats", "judge")  # keys of a session that are no options of its reader
+
+
+def reader_options(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a session's entry in the configuration, the options of its reader."""
+    return {key: value for key, value in source.items() if key not in SHARED}
 
 
 def read_recording(session: str, source: Mapping[str, Any], path: str) -> Recording:
@@ -21,11 +33,10 @@ def read_recording(session: str, source: Mapping[str, Any], path: str) -> Record
     Args:
         session: its id.
         source: its entry under ``sessions`` in the configuration; ``format`` names the reader.
-        path: the file (nwb, simulated) or the folder in the published layout (cowley).
+        path: what the reader opens: the file (nwb, simulated) or the folder in the published layout (cowley).
 
     Raises:
-        V4eggError: no reader has that format, or the reader's own.
+        V4eggError: no reader has that name, an option is unknown or impossible, or the reader's own.
     """
-    if source["format"] not in READERS:
-        raise V4eggError(f"sessions.{session}.format is '{source['format']}'; known: {', '.join(sorted(READERS))}")
-    return READERS[source["format"]](session, source, path)
+    where = f"sessions.{session}: reader"
+    return options_of(READERS, source["format"], reader_options(source), where).read(session, path)

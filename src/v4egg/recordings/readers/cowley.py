@@ -25,9 +25,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from pydantic import Field
 
 from v4egg.errors import V4eggError
+from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
+from v4egg.recordings.sources import Source
 
 COUNT_WINDOW_MS = 100
 REPOSITORY = "cowleygroup/V4_compact_models"
@@ -300,3 +303,66 @@ def _decoded(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:
 
 def _size(image: np.ndarray) -> str:
     return f"{image.shape[2]} x {image.shape[1]}"
+
+
+class Cowley(ReaderOptions):
+    """Recordings in the layout of the repository of Cowley et al.; downloaded where they are missing."""
+
+    repeats: int | None = Field(
+        None, ge=1, description="Trials behind each mean where only repeat averages are published; by default 1."
+    )
+
+    def read(self, session: str, path: str) -> Recording:
+        """See :func:`read_cowley`."""
+        return read_cowley(path, session, repeats=self.repeats)
+
+
+class PublicLayout(Source):
+    """A session in the published layout."""
+
+    @property
+    def path(self) -> str:
+        """The folder of the layout."""
+        return self.public_folder
+
+    def files(self) -> list[str]:
+        """Images and responses."""
+        return [str(path) for path in required_files(self.public_folder, self.session)]
+
+    def missing(self) -> list[str]:
+        """Images, responses and published models that are not there yet."""
+        models = [str(path) for path in published_model_files(self.public_folder, self.session)]
+        return [path for path in [*self.files(), *models] if not Path(path).exists()]
+
+    def check(self, named: bool) -> None:
+        """Refuse a folder that the user named and that lacks the session."""
+        if not named:
+            return
+        if not Path(self.public_folder).is_dir():
+            raise V4eggError(
+                f"V4EGG_DATA: there is no folder {self.public_folder}; name the folder that holds V4_compact_models, "
+                "or unset V4EGG_DATA to download the recordings into data/"
+            )
+        for path in self.files():
+            if not Path(path).exists():
+                raise V4eggError(
+                    f"session {self.session}: there is no {path}; complete the folder that V4EGG_DATA names, or leave "
+                    "the session out (use_sessions)"
+                )
+
+    def external_judge(self) -> str | None:
+        """The published compact models, where the session has any."""
+        return "published_compact" if published_model_files(self.public_folder, self.session) else None
+
+
+class PublishedModels(Source):
+    """The published compact models of a session."""
+
+    @property
+    def path(self) -> str:
+        """The folder of the layout."""
+        return self.public_folder
+
+    def files(self) -> list[str]:
+        """A file for each unit."""
+        return [str(path) for path in published_model_files(self.public_folder, self.session)]

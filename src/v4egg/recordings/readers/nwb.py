@@ -12,13 +12,16 @@ import h5py
 import numpy as np
 import pandas as pd
 from hdmf.common import DynamicTableRegion, VectorIndex
+from pydantic import Field
 from pynwb import NWBHDF5IO, NWBFile
 from pynwb.base import Images
 from pynwb.image import ImageSeries
 
 from v4egg.errors import V4eggError
 from v4egg.recordings.readers import nwb_images
+from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
+from v4egg.registry import Options, PathText
 
 DEFAULT_COLUMNS: dict[str, Any] = {
     "table": "presentations",
@@ -232,3 +235,31 @@ def _list(names: Iterable[object]) -> str:
 
 def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
+class Columns(Options):
+    """Where an NWB file keeps what is needed; what is not given is found by itself."""
+
+    table: str | None = Field(
+        DEFAULT_COLUMNS["table"], description="Presentation table under intervals; by default trials if it is absent."
+    )
+    start: str = Field(DEFAULT_COLUMNS["start"], description="Column of the onset in seconds.")
+    stop: str = Field(DEFAULT_COLUMNS["stop"], description="Column of the offset in seconds.")
+    stimulus: str = Field(DEFAULT_COLUMNS["stimulus"], description="Column that names the image.")
+    images: str | None = Field(
+        None, description="Container of the images, or a folder beside the file; null: the only container."
+    )
+    unit_filter: dict[str, Any] | None = Field(
+        None, description="Units to keep, by column value, such as {location: V4}; null: all."
+    )
+
+
+class Nwb(ReaderOptions):
+    """A file in Neurodata Without Borders format."""
+
+    file: PathText = Field(description="Path of the NWB file.")
+    columns: Columns = Columns()
+
+    def read(self, session: str, path: str) -> Recording:
+        """See :func:`read_nwb`."""
+        return read_nwb(path, session, columns=self.columns.model_dump())
