@@ -79,6 +79,6 @@ class LatentPrior(Prior):
 
 
 def new_vae(spec: Mapping[str, Any]) -> ModelMixin:
-    """Build an untrained autoencoder from a specification: ``class``, a key of :data:`AUTOENCODERS`, and its options."""
+    """Build an untrained autoencoder from ``class``, a key of :data:`AUTOENCODERS`, and its options."""
     options = dict(spec)
     return AUTOENCODERS[options.pop("class")].from_config(options)

@@ -168,7 +168,7 @@ class Prior(nn.Module):
         stores.save_weights(self.weights(), path, curves=curves, attrs=attrs, **provenance)
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute activations in the backward pass instead of storing them: less memory, more time, same gradients."""
+        """Recompute activations in the backward pass instead of storing them: less memory, more time."""
         network: Any
         for network in self.children():
             network.enable_gradient_checkpointing()

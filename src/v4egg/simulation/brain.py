@@ -1,9 +1,9 @@
-"""A simulated V4 population: fixed, differentiable and known, so that findings can be held against the truth.
+"""A simulated V4 population: fixed and differentiable neurons whose true responses are available for comparison.
 
 The cascade follows the standard model of the ventral stream: luminance and two colour-opponent channels, quadrature
 Gabor filters with complex-cell energy (Adelson & Bergen 1985), divisive normalisation (Heeger 1992), V4 units as soft
-conjunctions of V1 channels at set relative places (in the spirit of Cadieu et al. 2007) that tolerate displacement, and
-a threshold, power and saturation at the output. :mod:`v4egg.simulation.wiring` draws what each unit combines.
+conjunctions of V1 channels at fixed relative positions (similar to Cadieu et al. 2007) that tolerate displacement, and
+a threshold, power and saturation at the output. :mod:`v4egg.simulation.wiring` draws the inputs of each unit.
 """
 
 from pathlib import Path
@@ -24,31 +24,60 @@ from v4egg.simulation import wiring
 REFERENCE_CROPS = 1000
 MIN_IMAGE_SIZE = 40
 _BATCH = 100
-_BLOCK = 4  # px a side; see _filtered
-_GRID = 28  # V1 is sampled on at least this many places a side: 2.5 a cycle of the finest filters
+_BLOCK = 4  # px per side; see _filtered
+_GRID = 28  # V1 is sampled at no fewer positions per side: 2.5 per cycle of the finest filters
 _CONTRAST_HALF = 0.5  # semi-saturation of the normalisation, in rms contrasts of natural images
-_LEAK = 0.05  # a conjunction with one part absent is weak, not zero, so that it still has a gradient
-_TOLERANCE_POWER = 4.0  # of the power mean over displacements: between the mean (1) and the maximum
-_HEADROOM = 1.5  # half-saturation over the drive of the best reference crop: at most 2.5 times that crop's response
+_LEAK = 0.05  # a conjunction without one of its parts is weak instead of zero, so that it has a gradient
+_TOLERANCE_POWER = 4.0  # of the power mean over displacements: between the mean (1) and the maximum (infinity)
+_HEADROOM = 1.5  # half-saturation relative to the drive of the best reference crop: at most 2.5 times its response
 _CALIBRATED = ("drive_scale", "threshold", "softness", "exponent", "half_saturation", "gain", "baseline")
 
 
 class SimulatedBrain(nn.Module):
-    """Expected spike counts of ``n_units`` simulated V4 units.
+    """Expected spike counts of simulated V4 units.
 
-    Unit ``i`` depends on ``seed``, ``image_size`` and ``i``, not on ``n_units``. All that is drawn or calibrated is a
-    buffer: the state dict is the whole brain.
+    Unit ``i`` depends on ``seed``, ``image_size`` and ``i``, not on ``n_units``. Everything drawn or calibrated is a
+    buffer, so that the state dict describes the brain completely.
 
     Args:
         n_units: number of units.
         image_size: side in px to which images are resized before the first filter.
-        seed: keys everything that differs between units.
-        session: prefix of the unit ids in :attr:`units`, the ids that ``read_nwb`` gives the recorded units.
-        calibrate: fit scales, thresholds and gains on reference crops; False where a state dict is loaded next.
+        seed: determines everything that differs between units.
+        session: prefix of the unit ids in :attr:`units`, which equal those that ``read_nwb`` gives the recorded units.
+        calibrate: whether to fit scales, thresholds and gains on reference crops; False if a state dict is loaded next.
+
+    Attributes:
+        units: the unit ids.
 
     Raises:
-        V4eggError: no units, or an image size below 40 px.
+        V4eggError: there are no units, or the image size is below 40 px.
+
+    Example:
+        >>> brain = SimulatedBrain(3, image_size=40, seed=0, session="sim01", calibrate=False)
+        >>> brain.units
+        ['sim01-u000', 'sim01-u001', 'sim01-u002']
+        >>> brain(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 3])
     """
+
+    luminance_filters: torch.Tensor
+    colour_filter: torch.Tensor
+    octave_filter: torch.Tensor
+    contrast_scale: torch.Tensor
+    neighbourhood: torch.Tensor
+    channel_weights: torch.Tensor
+    part_exponents: torch.Tensor
+    suppression: torch.Tensor
+    profile_x: torch.Tensor
+    profile_y: torch.Tensor
+    position_weights: torch.Tensor
+    drive_scale: torch.Tensor
+    threshold: torch.Tensor
+    softness: torch.Tensor
+    exponent: torch.Tensor
+    half_saturation: torch.Tensor
+    gain: torch.Tensor
+    baseline: torch.Tensor
 
     def __init__(self, n_units: int, image_size: int, seed: int, session: str = "simulated", *, calibrate: bool = True):
         super().__init__()
@@ -66,26 +95,34 @@ class SimulatedBrain(nn.Module):
             self._calibrate()
 
     def forward(self, images: torch.Tensor, units: torch.Tensor | None = None) -> torch.Tensor:
-        """Expected spike counts in the count window.
+        """Compute expected spike counts in the count window.
 
         Args:
-            images: float tensor (B, 3, H, W), RGB in 0-1, of any size.
-            units: index tensor (U,) of the units wanted; None for all.
+            images: (batch, 3, y, x), RGB in [0, 1], of any size.
+            units: indices (unit,) of the units; None: all.
 
         Returns:
-            tensor (B, U), spikes per window.
+            (batch, unit), spikes per window.
         """
         index = torch.arange(len(self.units), device=images.device) if units is None else units
         return self._output(self._drive(self._v1(images), index), index)
 
     def paired(self, images: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
-        """Expected spike counts (B,) of one unit an image; ``units`` is an index tensor (B,)."""
+        """Compute the expected spike count of one unit per image.
+
+        Args:
+            images: (batch, 3, y, x), RGB in [0, 1], of any size.
+            units: indices (batch,), the unit of each image.
+
+        Returns:
+            (batch,), spikes per window.
+        """
         v1 = self._v1(images)
         parts = torch.bmm(self.channel_weights[units], v1.flatten(2)).unflatten(2, v1.shape[2:])
         return self._output(self._conjunction(parts, units), units)
 
     def constructor(self) -> dict[str, Any]:
-        """The constructor's arguments, as attributes of the store that holds the state dict."""
+        """Return the arguments of the constructor, as attributes of the store with the state dict."""
         return {
             "n_units": len(self.units),
             "image_size": self.image_size,
@@ -118,10 +155,9 @@ class SimulatedBrain(nn.Module):
     def _contrasts(self, images: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """For each scale: even and odd (B, orientation, y, x), spot (B, 1, y, x) and colour (B, 2, y, x) contrasts."""
         fine = _opponent(resize(images, self.image_size))
-        coarse = _filtered(fine, self.octave_filter, 2).squeeze(
-            2
-        )  # an octave lower: the same filters on half the pixels
-        results = []
+        # an octave lower: the same filters on half the pixels
+        coarse = _filtered(fine, self.octave_filter, 2).squeeze(2)
+        results: list[tuple[torch.Tensor, ...]] = []
         for maps, stride, scale in zip(
             (fine, coarse), (self.stride, self.stride // 2), self.contrast_scale, strict=True
         ):
@@ -132,7 +168,7 @@ class SimulatedBrain(nn.Module):
         return results
 
     def _v1(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised V1 responses (B, channel, grid, grid); :func:`wiring.channel` says which is which."""
+        """Normalised V1 responses (B, channel, grid, grid), channels in the order of :func:`wiring.channel`."""
         drives, pools = [], []
         for even, odd, spot, colour in self._contrasts(images):
             energy = even**2 + odd**2
@@ -156,8 +192,8 @@ class SimulatedBrain(nn.Module):
         rows = torch.einsum("...kyx,...kpx->...kyp", parts, self.profile_x[index])
         places = torch.einsum("...kyp,...kqy->...kqp", rows, self.profile_y[index])
         exponents = self.part_exponents[index][..., None, None]
-        together = (exponents * torch.log(places[..., : wiring.PARTS, :, :] + _LEAK)).sum(dim=-3).exp()
-        drive = together / (1 + self.suppression[index][..., None, None] * places[..., wiring.PARTS, :, :])
+        product = (exponents * torch.log(places[..., : wiring.PARTS, :, :] + _LEAK)).sum(dim=-3).exp()
+        drive = product / (1 + self.suppression[index][..., None, None] * places[..., wiring.PARTS, :, :])
         mean_power = (self.position_weights * drive**_TOLERANCE_POWER).sum(dim=(-2, -1))
         return mean_power ** (1 / _TOLERANCE_POWER)
 
@@ -169,7 +205,7 @@ class SimulatedBrain(nn.Module):
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        """Contrast scales, then thresholds, exponents and gains, on crops that no test image overlaps."""
+        """Set contrast scales, then thresholds, exponents and gains, on crops that no test image overlaps."""
         crops, _ = photograph_crops(REFERENCE_CROPS, self.image_size, "fit", "simulated brain reference")
         batches = (torch.from_numpy(crops).float() / 255).split(_BATCH)
         squares = torch.zeros_like(self.contrast_scale)
@@ -188,32 +224,42 @@ class SimulatedBrain(nn.Module):
 
 
 def save_brain(brain: SimulatedBrain, path: str | Path, **provenance: Any) -> None:
-    """Write a brain to a store of kind ``weights``."""
+    """Write a brain to a store of kind ``weights``.
+
+    Args:
+        brain: the brain.
+        path: the Zarr store to write.
+        provenance: ``config``, ``seed`` and ``inputs`` of :func:`v4egg.io.stores.save`.
+    """
     stores.save_weights(brain.state_dict(), path, attrs=brain.constructor(), **provenance)
 
 
 def load_brain(path: str | Path) -> SimulatedBrain:
-    """The brain in a store of kind ``weights``, exactly as it was saved.
+    """Load a brain from a store of kind ``weights``, frozen and exactly as it was saved.
 
     Raises:
-        V4eggError: no complete store there, or its weights are not a simulated brain's.
+        V4eggError: there is no complete store, or its weights are not those of a simulated brain.
     """
     state, attrs = stores.load_weights(path)
     names = ("n_units", "image_size", "brain_seed", "session")
     if not all(name in attrs for name in names):
-        raise V4eggError(f"{path}: the weights are not a simulated brain's; give the store that the simulation wrote")
+        raise V4eggError(
+            f"{path}: the weights are not those of a simulated brain; give the store that the simulation wrote"
+        )
     brain = SimulatedBrain(*(attrs[name] for name in names), calibrate=False)
     try:
         brain.load_state_dict(state)
     except RuntimeError as error:
-        raise V4eggError(f"{path}: another version's simulated brain ({error}); simulate the session again") from error
+        raise V4eggError(
+            f"{path}: a simulated brain of another version ({error}); simulate the session again"
+        ) from error
     return brain.eval().requires_grad_(False)
 
 
 def _calibrated(drive: np.ndarray, generator: np.random.Generator) -> dict[str, float]:
-    """The output nonlinearity of a unit with these drives (crop,), for a drawn mean count and sparseness.
+    """The output nonlinearity of a unit with these drives (crop,), for a random mean count and sparseness.
 
-    The exponent is the one at which the best crop has a drawn multiple of the mean count.
+    The exponent is such that the response to the best crop is a random multiple of the mean count.
     """
     mean_count, silence, silent_share = (
         generator.uniform(1.5, 4.5),
@@ -234,7 +280,7 @@ def _calibrated(drive: np.ndarray, generator: np.random.Generator) -> dict[str, 
         return silence + (1 - silence) * driven.max() / driven.mean() - peak
 
     low, high = 0.3, 12.0
-    from scipy.optimize import brentq  # half a second that only calibration needs
+    from scipy.optimize import brentq  # takes half a second to import, and only calibration needs it
 
     exponent = low if excess(low) > 0 else high if excess(high) < 0 else brentq(excess, low, high)
     scale = above.max() ** exponent  # `response` works on drives over their maximum
@@ -261,8 +307,8 @@ def _rectified(signal: torch.Tensor) -> torch.Tensor:
 def _filtered(maps: torch.Tensor, filters: torch.Tensor, stride: int) -> torch.Tensor:
     """Each of the maps (B, map, y, x) correlated with each filter (filter, 1, side, side), every ``stride`` px.
 
-    Returns (B, map, filter, y / stride, x / stride). Blocks of pixels become channels and shifted filters give blocks
-    of the result: the same sums, with a gradient several times faster than that of a one-channel convolution.
+    Returns (B, map, filter, y / stride, x / stride). Blocks of pixels become channels, and shifted filters compute
+    blocks of the result: the same sums, whose gradient is several times faster than that of a one-channel convolution.
     """
     shifts = range(max(1, _BLOCK // stride))
     block, taps = stride * len(shifts), filters.shape[-1]
@@ -316,9 +362,10 @@ def _profiles(unit: wiring.Unit, axis: int, places: np.ndarray) -> np.ndarray:
     """Gaussian weights (part, displacement, place) along one axis of the image."""
     displacements = unit.tolerance * np.linspace(-1, 1, wiring.POSITIONS)
     middles = unit.centre[axis] + unit.offsets[:, axis, None] + displacements
-    spread = unit.spreads[:, None, None]
-    density = np.exp(-0.5 * ((places - middles[..., None]) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
-    return density * (places[1] - places[0])
+    sd = unit.spreads[:, None, None]
+    density = np.exp(-0.5 * ((places - middles[..., None]) / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+    weights: np.ndarray = density * (places[1] - places[0])
+    return weights
 
 
 def _float(values: Any) -> torch.Tensor:

@@ -1,7 +1,8 @@
-"""A simulated session: photographs shown to a :class:`SimulatedBrain`, its spikes written as an NWB file.
+"""A simulated session: photographs shown to a :class:`SimulatedBrain`, whose spikes are written as an NWB file.
 
-The protocol is that of Pierzchlewicz et al. (2023): 120 ms presentations, 15 a trial. Spikes are inhomogeneous Poisson
-with a gain that all units of a trial share, a simple model of the correlated variability of cortex (Goris et al. 2014).
+The protocol is that of Pierzchlewicz et al. (2023): presentations of 120 ms, 15 per trial. Spikes follow inhomogeneous
+Poisson processes with a gain per trial that all units share, a simple model of correlated variability in cortex (Goris
+et al. 2014).
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from v4egg.registry import Integers, Options
 from v4egg.seeding import numpy_generator, seed_of
 from v4egg.simulation.brain import SimulatedBrain, save_brain
 
-COUNT_WINDOW = (0.07, 0.17)  # s after onset, in which the expected count is the brain's output
+COUNT_WINDOW = (0.07, 0.17)  # s after onset; the expected count in it is the output of the brain
 ON_TIME, OFF_TIME = 0.12, 0.08  # s
 IMAGES_A_TRIAL = 15
 _OFF_JITTER = 0.01  # s, at most, added to the gap
@@ -39,21 +40,26 @@ _TRIAL_GAP = 1.0  # s, mean
 _LEAD = 1.0  # s before the first trial and after the last
 GAIN_SD = 0.15  # of the logarithm of a trial's gain
 _LATENCIES = (0.06, 0.10)  # s
-_RESPONSE_END = 0.27  # s: where the next presentation's window begins at the earliest, so nothing carries over
-_CLOCK = 30_000  # Hz, to which spike times are rounded, as an amplifier does
-_PAGE_BYTES = 2**20  # HDF5 metadata gathered in pages: few requests where the file is streamed
+_RESPONSE_END = 0.27  # s after onset: the earliest start of the next presentation's window, so that none overlap
+_CLOCK = 30_000  # Hz: spike times are rounded to the clock of an amplifier
+_PAGE_BYTES = 2**20  # HDF5 metadata are gathered in pages, so that streaming needs few requests
 
 
 @dataclass
 class Schedule:
-    """When each image is shown.
+    """The presentations of a session.
 
     Attributes:
-        image: (presentation,) position on the image list.
+        image: (presentation,) position of the image in the list of images.
         trial: (presentation,) trial number from 0.
         onset: (presentation,) s, ascending.
-        gain: (trial,) the factor on all rates, of mean 1.
-        duration: s, of the whole session.
+        gain: (trial,) factor on all rates, with mean 1.
+        duration: of the session, s.
+
+    Example:
+        >>> schedule = draw_schedule(np.array([2, 1]), ("example",))
+        >>> sorted(schedule.image.tolist()), schedule.trial.tolist()
+        ([0, 0, 1], [0, 0, 0])
     """
 
     image: np.ndarray
@@ -78,27 +84,29 @@ def simulate(
     image_size: int,
     seed: int,
 ) -> None:
-    """Simulate a session and write it as an NWB file, and the brain that answered as a store of kind ``weights``.
+    """Simulate a session; write it as an NWB file, and the simulated brain as a store of kind ``weights``.
 
-    Rows of the units table: first the ``n_units`` units of the brain, in its order, then ``n_silent`` units that never
-    fire, then ``n_unreliable`` units whose rate does not depend on the image. The expected count of a brain unit 70 to
-    170 ms after an onset is exactly the brain's output for the image; responses end before the next image's window, so
-    none carries over. The same arguments give the same data (the file's object ids and creation date differ).
+    The units table contains first the ``n_units`` units of the brain in its order, then ``n_silent`` units that never
+    fire, then ``n_unreliable`` units whose rate does not depend on the image. The expected count of a brain unit from
+    70 to 170 ms after an onset is exactly the output of the brain for the image; responses end before the window of the
+    next image. The same arguments give the same data (except for the file's object ids and creation date).
 
     Args:
-        path_nwb: the HDF5 file to write; its folder is made.
-        path_brain: the store to write, read by :func:`v4egg.simulation.brain.load_brain`.
+        path_nwb: the HDF5 file to write; its folder is created.
+        path_brain: the store to write, for :func:`v4egg.simulation.brain.load_brain`.
         session: session id, such as ``sim01``.
-        n_units, n_silent, n_unreliable: number of units of each sort.
-        n_images: images from the photographs' fit part, first on the image list.
-        n_test_images: images from their test part, last on the list.
-        repeats: least and most presentations of an image of the fit part, drawn uniformly.
-        test_repeats: presentations of a test image, give or take one.
+        n_units: number of units of the brain.
+        n_silent: number of silent units.
+        n_unreliable: number of unreliable units.
+        n_images: number of images from the fit part of the photographs; they come first in the list of images.
+        n_test_images: number of images from the test part; they come last.
+        repeats: lowest and highest number of presentations of an image of the fit part, drawn uniformly.
+        test_repeats: number of presentations of a test image, plus or minus one.
         image_size: side of the images in px.
-        seed: keys the brain, the images' choice, the order and the spikes.
+        seed: of the brain, the selection of images, their order and the spikes.
 
     Raises:
-        V4eggError: numbers that allow no session.
+        V4eggError: the numbers are out of range.
     """
     low, high = repeats
     if min(n_units, n_images) < 1 or min(n_silent, n_unreliable, n_test_images) < 0 or not 1 <= low <= high:
@@ -125,13 +133,28 @@ def simulate(
 
 @torch.no_grad()
 def expected_counts(brain: SimulatedBrain, images: np.ndarray) -> np.ndarray:
-    """The brain's noise-free counts, float64 (image, unit), for uint8 images (image, 3, y, x)."""
-    batches = torch.from_numpy(images).split(100)
-    return torch.cat([brain(batch.float() / 255) for batch in batches]).double().numpy()
+    """Compute the brain's noise-free counts.
+
+    Args:
+        brain: the brain.
+        images: uint8 (image, 3, y, x).
+
+    Returns:
+        float64 (image, unit), spikes per window.
+    """
+    starts = range(0, len(images), 100)
+    batches = [torch.from_numpy(images[start : start + 100]).float() / 255 for start in starts]
+    counts: np.ndarray = torch.cat([brain(batch) for batch in batches]).double().numpy()
+    return counts
 
 
-def draw_schedule(repeats: np.ndarray, key: tuple) -> Schedule:
-    """A random order of presentations in which image ``i`` comes ``repeats[i]`` times."""
+def draw_schedule(repeats: np.ndarray, key: tuple[object, ...]) -> Schedule:
+    """Draw a random order of presentations.
+
+    Args:
+        repeats: (image,) number of presentations of each image.
+        key: identifies the random draw.
+    """
     generator = numpy_generator(*key, "schedule")
     image = generator.permutation(np.repeat(np.arange(len(repeats)), repeats))
     trial = np.arange(len(image)) // IMAGES_A_TRIAL
@@ -142,14 +165,23 @@ def draw_schedule(repeats: np.ndarray, key: tuple) -> Schedule:
     return Schedule(image, trial, onset, gain, onset[-1] + ON_TIME + _LEAD)
 
 
-def draw_spikes(expected: np.ndarray, baseline: float, schedule: Schedule, key: tuple) -> np.ndarray:
-    """Spike times (s, ascending) of one unit.
+def draw_spikes(expected: np.ndarray, baseline: float, schedule: Schedule, key: tuple[object, ...]) -> np.ndarray:
+    """Draw the spikes of one unit.
 
     Args:
-        expected: (image,) expected count in the count window, baseline included.
+        expected: (image,) expected count in the count window, including the baseline.
         baseline: expected count of the spontaneous activity in such a window.
-        schedule: the presentations and the trials' gains.
-        key: keys the latency and the spikes.
+        schedule: presentations and gains of the trials.
+        key: identifies the random draw of latency and spikes.
+
+    Returns:
+        Spike times (s, ascending).
+
+    Example:
+        >>> schedule = draw_schedule(np.array([5]), ("example",))
+        >>> spikes = draw_spikes(np.array([20.0]), 0.0, schedule, ("example", "unit"))
+        >>> bool((np.diff(spikes) >= 0).all())
+        True
     """
     generator = numpy_generator(*key)
     times, cumulative = _profile(generator.uniform(*_LATENCIES), generator.uniform(0.3, 1.0))
@@ -162,9 +194,9 @@ def draw_spikes(expected: np.ndarray, baseline: float, schedule: Schedule, key: 
 
 
 def _profile(latency: float, sustained: float) -> tuple[np.ndarray, np.ndarray]:
-    """Times after onset (s) and the integral of the response's rate up to them, 1 over the count window.
+    """Times after onset (s) and the integral of the response's rate up to them; the integral over the window is 1.
 
-    A transient on a plateau, from the latency until the image's end reaches the cell, then a fall; 0 from 270 ms on.
+    The rate is a transient on a plateau, from the latency on; it decays once the image has ended and is 0 from 270 ms.
     """
     times = np.linspace(0, _RESPONSE_END, 1081)
     since = times - latency
@@ -177,7 +209,7 @@ def _profile(latency: float, sustained: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spontaneous(baseline: float, schedule: Schedule, generator: np.random.Generator) -> np.ndarray:
-    """Spikes of a constant rate times the gain of the trial, which lasts until the next one starts."""
+    """Spikes of a constant rate times the gain of the trial, where a trial lasts until the next one starts."""
     starts = schedule.onset[np.flatnonzero(np.diff(schedule.trial, prepend=-1))]
     edges = np.concatenate([[0.0], starts, [schedule.duration]])
     gains = np.concatenate([[1.0], schedule.gain])
@@ -186,18 +218,20 @@ def _spontaneous(baseline: float, schedule: Schedule, generator: np.random.Gener
     return generator.uniform(np.repeat(edges[:-1], number), np.repeat(edges[1:], number))
 
 
-def _unreliable_spikes(n_images: int, schedule: Schedule, key: tuple) -> np.ndarray:
+def _unreliable_spikes(n_images: int, schedule: Schedule, key: tuple[object, ...]) -> np.ndarray:
     mean_count = numpy_generator(*key, "rate").uniform(1.0, 4.0)
     return draw_spikes(np.full(n_images, mean_count), 0.4 * mean_count, schedule, key)
 
 
-def _images(n_fit: int, n_test: int, size: int, key: tuple) -> tuple[np.ndarray, list[str]]:
+def _images(n_fit: int, n_test: int, size: int, key: tuple[object, ...]) -> tuple[np.ndarray, list[str]]:
     parts = [photograph_crops(n_fit, size, "fit", key)[0], photograph_crops(n_test, size, "test", key)[0]]
     names = [f"fit_{i:05d}" for i in range(n_fit)] + [f"test_{i:05d}" for i in range(n_test)]
     return np.concatenate(parts), names
 
 
-def _repeats(n_fit: int, n_test: int, repeats: tuple[int, int], test_repeats: int, key: tuple) -> np.ndarray:
+def _repeats(
+    n_fit: int, n_test: int, repeats: tuple[int, int], test_repeats: int, key: tuple[object, ...]
+) -> np.ndarray:
     generator = numpy_generator(*key, "repeats")
     fit = generator.integers(repeats[0], repeats[1] + 1, n_fit)
     return np.concatenate([fit, test_repeats + generator.integers(-1, 2, n_test)])
@@ -212,7 +246,7 @@ def _write(
     schedule: Schedule,
     spikes: list[np.ndarray],
 ) -> None:
-    """Write the NWB file beside its path and rename it, so that no half of one is ever found there."""
+    """Write the NWB file completely or not at all."""
     nwb = _session(session, seed)
     _add_units(nwb, spikes)
     _add_stimuli(nwb, images, names, schedule)
@@ -253,7 +287,7 @@ def _add_units(nwb: NWBFile, spikes: list[np.ndarray]) -> None:
     )
     for _ in spikes:
         nwb.add_electrode(group=group, location="V4")
-    # whole columns: pynwb takes each number that add_unit appends through its type checks
+    # whole columns, because add_unit checks the type of each number
     times = VectorData(name="spike_times", description="Spike times (s)", data=np.concatenate(spikes))
     ends = VectorIndex(name="spike_times_index", target=times, data=np.cumsum([len(unit) for unit in spikes]))
     rows = np.arange(len(spikes))
@@ -285,7 +319,7 @@ def _add_stimuli(nwb: NWBFile, images: np.ndarray, names: list[str], schedule: S
     }
     presentations = TimeIntervals(
         name="presentations",
-        description="One row an image shown",
+        description="One row per presentation",
         columns=[VectorData(name=name, description=text, data=data) for name, (text, data) in columns.items()],
         id=np.arange(len(schedule.image)),
     )

@@ -17,16 +17,14 @@ _ORIENTED = ("complex", "light_bar", "dark_bar", "edge", "opposite_edge")
 _PLAIN = ("light_spot", "dark_spot", "red", "green", "yellow", "blue")
 _PER_SCALE = len(_ORIENTED) * ORIENTATIONS + len(_PLAIN)
 CHANNELS = len(WAVELENGTHS) * _PER_SCALE
-PARTS = 3  # of a conjunction; simpler units give some no exponent
-POSITIONS = 5  # a side, of the square lattice over which a unit tolerates displacement
-_TUNING = (
-    8.0  # concentration of a part's weights over orientations: half-width of about 17 degrees beside the filters' own
-)
+PARTS = 3  # of a conjunction; in simpler units some have the exponent 0
+POSITIONS = 5  # per side of the square lattice over which a unit tolerates displacement
+_TUNING = 8.0  # concentration of a part's weights over orientations: adds about 17 degrees to the filters' half-width
 
 
 @dataclass
 class Unit:
-    """The wiring of one unit.
+    """The wiring of one V4 unit.
 
     Attributes:
         centre: (2,) x and y of the receptive field.
@@ -37,6 +35,11 @@ class Unit:
         exponents: (PARTS,) of the geometric mean; they sum to 1.
         tolerance: half the side of the lattice of displacements that the unit tolerates.
         suppression: strength of the suppressive pool.
+
+    Example:
+        >>> unit = draw_unit(seed=0, unit=3)
+        >>> unit.weights.shape == (PARTS + 1, CHANNELS), round(float(unit.exponents.sum()), 6)
+        (True, 1.0)
     """
 
     centre: np.ndarray
@@ -56,14 +59,25 @@ class _Part:
 
 
 def channel(kind: str, scale: int, orientation: int = 0) -> int:
-    """Position of a V1 channel on the channel axis."""
+    """Return the position of a V1 channel on the channel axis.
+
+    Args:
+        kind: a complex cell (``complex``), a simple cell (``light_bar``, ``dark_bar``, ``edge``, ``opposite_edge``), a
+            spot (``light_spot``, ``dark_spot``) or a colour (``red``, ``green``, ``yellow``, ``blue``).
+        scale: index in :data:`WAVELENGTHS`.
+        orientation: index of the orientation; spots and colours have none.
+
+    Example:
+        >>> channel("edge", scale=0, orientation=2), channel("red", scale=1)
+        (26, 88)
+    """
     if kind in _ORIENTED:
         return scale * _PER_SCALE + _ORIENTED.index(kind) * ORIENTATIONS + orientation
     return scale * _PER_SCALE + len(_ORIENTED) * ORIENTATIONS + _PLAIN.index(kind)
 
 
 def draw_unit(seed: int, unit: int) -> Unit:
-    """The wiring of unit number ``unit`` of the brain with this seed."""
+    """Draw the wiring of the unit with the number ``unit`` in the brain with this seed."""
     generator = numpy_generator("simulated brain", seed, unit)
     names = list(_KINDS)
     draw, _ = _KINDS[names[generator.choice(len(names), p=[_KINDS[name][1] for name in names])]]
@@ -85,7 +99,7 @@ def draw_unit(seed: int, unit: int) -> Unit:
 
 
 def _oriented(kind: str, scale: int, normal: float) -> np.ndarray:
-    """Weights over channels, tuned to a normal; for ``edge`` the light lies where the normal points."""
+    """Weights over channels, tuned to the normal of a contour; an ``edge`` is light in the direction of the normal."""
     weights = np.zeros(CHANNELS)
     angles = np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS
     for i, angle in enumerate(angles):
@@ -105,13 +119,15 @@ def _plain(kind: str, scale: int) -> np.ndarray:
 
 def _suppressive(generator: np.random.Generator, weights: np.ndarray) -> np.ndarray:
     """Complex cells of all orientations that the first part does not use, and one colour."""
-    own = np.zeros(ORIENTATIONS)
+    used = np.zeros(ORIENTATIONS)
     for kind in _ORIENTED:
-        own += sum(weights[[channel(kind, scale, i) for i in range(ORIENTATIONS)]] for scale in range(len(WAVELENGTHS)))
+        used += sum(
+            weights[[channel(kind, scale, i) for i in range(ORIENTATIONS)]] for scale in range(len(WAVELENGTHS))
+        )
     pool = np.zeros(CHANNELS)
     for scale in range(len(WAVELENGTHS)):
         for i in range(ORIENTATIONS):
-            pool[channel("complex", scale, i)] = (1.0 - own[i] / max(own.max(), 1e-9)) * generator.uniform(0.5, 1.5)
+            pool[channel("complex", scale, i)] = (1.0 - used[i] / max(used.max(), 1e-9)) * generator.uniform(0.5, 1.5)
     pool /= pool.sum()
     return pool + 0.3 * _plain(str(generator.choice([name for name in _PLAIN if not _uses(weights, name)])), 1)
 
@@ -157,7 +173,7 @@ def _grating(generator: np.random.Generator, scale: int) -> list[_Part]:
 
 
 def _dot(generator: np.random.Generator, scale: int) -> list[_Part]:
-    """A light or dark spot, now and then with a second one beside it."""
+    """A light or dark spot, sometimes with a second one beside it."""
     kind = str(generator.choice(["light_spot", "dark_spot"]))
     shift = generator.uniform(0.6, 1.0) * _direction(generator.uniform(0, 2 * np.pi))
     offsets = [shift, -shift] if generator.random() < 0.3 else [np.zeros(2)]

@@ -186,7 +186,7 @@ def test_a_saved_brain_is_restored_exactly(session, brain, crops):
 
 def test_weights_of_something_else_are_no_brain(tmp_path):
     stores.save_weights(torch.nn.Linear(2, 2).state_dict(), tmp_path / "linear.zarr")
-    with pytest.raises(V4eggError, match="not a simulated brain's"):
+    with pytest.raises(V4eggError, match="not those of a simulated brain"):
         load_brain(tmp_path / "linear.zarr")
     attrs = {"n_units": 1, "image_size": 56, "brain_seed": 0, "session": "s"}
     stores.save_weights(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.zarr", attrs=attrs)
