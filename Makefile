@@ -2,9 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= all
+WORKERS ?= 2
+# a process for each worker; the tests of a file stay together, for they share what they made
+PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 # make test-cluster: a real Slurm on this machine (Debian, root). make test-cloud: results in a local S3 bucket.
-.PHONY: demo test test-cluster test-cloud lint format docs lock clean
+.PHONY: demo test coverage test-cluster test-cloud lint format docs lock clean
 .DELETE_ON_ERROR:
 
 .venv/installed: envs/requirements.lock pyproject.toml
@@ -21,7 +24,10 @@ demo: .venv/installed
 	@echo "report:  results/demo/report.zip (open report.html in it)"
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+
+coverage: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --cov=v4egg --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
 
 test-cluster: .venv/installed
 	$(BIN)/python -m pytest -m cluster tests/cluster

@@ -11,6 +11,13 @@ from v4egg.io import stores
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(config, items):
+    """Workers start with the workflow, which takes longest, so that none of them waits for it at the end."""
+    if hasattr(config, "workerinput"):
+        parts = {item: item.path.parts for item in items}
+        items.sort(key=lambda item: ("test_tiny.py" not in parts[item], "workflow" not in parts[item]))
+
+
 @pytest.fixture
 def public_data() -> Path:
     """The folder of the published recordings; tests that need it are skipped where it is not named."""
