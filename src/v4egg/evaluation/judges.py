@@ -82,7 +82,7 @@ class Judge:
     """
 
     name: str
-    models: Sequence[nn.Module]
+    models: Sequence[Any]
     shares_weights: bool
 
     @property
@@ -176,7 +176,7 @@ def encoder_judges(ensembles: Mapping[str, Ensemble], arch: str) -> list[Judge]:
     return judges
 
 
-def _trained_as(member: nn.Module) -> str:
+def _trained_as(member: Any) -> str:
     """The architecture that a member was trained as: a refit shares the core of the encoder that it refits."""
     return getattr(member, "trained_as", member.arch)
 
@@ -190,7 +190,7 @@ def _check_images(images: Tensor, name: str) -> None:
         raise V4eggError(f"judge {name}: images of shape {tuple(images.shape)}; give (n, channel, y, x) in [0, 1]")
 
 
-def _index(model: nn.Module) -> dict[str, int]:
+def _index(model: Any) -> dict[str, int]:
     return {unit: i for i, unit in enumerate(model.units)}
 
 

@@ -56,8 +56,9 @@ class L2Norm:
 
     def select(self, rows: slice) -> "L2Norm":
         """The constraint of some images of the batch."""
-        each = isinstance(self.norm, Tensor) and self.norm.ndim > 0
-        return L2Norm(self.norm[rows], self.preprocess) if each else self
+        if not isinstance(self.norm, Tensor) or not self.norm.ndim:
+            return self
+        return L2Norm(self.norm[rows], self.preprocess)
 
     def _norms(self, length: Tensor) -> float | Tensor:
         if not isinstance(self.norm, Tensor):

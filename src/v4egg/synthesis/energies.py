@@ -7,6 +7,7 @@ compare images with one another, and :class:`v4egg.synthesis.jitter.Jittered` av
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,8 @@ class _Sum(Energy):
 class _Scaled(Energy):
     def __init__(self, energy: Energy, factor: float | Tensor):
         array = hasattr(factor, "__array__") and not isinstance(factor, Tensor)
-        self.energy, self.factor = energy, torch.as_tensor(factor) if array else factor
+        self.energy = energy
+        self.factor: float | Tensor = torch.as_tensor(factor) if array else factor
         self.evaluations = energy.evaluations
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -105,8 +107,8 @@ class _Scaled(Energy):
         return self.energy.describe(row)
 
     def select(self, rows: slice) -> Energy:
-        each = isinstance(self.factor, Tensor) and self.factor.ndim
-        return _Scaled(self.energy.select(rows), self.factor[rows] if each else self.factor)
+        factor = self.factor
+        return _Scaled(self.energy.select(rows), factor[rows] if isinstance(factor, Tensor) and factor.ndim else factor)
 
 
 class Excite(Energy):
@@ -126,7 +128,8 @@ class Excite(Energy):
     """
 
     def __init__(self, model: nn.Module, units: Tensor, uncertainty_penalty: float = 0.0):
-        self.model, self.units, self.uncertainty_penalty = model, units, uncertainty_penalty
+        self.model: Any = model
+        self.units, self.uncertainty_penalty = units, uncertainty_penalty
 
     def __call__(self, images: Tensor) -> Tensor:
         return -_penalized(self, images, -self.uncertainty_penalty)
@@ -160,7 +163,8 @@ class Depress(Energy):
     """
 
     def __init__(self, model: nn.Module, units: Tensor, uncertainty_penalty: float = 0.0):
-        self.model, self.units, self.uncertainty_penalty = model, units, uncertainty_penalty
+        self.model: Any = model
+        self.units, self.uncertainty_penalty = units, uncertainty_penalty
 
     def __call__(self, images: Tensor) -> Tensor:
         return _penalized(self, images, self.uncertainty_penalty)

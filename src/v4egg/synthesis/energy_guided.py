@@ -48,8 +48,7 @@ class EnergyGuided(MethodOptions):
         """The images of a task; reads the store ``prior``."""
         prior = load_guide(task.stores["prior"], task.stimulus_spec, task.device)
         own = self.model_dump(include={"steps", "energy_scale", "sampler", "guidance", "noise_scaled", "smoothing"})
-        shared = {"constraint": task.constraint, "progress": task.progress}
-        return energy_guided(task.energy, task.draws, prior, **shared, **own)
+        return energy_guided(task.energy, task.draws, prior, constraint=task.constraint, progress=task.progress, **own)
 
 
 @torch.enable_grad()

@@ -36,8 +36,9 @@ class GradientAscent(MethodOptions):
     def synthesize(self, task: Task) -> Synthesis:
         """The images of a task."""
         own = self.model_dump(include={"steps", "learning_rate", "weight_decay", "smoothing", "transparency"})
-        shared = {"constraint": task.constraint, "progress": task.progress}
-        return gradient_ascent(task.energy, task.draws, task.stimulus_spec, **shared, **own)
+        return gradient_ascent(
+            task.energy, task.draws, task.stimulus_spec, constraint=task.constraint, progress=task.progress, **own
+        )
 
 
 @torch.enable_grad()

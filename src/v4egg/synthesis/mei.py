@@ -21,7 +21,7 @@ from v4egg.synthesis.energies import Energy, Excite
 from v4egg.synthesis.jitter import Jitter, Jittered
 from v4egg.synthesis.method import MethodOptions, Task
 from v4egg.synthesis.methods import METHODS
-from v4egg.synthesis.models import ResponseModel, unit_ids, validate_model
+from v4egg.synthesis.models import ResponseModel, model_device, unit_ids, validate_model
 from v4egg.synthesis.result import Synthesis
 
 EnergyOf = Callable[[Any, Tensor], Energy]  # model and target unit of each image -> energy
@@ -129,7 +129,7 @@ def mei_energy(
     Raises:
         V4eggError: ``energy`` does not take an uncertainty penalty, or does not return an energy.
     """
-    units = model.index([unit for unit, _ in pairs]).to(device_of(model))
+    units = model.index([unit for unit, _ in pairs]).to(model_device(model))
     penalty = {"uncertainty_penalty": options.uncertainty_penalty} if options.uncertainty_penalty else {}
     if isinstance(energy, Energy):
         raise V4eggError(

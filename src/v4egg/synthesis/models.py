@@ -1,7 +1,7 @@
 """Models that images are synthesized for: their interface, their checks, and how any torch model becomes one."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -158,7 +158,12 @@ def unit_ids(model: ResponseModel, units: Sequence[str | int]) -> list[str]:
     return ids
 
 
-def validate_model(model: object, *, gradient: bool = True) -> None:
+def model_device(model: ResponseModel) -> torch.device:
+    """The device that a model computes on."""
+    return device_of(cast(nn.Module, model))
+
+
+def validate_model(model: Any, *, gradient: bool = True) -> None:
     """Check that images can be synthesized for a model, by showing it one image in evaluation mode.
 
     Args:
@@ -180,12 +185,12 @@ def validate_model(model: object, *, gradient: bool = True) -> None:
     missing = [name for name in ("paired", "index", "units", "stimulus_spec") if not hasattr(model, name)]
     if missing:
         raise V4eggError(f"{type(model).__name__} has no {', '.join(missing)}; wrap it with v4egg.wrap_model")
-    if len(model.units):
+    if len(cast(ResponseModel, model).units):
         with borrowed(model) as used:
             _probe(used, gradient)
 
 
-def _probe(model: nn.Module, gradient: bool) -> None:
+def _probe(model: Any, gradient: bool) -> None:
     stimulus_spec, name, device = model.stimulus_spec, type(model).__name__, device_of(model)
     side, channels = stimulus_spec.size, stimulus_spec.channels
     image = torch.full((1, channels, side, side), 0.5, device=device, requires_grad=gradient)

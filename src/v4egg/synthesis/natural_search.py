@@ -11,10 +11,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from v4egg.device import borrowed, device_of
+from v4egg.device import device_of
 from v4egg.errors import V4eggError
 from v4egg.images.pool import Batch
 from v4egg.images.processing import to_float
+from v4egg.synthesis.mei import borrowed_all
 from v4egg.synthesis.models import ResponseModel, unit_ids, validate_model
 
 BATCH = 64  # images at once, where they are given as one array
@@ -64,7 +65,7 @@ def search_natural_images(
         raise V4eggError("natural search: no unit is given; select targets first")
     validate_model(model, gradient=False)
     best, moments = [_Best(k) for _ in names], _Moments(len(names))
-    with borrowed(model, device) as used:
+    with borrowed_all(model, {}, device) as (used, _):
         there = device_of(used)
         index = used.index(names).to(there)
         for batch, sources in _batches(images) if isinstance(images, np.ndarray) else images:

@@ -29,7 +29,7 @@ from v4egg.synthesis.energies import MatchResponse
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.gradient_ascent import gradient_ascent
 from v4egg.synthesis.mei import borrowed_all
-from v4egg.synthesis.models import ResponseModel, validate_model
+from v4egg.synthesis.models import ResponseModel, model_device, validate_model
 from v4egg.synthesis.result import Synthesis
 
 METHODS = ("energy_guided", "gradient_descent")
@@ -218,7 +218,7 @@ def _both(
     model: ResponseModel, prior: Prior, group: Targets, source: str, options: _Options, seed: int
 ) -> list[Synthesis]:
     """The results of METHODS for one batch of images."""
-    stimulus_spec, device = model.stimulus_spec, device_of(model)
+    stimulus_spec, device = model.stimulus_spec, model_device(model)
     true = to_float(conform(group.images, stimulus_spec.size, stimulus_spec.channels)).to(device)
     energy = _energy(model, group, source, true)
     norm = stimulus_spec(true).flatten(1).norm(dim=1)

@@ -262,8 +262,17 @@ def synthesize_diverse(
         {'unit': 1, 'setting': 2, 'sample': 3}
     """
     own = {"weights": weights, "images": samples, **options}
-    shared = {"seed": seed, "device": device, "progress": progress, "deviations": deviations}
-    return synthesize_sweep("diverse", model, units, own, prior=prior, **shared)
+    return synthesize_sweep(
+        "diverse",
+        model,
+        units,
+        own,
+        prior=prior,
+        deviations=deviations,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
 
 
 @dataclass
