@@ -2,17 +2,20 @@
 
     python benchmarks/compare_runs.py OLD NEW [--rename old=new ...] [--ignore name ...]
 
-A rename stands for names of variables, dims and attributes, and for names among the values of text variables, of every
-store of OLD; ``mei:seed=sample`` stands for stores of the kind ``mei`` alone. Wall times (``seconds``) and attributes
-that name inputs, versions and configuration are not compared. Exit code 0: all equal; 1: something differs or is
-missing.
+A rename stands for names of variables, dims and attributes, and for names among the values of text variables and
+attributes, of every store of OLD; ``mei:seed=sample`` stands for stores of the kind ``mei`` alone. Wall times
+(``seconds``) and attributes that name inputs, versions and configuration are not compared. Exit code 0: all equal; 1:
+something differs or is missing.
 """
 
 import argparse
+import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -45,13 +48,16 @@ def stores(folder: Path) -> dict[str, Path]:
 
 def read(path: Path) -> xr.Dataset:
     """A store in memory, without a check of its kind or version."""
-    with xr.open_zarr(path, consolidated=False, mask_and_scale=False) as dataset:
-        return dataset.load()
+    with warnings.catch_warnings():  # of stores without consolidated metadata, and of Snakemake's files in them
+        warnings.simplefilter("ignore")
+        with xr.open_zarr(path, consolidated=None, mask_and_scale=False) as dataset:
+            return dataset.load()
 
 
 def renamed(dataset: xr.Dataset, renames: Sequence[Rename]) -> xr.Dataset:
     """The store with new names, of attributes and among the values of text variables too."""
-    names = {r.old: r.new for r in renames if r.kind in ("", dataset.attrs.get("kind"))}
+    own = [r for r in renames if r.kind and r.kind == dataset.attrs.get("kind")]
+    names = {r.old: r.new for r in [*(r for r in renames if not r.kind), *own]}  # those of the kind come last and win
     present = {str(name) for name in (*dataset.variables, *dataset.dims)}
     for old, new in names.items():
         if old in present and new in present:
@@ -61,8 +67,38 @@ def renamed(dataset: xr.Dataset, renames: Sequence[Rename]) -> xr.Dataset:
         if variable.dtype.kind in "OUT":
             values = np.array([names.get(str(v), str(v)) for v in variable.values.ravel()], object)
             result = result.assign({name: (variable.dims, values.reshape(variable.shape))})
-    result.attrs = {names.get(k, k): names.get(v, v) if isinstance(v, str) else v for k, v in dataset.attrs.items()}
+    attributes = {name: decoded(value) for name, value in dataset.attrs.items()}
+    result.attrs = {name: value for name, value in attributes.items() if name in IGNORED}
+    result.attrs |= with_names({name: value for name, value in attributes.items() if name not in IGNORED}, names)
     return result
+
+
+def decoded(value: Any) -> Any:
+    """An attribute's value; what is written as JSON, as what it stands for."""
+    if not (isinstance(value, str) and value.startswith(("{", "["))):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def with_names(value: Any, names: Mapping[str, str]) -> Any:
+    """The same value with new names, as keys and as texts, at any depth."""
+    if isinstance(value, Mapping):
+        return {names.get(key, key): with_names(inner, names) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [with_names(inner, names) for inner in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings by dotted names."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {
+        name: leaf for key, inner in value.items() for name, leaf in flat(inner, f"{prefix}.{key}".lstrip(".")).items()
+    }
 
 
 def difference(old: xr.Variable, new: xr.Variable) -> str:
@@ -85,7 +121,8 @@ def difference(old: xr.Variable, new: xr.Variable) -> str:
 def differences(old: xr.Dataset, new: xr.Dataset, ignored: Sequence[str]) -> list[str]:
     """A line for each variable or attribute that differs or is only in one of two stores."""
     found = []
-    for what, one, other in (("variable", old.variables, new.variables), ("attribute", old.attrs, new.attrs)):
+    attributes = ({k: decoded(v) for k, v in store.attrs.items() if k not in ignored} for store in (old, new))
+    for what, one, other in (("variable", old.variables, new.variables), ("attribute", *map(flat, attributes))):
         for name in sorted({*map(str, one), *map(str, other)} - set(ignored)):
             if name not in other or name not in one:
                 found.append(f"{what} {name} is only in the {'old' if name in one else 'new'} store")

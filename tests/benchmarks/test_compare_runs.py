@@ -61,6 +61,15 @@ def test_what_differs_is_named(main, old, tmp_path, capsys, change, words):
     assert lines[-1] == "0 stores equal, 1 differ, 0 missing"
 
 
+def test_names_in_attributes_are_renamed_at_any_depth(main, tmp_path, capsys):
+    write(tmp_path / "old/a.zarr", "sample", "a", spec='{"training": {"average": 0.5}, "core": ["average"]}')
+    write(tmp_path / "new/a.zarr", "sample", "a", spec='{"core": ["ema_decay"], "training": {"ema_decay": 0.5}}')
+    folders = [str(tmp_path / "old"), str(tmp_path / "new")]
+    assert main([*folders, "--rename", "average=ema_decay"]) == 0
+    assert main(folders) == 1
+    assert "attribute spec.training.average is only in the old store" in capsys.readouterr().out
+
+
 def test_missing_stores_are_named_and_a_rename_of_another_kind_does_nothing(main, old, tmp_path, capsys):
     write(tmp_path / "new/mei/a.zarr", "seed", "best_natural", arch="a")
     write(tmp_path / "new/mei/b.zarr", "seed", "best_natural", arch="a")
