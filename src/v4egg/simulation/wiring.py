@@ -1,8 +1,8 @@
-"""Which V1 channels each unit of the simulated brain combines, and where.
+"""The wiring of the simulated V4 units: which V1 channels each unit combines, and at which positions.
 
-Positions and sizes are fractions of the image's side, angles radians with y pointing down. The kinds of conjunction are
-what V4 units are known to prefer: curvature at a place on a contour (Pasupathy & Connor 2001), angles, crosses and
-gratings (Hegdé & Van Essen 2007), dots and coloured patches (Cowley et al. 2026).
+Positions and sizes are fractions of the image's side; angles are radians with y pointing down. The conjunctions are
+preferences of V4 units that have been reported: curvature at a position on a contour (Pasupathy & Connor 2001), angles,
+crosses and gratings (Hegdé & Van Essen 2007), dots and coloured patches (Cowley et al. 2026).
 """
 
 from dataclasses import dataclass

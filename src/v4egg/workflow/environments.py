@@ -1,8 +1,8 @@
-"""The conda environments of the rules, from code and lock: ``python -m v4egg.workflow.environments`` writes envs/.
+"""The conda environments of the rules, generated from imports and lock file (``python -m v4egg.workflow.environments``).
 
-A rules file names its family; what the family's scripts import, directly or not, is in its environment, each package
-with the version of the lock and with all that it needs in turn. Snakemake copies an environment file elsewhere before
-conda reads it, so a file cannot point to the lock and holds its own pins.
+A rules file names its family. The family's environment contains the packages that its scripts import, directly or not,
+and their requirements, all with the versions of the lock file. Snakemake copies an environment file before conda reads
+it, so that a file cannot refer to the lock file and has to contain the versions itself.
 """
 
 import ast
@@ -16,23 +16,29 @@ from v4egg.workflow.provenance import PACKAGE, reached_files
 
 FAMILY = re.compile(r'environment\("(\w+)"\)')
 SCRIPT = re.compile(r'"\.\./scripts/(\w+)\.py"')
-# imported only where a configuration asks for it, and installed by who does so
+# optional packages, which users install if their configuration needs them
 _BY_HAND = {"timm"}
 
 
 def families(root: Path) -> dict[str, list[Path]]:
-    """Family -> the scripts of its rules, from the rules files under the repository's root."""
-    found: dict[str, list[Path]] = {}
+    """Return the scripts of each family's rules, from the rules files under the repository's root."""
+    scripts_of: dict[str, list[Path]] = {}
     for path in sorted((root / "workflow/rules").glob("*.smk")):
         text = path.read_text()
         scripts = [root / f"workflow/scripts/{name}.py" for name in sorted(set(SCRIPT.findall(text)))]
         for family in FAMILY.findall(text) if scripts else ():
-            found.setdefault(family, []).extend(scripts)
-    return found
+            scripts_of.setdefault(family, []).extend(scripts)
+    return scripts_of
 
 
 def environment_file(family: str, scripts: Iterable[Path], lock: str) -> str:
-    """The text of envs/<family>.yaml."""
+    """Return the text of ``envs/<family>.yaml``.
+
+    Args:
+        family: its name.
+        scripts: of the family's rules.
+        lock: text of the lock file, with lines such as ``numpy==2.4.6``.
+    """
     wanted = {name for script in scripts for path in reached_files(script) for name in _third_party(path)}
     installed = packages_distributions()
     pins = {_plain(line.split("==")[0]): line for line in lock.splitlines() if "==" in line}
@@ -46,8 +52,8 @@ def environment_file(family: str, scripts: Iterable[Path], lock: str) -> str:
 
 
 def _third_party(path: Path) -> set[str]:
-    """Top-level modules that a file imports anywhere or names in a call, other than Python's own and this package's."""
-    found = set()
+    """Top-level modules that a file imports or names in a call, except those of Python and of this package."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
@@ -59,8 +65,8 @@ def _third_party(path: Path) -> set[str]:
 
 
 def _with_needs(packages: Iterable[str], pins: Iterable[str]) -> set[str]:
-    """The packages of the lock among these and all that they need in turn."""
-    pending, seen = [_plain(name) for name in packages], set()
+    """Those of the packages that are in the lock file, and all their requirements."""
+    pending, seen = [_plain(name) for name in packages], set[str]()
     while pending:
         name = pending.pop()
         if name in seen or name not in pins:
@@ -71,7 +77,7 @@ def _with_needs(packages: Iterable[str], pins: Iterable[str]) -> set[str]:
 
 
 def _needs(name: str) -> list[str]:
-    """What an installed package needs without extras."""
+    """The requirements of an installed package, without those of its extras."""
     try:
         return [need for need in requires(name) or [] if "extra ==" not in need]
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What every workflow script shares: declared threads and device, a log that is also shown, progress, errors."""
+"""The frame of every workflow script: threads, device, log, progress bars and errors of a job."""
 
 import sys
 import traceback
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -14,25 +14,41 @@ from tqdm import tqdm
 from v4egg.device import taken_device
 from v4egg.errors import V4eggError
 
+T = TypeVar("T")
+
 
 @dataclass
 class Job:
-    """A running job: its device, its progress bars, and where its inputs are."""
+    """A running job.
+
+    Attributes:
+        name: the rule and its wildcards.
+        device: ``cpu`` or ``cuda``.
+        inputs: paths of the job's input files on this machine.
+
+    Example:
+        >>> job = Job("transfer demo", "cpu", ["/cache/bucket/results/demo/prior.zarr"])
+        >>> job.local({"prior": "results/demo/prior.zarr", "n": 3})
+        {'prior': '/cache/bucket/results/demo/prior.zarr', 'n': 3}
+    """
 
     name: str
     device: str
     inputs: Sequence[str] = ()
 
-    def progress(self, iterable: Iterable, description: str = "") -> Iterable:
-        """A progress bar in the terminal and the log, redrawn at most every ten seconds."""
+    def progress(self, iterable: Iterable[T], description: str = "") -> Iterable[T]:
+        """Wrap an iterable in a progress bar that is drawn in the terminal and the log, at most every ten seconds."""
         label = f"{self.name} {description}".strip()
         return tqdm(iterable, desc=label, mininterval=10, file=sys.stderr, ncols=100, ascii=True)
 
     def local(self, value: Any) -> Any:
-        """A path among the params, or all in a list or mapping of them, as the input of that path lies on this machine.
+        """Replace paths among the params by the paths of the same inputs on this machine.
 
-        With object storage an input is ``<local prefix>/<bucket>/<prefix>/results/...`` and the same path among the
-        params is not; otherwise the two are equal.
+        With object storage an input is ``<local prefix>/<bucket>/<prefix>/results/...``, whereas params contain the
+        path without prefix; otherwise the two are equal.
+
+        Args:
+            value: a path, or a mapping or list of such; anything else is returned as it is.
         """
         if isinstance(value, str):
             return next((path for path in self.inputs if path.endswith(f"/{value}")), value)
@@ -47,10 +63,16 @@ class Job:
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Job]:
-    """Run a script's body as a job of Snakemake.
+    """Run the body of a script as a job of Snakemake.
 
-    Obeys the declared threads, takes a free GPU where the rule asks for one, copies standard error to the rule's log,
-    and turns a :class:`V4eggError` into one line and exit code 1.
+    Uses the declared number of threads, takes a free GPU if the rule requests one, copies standard error to the rule's
+    log, and reports a :class:`V4eggError` as one line with exit code 1.
+
+    Args:
+        snakemake: the object of that name in a Snakemake script.
+
+    Yields:
+        The job.
     """
     label = " ".join([snakemake.rule, *(str(value) for value in dict(snakemake.wildcards).values())])
     with _logged(snakemake.log), _arithmetic(snakemake.threads):
@@ -67,9 +89,9 @@ def job(snakemake: Any) -> Iterator[Job]:
 
 @contextmanager
 def _arithmetic(threads: int) -> Iterator[None]:
-    """The declared threads, and subnormal numbers flushed to zero (faded gradients must not cost time); then as before.
+    """Set the number of threads and flush subnormal numbers, which are slow, to zero; restore both at the end.
 
-    A process that runs scripts one after another, as tests do, must not inherit either.
+    They are restored because a process may run several scripts, as tests do.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, threads))
@@ -82,7 +104,7 @@ def _arithmetic(threads: int) -> Iterator[None]:
 
 
 class _Tee:
-    """Writes to the terminal and, with redrawn lines as lines of their own, to the log."""
+    """Writes to the terminal and to the log; each redrawn line of a progress bar becomes a new line of the log."""
 
     def __init__(self, terminal: TextIO, log: TextIO):
         self.terminal, self.log = terminal, log

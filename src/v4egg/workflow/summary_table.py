@@ -9,7 +9,14 @@ _COMPACT = ("r2_to_teacher", "correlation_to_average", "parameters", "compressio
 
 
 def table(summary: Mapping[str, Any]) -> str:
-    """The summary as plain text in aligned columns: encoders, images by judge, and time by stage."""
+    """Format a run's summary as plain text: encoders, images by judge, compact models, and time by stage.
+
+    Args:
+        summary: the contents of ``summary.json``.
+
+    Returns:
+        Tables in aligned columns, separated by empty lines.
+    """
     parts = [_encoder_table(summary), _image_table(summary["mei"])]
     parts += [_compact_table(summary.get("compact", {})), _seconds_table(summary["seconds"])]
     return "\n\n".join(part for part in parts if part)

@@ -190,7 +190,7 @@ def test_weights_of_something_else_are_no_brain(tmp_path):
         load_brain(tmp_path / "linear.zarr")
     attrs = {"n_units": 1, "image_size": 56, "brain_seed": 0, "session": "s"}
     stores.save_weights(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.zarr", attrs=attrs)
-    with pytest.raises(V4eggError, match="another version's simulated brain"):
+    with pytest.raises(V4eggError, match="a simulated brain of another version"):
         load_brain(tmp_path / "other.zarr")
 
 
