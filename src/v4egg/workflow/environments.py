@@ -1,4 +1,4 @@
-"""The conda environments of the rules, generated from imports and lock file (``python -m v4egg.workflow.environments``).
+"""The conda environments of the rules, made from imports and lock file: ``python -m v4egg.workflow.environments``.
 
 A rules file names its family. The family's environment contains the packages that its scripts import, directly or not,
 and their requirements, all with the versions of the lock file. Snakemake copies an environment file before conda reads
