@@ -32,7 +32,7 @@ def draw(numbers: pd.DataFrame) -> Figure:
     axes = upper.subplots(1, 2 + len(archs), squeeze=False, width_ratios=ratios)[0]
     for panel, measure in zip(axes, COSTS, strict=False):
         _draw_costs(panel, measured[measure], measure, archs, colours)
-    trajectories = measured.get("normalized_activation", numbers[:0])
+    trajectories = measured.get("fraction_of_gradient_ascent", numbers[:0])
     for panel, arch in zip(axes[2:], archs, strict=True):
         _draw_trajectories(panel, trajectories[trajectories["arch"] == arch], arch, colours)
     for other in axes[3:]:

@@ -60,7 +60,7 @@ def _image_rows(images: xr.DataArray) -> tuple[list[tiles.Row], list[str]]:
 def _draw_curves(axes: Axes, here: pd.DataFrame, arch: str) -> None:
     over = here[here["unit"] == ""]
     diversity = over[over["measure"] == "diversity"].pivot(index="weight", columns="statistic", values="value")
-    for judge, rows in over[over["measure"] == "normalized_activation"].groupby("judge", sort=False):
+    for judge, rows in over[over["measure"] == "response_retained"].groupby("judge", sort=False):
         wide = rows.pivot(index="weight", columns="statistic", values="value").reindex(diversity.index)
         reach = np.abs(wide[["q25", "q75"]].to_numpy().T - wide["median"].to_numpy())
         x = diversity["median"]

@@ -68,10 +68,10 @@ def _image_rows(store: xr.Dataset) -> list[tiles.Row]:
 def _draw_distances(axes: Axes, here: pd.DataFrame) -> None:
     raw = here[here["measure"] == "response_distance"]
     judges = raw[raw["statistic"] == "image"].drop_duplicates("judge").set_index("judge")["shares_weights"]
-    relative = here[here["measure"] == "relative_distance"]
+    distances = here[here["measure"] == "distance_over_chance"]
     for x, judge in enumerate(judges.index):
         tests = raw[(raw["judge"] == judge) & raw["statistic"].isin(("p_adjusted", "n_images"))]
-        _draw_pair(axes, x, pd.concat([relative[relative["judge"] == judge], tests]))
+        _draw_pair(axes, x, pd.concat([distances[distances["judge"] == judge], tests]))
     axes.axhline(1, color=style.LIGHT, linewidth=0.7, zorder=0)
     names = [style.wrapped(judge) + ("\n(shares weights)" if shared else "") for judge, shared in judges.items()]
     axes.set_xticks(range(len(judges)), names)

@@ -17,7 +17,7 @@ def test_compute_time_table(arguments):
     assert len(seconds["image"]) == 6 * 2
     evaluations = guided[guided["measure"] == "evaluations"].set_index("statistic")["value"]
     assert evaluations["ratio"] == pytest.approx(50 / 40)
-    climb = guided.query("measure == 'normalized_activation' and statistic == 'median'")
+    climb = guided.query("measure == 'fraction_of_gradient_ascent' and statistic == 'median'")
     assert climb["step_fraction"].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert climb["value"].iloc[-1] == pytest.approx(3 / 4)  # every unit by gradient ascent's own end
     assert not table.query("method == 'gradient_ascent'")["statistic"].eq("ratio").any()
@@ -27,7 +27,7 @@ def test_trajectories_and_judges_stand_at_the_evaluations_they_took(arguments):
     meis, transfer = arguments["compute_time"]
     table = compute_time.table(meis, transfer)
     guided = table.query("method == 'energy_guided' and arch == 'attention'")
-    climb = guided.query("measure == 'normalized_activation' and statistic == 'median'")
+    climb = guided.query("measure == 'fraction_of_gradient_ascent' and statistic == 'median'")
     assert climb["evaluations"].tolist() == pytest.approx([10, 20, 30, 40])
     judged = guided.query("measure == 'judged' and statistic == 'median'").set_index("judge")
     assert (judged["evaluations"] == 40).all()
@@ -65,7 +65,7 @@ def test_compute_time_of_one_unit_one_step_and_no_reference(tmp_path):
 def test_units_that_gradient_ascent_left_at_zero_have_no_scale(tmp_path):
     reference = save_mei(tmp_path / "ga.zarr", "gradient_ascent", "attention", 2, 1, final=0.0)
     table = compute_time.table([reference])
-    assert not table["measure"].eq("normalized_activation").any()
+    assert not table["measure"].eq("fraction_of_gradient_ascent").any()
 
 
 def test_compute_time_without_stores():

@@ -31,9 +31,7 @@ def test_the_table_holds_diversity_and_what_it_costs(tmp_path):
     assert median["value"][1] < median["value"][10]
     values = stores.load(judged, "judged")["activation"].sel(arch="attention", judge="across").mean("sample").load()
     expected = (values.sel(setting=10) / values.sel(setting=0)).values
-    found = table.query(
-        "arch == 'attention' and judge == 'across' and measure == 'normalized_activation' and weight == 10"
-    )
+    found = table.query("arch == 'attention' and judge == 'across' and measure == 'response_retained' and weight == 10")
     assert np.allclose(found.query("statistic == 'unit'")["value"], expected, rtol=1e-5)
     assert found.query("statistic == 'median'")["value"].item() == pytest.approx(np.median(expected), rel=1e-5)
 

@@ -20,7 +20,7 @@ def test_responses_are_relative_to_gradient_ascent_and_tested_against_the_natura
     natural = natural.sel(place).isel(setting=0, sample=0).values
     here = table.query("arch == 'task_driven' and judge == 'across' and energy_scale == 10")
     expected = made / ascent.sel(place).values
-    assert np.allclose(here.query("statistic == 'relative'")["value"], expected, rtol=1e-5)
+    assert np.allclose(here.query("statistic == 'fraction_of_gradient_ascent'")["value"], expected, rtol=1e-5)
     numbers = here.set_index("statistic")["value"]
     assert numbers["median"] == pytest.approx(np.median(expected), rel=1e-5)
     assert numbers["n_won"] == (made > natural).sum()
@@ -53,7 +53,7 @@ def test_units_without_a_positive_gradient_ascent_have_no_scale(tmp_path):
     stores.save(transfer.drop_attrs(), tmp_path / "low.zarr", "transfer")
     table = meni.table(*arguments[:5], tmp_path / "low.zarr")
     relative = table.query(
-        "arch == 'attention' and judge == 'across' and energy_scale == 1 and statistic == 'relative'"
+        "arch == 'attention' and judge == 'across' and energy_scale == 1 and statistic == 'fraction_of_gradient_ascent'"
     )
     assert "s-u000" not in set(relative["unit"]) and len(relative) == 5
 

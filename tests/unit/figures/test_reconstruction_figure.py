@@ -25,7 +25,7 @@ def test_the_table_against_the_scores(arguments):
     assert numbers["n_lower"] == (guided < descent).sum()
     assert numbers["n_images"] == 5
     assert numbers["wilcoxon_p"] == pytest.approx(paired_wilcoxon(guided, descent).p_value)
-    relative = here.query("measure == 'relative_distance' and method == 'gradient_descent' and statistic == 'image'")
+    relative = here.query("measure == 'distance_over_chance' and method == 'gradient_descent' and statistic == 'image'")
     assert np.allclose(relative["value"], descent / other.mean(), rtol=1e-5)
     assert set(table["measure"]) >= {"ssim", "pixel_correlation", "feature_distance", "training_error", "evaluations"}
     assert not here["shares_weights"].astype(bool).any()
@@ -50,5 +50,5 @@ def test_one_image_has_no_chance_level_and_a_lone_judge(tmp_path):
     stores.save(scores.drop_attrs(), tmp_path / "alone.zarr", "reconstruction_scores")
     rendered(draw(reconstruction, [made], tmp_path / "alone.zarr"))
     table = reconstruction.table([made], tmp_path / "alone.zarr")
-    assert not table["measure"].eq("relative_distance").any()
+    assert not table["measure"].eq("distance_over_chance").any()
     assert table["measure"].eq("response_distance").any()

@@ -82,8 +82,8 @@ def _long(values: xr.DataArray, **columns: str) -> pd.DataFrame:
 
 def _maximizing(transfer: xr.Dataset) -> xr.DataArray:
     """Normalized activation (unit, judge) of a unit's maximizing images, mean over samples."""
-    relative = transfer["normalized_activation"].isel(arch=0, drop=True).sel({"method": METHOD}, drop=True)
-    return relative.mean("sample").transpose("unit", "judge")
+    judged = transfer["normalized_activation"].isel(arch=0, drop=True).sel({"method": METHOD}, drop=True)
+    return judged.mean("sample").transpose("unit", "judge")
 
 
 def _against_random(moved: xr.Dataset) -> list[tuple]:

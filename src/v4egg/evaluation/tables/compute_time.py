@@ -10,6 +10,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import gather, load_transfer, mei_stores
 from v4egg.evaluation.tables.common import QUARTILES
+from v4egg.stats.metrics import fraction_of_gradient_ascent
 
 REFERENCE = "gradient_ascent"
 COSTS = ("seconds", "evaluations")
@@ -38,13 +39,13 @@ def table(meis: Sequence[str | Path], transfer: str | Path | None = None) -> pd.
 
     Returns:
         Columns: ``method``, ``arch``; ``measure``, which is ``seconds`` or ``evaluations`` (per image; evaluations are
-        images that the encoder saw), ``normalized_activation`` (of the generators along the synthesis: each unit's mean
-        over images, divided by where gradient ascent ended for that unit, if that is above 0) or ``judged`` (activation
-        of the final images under ``judge``, on the scale of the judge's own best natural image); ``statistic``, which
-        is ``image``, ``mean`` over images, ``ratio`` (the mean of gradient ascent over this method's), ``q25``,
-        ``median``, ``q75`` over units, and ``n`` (images of costs, units otherwise); ``unit`` and ``sample`` (of an
-        image); ``step_fraction`` of the synthesis; ``evaluations`` per image until then; ``judge``, ``shares_weights``;
-        ``value``.
+        images that the encoder saw), ``fraction_of_gradient_ascent`` (of the generators along the synthesis: each
+        unit's mean over images, divided by where gradient ascent ended for that unit, if that is above 0) or ``judged``
+        (activation of the final images under ``judge``, on the scale of the judge's own best natural image);
+        ``statistic``, which is ``image``, ``mean`` over images, ``ratio`` (the mean of gradient ascent over this
+        method's), ``q25``, ``median``, ``q75`` over units, and ``n`` (images of costs, units otherwise); ``unit`` and
+        ``sample`` (of an image); ``step_fraction`` of the synthesis; ``evaluations`` per image until then; ``judge``,
+        ``shares_weights``; ``value``.
 
     Raises:
         V4eggError: No store is given, or a store lacks its attributes.
@@ -83,8 +84,9 @@ def _trajectories(groups: _Groups) -> pd.DataFrame:
         if reference is None:
             continue
         final = gather(reference, "activation").isel(step=-1).mean("sample")
-        relative = gather(batches, "activation").mean("sample") / final.where(final > 0)  # aligned by unit
-        values = relative.transpose("step", "unit").values
+        made = gather(batches, "activation").mean("sample")
+        fraction = xr.apply_ufunc(fraction_of_gradient_ascent, made, final, join="inner")  # aligned by unit
+        values = fraction.transpose("step", "unit").values
         values = values[:, np.isfinite(values).any(0)]
         if not values.size:
             continue
@@ -92,7 +94,7 @@ def _trajectories(groups: _Groups) -> pd.DataFrame:
         evaluations = float(gather(batches, "evaluations").mean()) * np.arange(1, len(values) + 1) / len(values)
         quartiles = np.nanquantile(values, list(QUARTILES.values()), axis=1).T
         numbers = np.column_stack([quartiles, np.isfinite(values).sum(1)])
-        head = (method, arch, "normalized_activation")
+        head = (method, arch, "fraction_of_gradient_ascent")
         rows += [
             (*head, name, float(fraction), float(shown), float(value))
             for fraction, shown, row in zip(fractions, evaluations, numbers, strict=True)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from v4egg.evaluation.tables.common import QUARTILES
 from v4egg.io import stores
+from v4egg.stats.metrics import response_retained
 
 COLUMNS = ["arch", "judge", "shares_weights", "weight", "measure", "statistic", "unit", "value"]
 
@@ -18,7 +19,7 @@ def table(diverse: Sequence[str | Path], judged: str | Path) -> pd.DataFrame:
     """Diversity of each unit's images, and the judges' responses to them; one number per row.
 
     The diversity of a unit's images is 1 minus the mean correlation between two of them. Responses are means over the
-    unit's images; ``normalized_activation`` divides them by the mean at the smallest weight of diversity under the same
+    unit's images; ``response_retained`` divides them by the mean at the smallest weight of diversity under the same
     judge, where that is above 0.
 
     Args:
@@ -27,7 +28,7 @@ def table(diverse: Sequence[str | Path], judged: str | Path) -> pd.DataFrame:
 
     Returns:
         Columns: ``arch``, ``judge``, ``shares_weights``, ``weight`` of diversity; ``measure`` (``diversity``, which has
-        no judge, ``activation``, ``normalized_activation``); ``statistic``, which is ``unit`` and, over units, ``q25``,
+        no judge, ``activation``, ``response_retained``); ``statistic``, which is ``unit`` and, over units, ``q25``,
         ``median``, ``q75`` and ``n``; ``unit``; ``value``.
     """
     read = _read(diverse, judged)
@@ -37,7 +38,7 @@ def table(diverse: Sequence[str | Path], judged: str | Path) -> pd.DataFrame:
         rows += _rows((arch, "", ""), "diversity", here["diversity"])
         for judge in map(str, here["judge"].values):
             head = (arch, judge, bool(here["shares_weights"].sel(judge=judge)))
-            for measure in ("activation", "normalized_activation"):
+            for measure in ("activation", "response_retained"):
                 rows += _rows(head, measure, here[measure].sel(judge=judge))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -56,7 +57,7 @@ def diversity(images: np.ndarray) -> float:
 
 
 def _read(diverse: Sequence[str | Path], judged: str | Path) -> xr.Dataset:
-    """diversity[arch, unit, setting]; activation and normalized_activation[..., judge]; shares_weights[arch, judge]."""
+    """diversity[arch, unit, setting]; activation and response_retained[..., judge]; shares_weights[arch, judge]."""
     scored = stores.load(judged, "judged").load()
     images = {store.attrs["arch"]: store["image"].load() for store in map(stores.load, diverse)}
     values = [
@@ -69,7 +70,7 @@ def _read(diverse: Sequence[str | Path], judged: str | Path) -> xr.Dataset:
         {
             "diversity": (("arch", "unit", "setting"), np.asarray(values)),
             "activation": activation,
-            "normalized_activation": activation / least.where(least > 0),
+            "response_retained": xr.apply_ufunc(response_retained, activation, least),
             "shares_weights": scored["shares_weights"],
         }
     )

@@ -10,6 +10,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.evaluation.tables.common import QUARTILES
 from v4egg.io import stores
+from v4egg.stats.metrics import evolved_over_natural
 
 COLUMNS = ["condition", "measure", "statistic", "group", "neuron", "presentations", "value"]
 
@@ -66,11 +67,11 @@ def _final(data: xr.Dataset) -> pd.DataFrame:
 
 def _curves(data: xr.Dataset) -> pd.DataFrame:
     """Quartiles over neurons of a round's noiseless activation; rounds whose scores are missing are left out."""
-    natural = data["natural"].where(data["natural"] > 0)
-    relative = (data["noiseless"] / natural).transpose("round", "neuron").values
+    noiseless = data["noiseless"].transpose("round", "neuron").values
+    ratios = evolved_over_natural(noiseless, data["natural"].values)
     presentations = data["presentations"].transpose("round", "neuron").values.max(1)
     rows = []
-    for shown, values in zip(presentations, relative, strict=True):
+    for shown, values in zip(presentations, ratios, strict=True):
         values = values[np.isfinite(values)]
         rows += [(name, shown, np.quantile(values, q)) for name, q in QUARTILES.items() if values.size]
     return pd.DataFrame(rows, columns=["statistic", "presentations", "value"])

@@ -14,8 +14,10 @@ from v4egg.evaluation.tables.common import finite, median, quartiles, with_adjus
 from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL
 from v4egg.io import stores
 from v4egg.stats.inference import paired_wilcoxon
+from v4egg.stats.metrics import fraction_of_gradient_ascent
 
 ASCENT = "gradient_ascent"
+FRACTION = "fraction_of_gradient_ascent"
 COLUMNS = [
     "arch",
     "judge",
@@ -37,7 +39,7 @@ def table(
     judged_natural: str | Path,
     transfer: str | Path,
 ) -> pd.DataFrame:
-    """Responses to MENIs by lambda, relative to gradient ascent and to natural images; one number per row.
+    """Responses to MENIs by lambda, against gradient ascent and natural images; one number per row.
 
     Responses are means over a unit's images. The natural image is the one of the pool that the generators rate highest.
 
@@ -52,11 +54,12 @@ def table(
     Returns:
         Columns: ``arch``, ``judge``, ``shares_weights``; ``most_independent``, whether the judge is the most
         independent one of the architecture; ``image`` (``meni``, ``model_selected_natural``); ``energy_scale``
-        (lambda); ``statistic``; ``unit``; ``value``. Statistics of a unit: ``activation``, ``relative`` (to the mean
-        response to its gradient ascent images, where that is above 0) and ``ratio`` (of MENIs, to the natural image's,
-        where that is above 0). Over units: ``q25``, ``median`` and ``q75`` of ``relative``, and ``n``; and of MENIs
-        against the natural image ``median_ratio``, ``n_won``, ``n_units``, ``wilcoxon_p`` (two-sided paired Wilcoxon
-        test), ``p_adjusted`` (corrected over all comparisons of one judge) and ``rank_biserial``.
+        (lambda); ``statistic``; ``unit``; ``value``. Statistics of a unit: ``activation``,
+        ``fraction_of_gradient_ascent`` (of the mean response to its gradient ascent images, where that is above 0) and
+        ``ratio`` (of MENIs, to the natural image's, where that is above 0). Over units: ``q25``, ``median`` and ``q75``
+        of the fraction, and ``n``; and of MENIs against the natural image ``median_ratio``, ``n_won``, ``n_units``,
+        ``wilcoxon_p`` (two-sided paired Wilcoxon test), ``p_adjusted`` (corrected over all comparisons of one judge)
+        and ``rank_biserial``.
 
     Raises:
         V4eggError: Gradient ascent images were not judged.
@@ -74,7 +77,7 @@ def table(
 
 
 def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | Path) -> xr.Dataset:
-    """activation[arch, unit, setting, judge], natural and ascent [arch, unit, judge], relative and shares_weights."""
+    """activation[arch, unit, setting, judge], natural[...], fractions of gradient ascent and shares_weights."""
     made, found = stores.load(judged_meni, "judged").load(), stores.load(judged_natural, "judged").load()
     scored = load_transfer(transfer)
     if ASCENT not in scored["method"].values:
@@ -83,13 +86,12 @@ def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | P
     ascent = scored["activation"].sel({"method": ASCENT}, drop=True).mean("sample").sel(places)
     natural = found["activation"].isel(setting=0, sample=0, drop=True).sel(places)
     activation = made["activation"].mean("sample")
-    scale = ascent.where(ascent > 0)
     return xr.Dataset(
         {
             "activation": activation,
             "natural": natural,
-            "relative": activation / scale,
-            "natural_relative": natural / scale,
+            FRACTION: xr.apply_ufunc(fraction_of_gradient_ascent, activation, ascent),
+            "natural_fraction": xr.apply_ufunc(fraction_of_gradient_ascent, natural, ascent),
             "ratio": activation / natural.where(natural > 0),
             "shares_weights": made["shares_weights"],
         }
@@ -99,11 +101,11 @@ def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | P
 def _rows(here: xr.Dataset, head: tuple) -> list[tuple]:
     """The rows of one architecture and judge."""
     place = (*head, MODEL_SELECTED_NATURAL, np.nan)
-    rows = _value_rows(place, {"activation": here["natural"], "relative": here["natural_relative"]})
+    rows = _value_rows(place, {"activation": here["natural"], FRACTION: here["natural_fraction"]})
     for setting in here["setting"].values:
         at = here.sel(setting=setting)
         place = (*head, "meni", float(setting))
-        rows += _value_rows(place, {name: at[name] for name in ("activation", "relative", "ratio")})
+        rows += _value_rows(place, {name: at[name] for name in ("activation", FRACTION, "ratio")})
         rows += [(*place, name, "", value) for name, value in _against_natural(at).items()]
     return rows
 
@@ -115,8 +117,8 @@ def _value_rows(place: tuple, measured: dict[str, xr.DataArray]) -> list[tuple]:
         for unit, value in zip(values["unit"].values, values.values, strict=True)
         if np.isfinite(value)
     ]
-    relative = measured["relative"].values
-    over = {**quartiles(relative), "n": finite(relative).size}
+    fraction = measured[FRACTION].values
+    over = {**quartiles(fraction), "n": finite(fraction).size}
     return rows + [(*place, name, "", value) for name, value in over.items()]
 
 

@@ -26,7 +26,7 @@ def table(reconstruction: Sequence[str | Path], scores: str | Path) -> pd.DataFr
     Returns:
         Columns: ``arch``; ``source`` of the responses (``predicted``, ``recorded``); ``method`` (``other_image``: the
         other true images, in the place of a reconstruction); ``measure``, which is ``response_distance`` (mean squared
-        difference of the judge's responses), ``relative_distance`` (divided by the mean over images of that between
+        difference of the judge's responses), ``distance_over_chance`` (divided by the mean over images of that between
         true images), ``ssim``, ``pixel_correlation``, ``feature_distance``, ``training_error``, ``evaluations`` or
         ``seconds``; ``judge`` and ``shares_weights`` (of distances); ``statistic``; ``image``; ``value``. Statistics:
         ``image``; over images ``median``; and of energy-guided diffusion against gradient descent ``n_lower``,
@@ -45,10 +45,10 @@ def table(reconstruction: Sequence[str | Path], scores: str | Path) -> pd.DataFr
 
 
 def _read(path: str | Path) -> xr.Dataset:
-    """The scores, with ``relative`` distances: 1 is the mean over images of what other images give."""
+    """The scores, with distances over chance: 1 is the mean over images of what other images give."""
     scored = stores.load(path, "reconstruction_scores").load()
     chance = scored["distance"].sel({"method": OTHER}, drop=True).mean("image")
-    scored["relative"] = scored["distance"] / chance.where(chance > 0)
+    scored["distance_over_chance"] = scored["distance"] / chance.where(chance > 0)
     return scored
 
 
@@ -56,7 +56,7 @@ def _distance_rows(here: xr.Dataset) -> list[tuple]:
     rows = []
     for judge in map(str, here["judge"].values):
         at, shared = here.sel(judge=judge), bool(here["shares_weights"].sel(judge=judge))
-        for measure, name in (("response_distance", "distance"), ("relative_distance", "relative")):
+        for measure, name in (("response_distance", "distance"), ("distance_over_chance", "distance_over_chance")):
             rows += _measure_rows(measure, at[name], (judge, shared))
         rows += _test_rows("response_distance", at["distance"], (judge, shared))
     return rows
