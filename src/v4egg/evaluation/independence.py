@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import xarray as xr
+
 ENCODER_JUDGES = ("validators", "across")  # in increasing order of independence; every other judge is external
 GENERATORS = "generators"
 
@@ -28,6 +30,19 @@ def most_independent(shares_weights: Mapping[str, bool]) -> str | None:
     """
     independent = [judge for judge, shared in shares_weights.items() if not shared and judge != GENERATORS]
     return max(reversed(independent), key=_rank, default=None)
+
+
+def shares_weights_by_judge(judged: xr.Dataset) -> dict[str, bool]:
+    """Whether each judge that has scored some image shares weights with the generators.
+
+    Args:
+        judged: The images of one architecture: ``activation`` (..., judge) and ``shares_weights`` (judge).
+    """
+    scored = judged["activation"].notnull()
+    known = scored.any([dim for dim in scored.dims if dim != "judge"]).values
+    names = map(str, judged["judge"].values)
+    pairs = zip(names, judged["shares_weights"].values, known, strict=True)
+    return {name: bool(shared) for name, shared, some in pairs if some}
 
 
 def _rank(judge: str) -> int:

@@ -30,7 +30,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
     letters = itertools.cycle(string.ascii_lowercase)
     for (course, pairs, responses), ((session, arch), loop) in zip(panels, loops, strict=True):
         _draw_course(course, loop)
-        course.set_title(f"{session}, {style.label(arch)}", loc="left")
+        n_units = loop.loc[loop["statistic"] == "n", "value"].max()
+        course.set_title(f"{session}, {style.label(arch)} ({n_units:.0f} units)", loc="left")
         _draw_pairs(pairs, loop)
         _draw_responses(responses, loop)
         for axes in (course, pairs, responses):
@@ -48,8 +49,7 @@ def _draw_course(axes: Axes, loop: pd.DataFrame) -> None:
         over = here[here["unit"] == ""].pivot(index="presentations", columns="statistic", values="value")
         if {"low", "high"} <= set(over):
             axes.fill_between(over.index, over["low"], over["high"], color=colour, alpha=0.2, linewidth=0)
-        label = f"{_LABELS[arm]} (median of {over['n'].max():.0f} units, 95% interval)"
-        axes.plot(over.index, over["median"], "o-", color=colour, markersize=3, linewidth=1.4, label=label)
+        axes.plot(over.index, over["median"], "o-", color=colour, markersize=3, linewidth=1.4, label=_LABELS[arm])
         axes.set_xticks(over.index)
     axes.axhline(1, color=style.BLACK, linewidth=0.7, linestyle=(0, (4, 2)), label="model-selected natural image")
     axes.set(xlabel="presentations", ylabel="normalized activation\nunder the simulated brain")

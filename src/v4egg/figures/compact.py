@@ -83,7 +83,8 @@ def _draw_filters(axes: Axes, here: pd.DataFrame) -> None:
     before = here[(here["measure"] == "filters") & (here["model"] == "distilled") & (here["statistic"] == "median")]
     marks = {"color": style.GREY, "markersize": 12, "label": "before pruning"}
     axes.plot(before["layer"].astype(float), before["value"], "_", **marks)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06), borderpad=0)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.1), borderpad=0)
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set(ylim=(0, None), xlabel="layer", ylabel="filters")
     axes.set_xticks(layers)
 

@@ -105,9 +105,9 @@ def _draw_trajectories(axes: Axes, trajectories: pd.DataFrame, arch: str, colour
 
 
 def _title(arch: str, rows: pd.DataFrame) -> str:
-    """The architecture, and the number of units if there is any."""
+    """The architecture, and the number of units."""
     n = rows.loc[rows["statistic"] == "n", "value"].max()
-    return f"{style.label(arch)} ({n:.0f} units)" if np.isfinite(n) else style.label(arch)
+    return f"{style.label(arch)} (n = {n:.0f})" if np.isfinite(n) else style.label(arch)
 
 
 def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], colours: dict[str, str]) -> None:

@@ -128,8 +128,8 @@ def _draw_ablations(block: SubFigure, own: pd.DataFrame) -> None:
             axes.plot(wide.index, wide["random_median"], "o-", color=style.GREY, markersize=2.5, label="drawn")
             axes.plot(wide.index, wide["ablated"], "o-", color=_EXCITES, markersize=2.5, label="needed most")
         axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
-        axes.set_xscale("log", base=2)
         if removed:
+            axes.set_xscale("log", base=2)
             axes.set_xlim(removed[0] / 1.3, removed[-1] * 1.3)
             axes.set_xticks(removed, [str(number) for number in removed])
         axes.minorticks_off()

@@ -33,7 +33,7 @@ def draw(numbers: pd.DataFrame, transfer: str | Path, meis: Sequence[str | Path]
     """
     units = list(dict.fromkeys(numbers["unit"]))
     rows = list(numbers.groupby(["method", "arch"], sort=False))
-    labels = [f"{style.label(method)}\n({style.label(arch)})" for (method, arch), _ in rows]
+    labels = [f"{_method(method)}\n({style.label(arch)})" for (method, arch), _ in rows]
     left = 0.15 + _CHARACTER * max(len(line) for text in labels for line in text.split("\n"))
     tile = float(np.clip((style.WIDTH - left) / len(units) - _GAP, *_TILE))
     width = max(left + len(units) * (tile + _GAP), 3.0)
@@ -58,6 +58,11 @@ def draw(numbers: pd.DataFrame, transfer: str | Path, meis: Sequence[str | Path]
     note = f"below each image: z-score under the {judges} judge"
     figure.text(0.05 / width, 0.06 / height, note, fontsize=style.SMALL, color=style.GREY)
     return figure
+
+
+def _method(method: str) -> str:
+    """The label of a method, over two lines if it is long."""
+    return style.label(method).replace(" natural", "\nnatural")
 
 
 def _images(

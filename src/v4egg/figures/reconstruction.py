@@ -21,7 +21,7 @@ from v4egg.figures import style, tiles
 from v4egg.io import stores
 
 MAX_IMAGES = 8
-_PANEL = 1.9  # inches: the height of a row of panels
+_PANEL = 2.05  # inches: the height of a row of panels
 _SIMILARITIES = {
     "ssim": "structural\nsimilarity",
     "pixel_correlation": "pixel\ncorrelation",
@@ -46,7 +46,7 @@ def draw(numbers: pd.DataFrame, reconstruction: Sequence[str | Path]) -> Figure:
         axes = tiles.panels(figure, _PANEL, widths, tiles.LEGEND + _PANEL * (len(pairs) - 1 - row))
         here = numbers[(numbers["arch"] == arch) & (numbers["source"] == source)]
         _draw_distances(axes[0], here)
-        axes[0].set_title(f"{style.label(arch)}, {source} responses", loc="left", pad=12)
+        axes[0].set_title(f"{style.label(arch)}, {source} responses", loc="left", pad=20)
         style.panel_letter(axes[0], next(letters), -34, rise=10)
         for panel, measure in zip(axes[1:], _SIMILARITIES, strict=True):
             _draw_similarity(panel, here[here["measure"] == measure], measure)
@@ -73,8 +73,7 @@ def _draw_distances(axes: Axes, here: pd.DataFrame) -> None:
         tests = raw[(raw["judge"] == judge) & raw["statistic"].isin(("p_adjusted", "n_images"))]
         _draw_pair(axes, x, pd.concat([distances[distances["judge"] == judge], tests]))
     axes.axhline(1, color=style.LIGHT, linewidth=0.7, zorder=0)
-    names = [style.wrapped(judge) + ("\n(shares weights)" if shared else "") for judge, shared in judges.items()]
-    axes.set_xticks(range(len(judges)), names)
+    axes.set_xticks(range(len(judges)), [style.judge_tick(judge, shared) for judge, shared in judges.items()])
     style.plain_log(axes.yaxis)
     axes.set_xlim(-0.6, len(judges) - 0.4)
     axes.tick_params(axis="x", length=0)

@@ -19,8 +19,12 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from v4egg.encoders.registry import BASELINES, CORES, READOUTS
 from v4egg.io.files import replacing
+from v4egg.registry import Entry, Registry
 from v4egg.seeding import numpy_generator
+from v4egg.synthesis.methods import METHODS
+from v4egg.xdream.optimizers import OPTIMIZERS
 
 WIDTH = 7.2  # inches: a figure over both columns of a journal page (183 mm)
 DPI = 300
@@ -29,15 +33,15 @@ INTERVAL = ("median", "low", "high")  # what tables call a median over units and
 POINTS: dict[str, Any] = {"s": 8, "alpha": 0.55, "linewidths": 0}
 
 BLACK, GREY, LIGHT = "#000000", "#6E6E6E", "#BDBDBD"
-_METHODS = {
-    "gradient_ascent": ("#D55E00", "gradient ascent"),
-    "gradient_descent": ("#D55E00", "gradient descent"),
-    "energy_guided": ("#0072B2", "energy-guided"),
-    "model_selected_natural": ("#009E73", "model-selected natural image"),
-    "evolution": ("#8C6D00", "evolution"),
-    "noise": (GREY, "noise"),
+_CONTROLS: Registry = {  # what images of methods are compared with
+    "gradient_descent": Entry("v4egg.synthesis.reconstruction", label="gradient descent", colour="#D55E00"),
+    "model_selected_natural": Entry(
+        "v4egg.evaluation.transfer", label="model-selected natural image", colour="#009E73"
+    ),
+    "noise": Entry("v4egg.evaluation.transfer", label="noise", colour=GREY),
 }
-_ARCHS = {"attention": "#CC79A7", "factorized": "#E69F00", "gaussian": "#E69F00", "task_driven": "#56B4E9"}
+# an architecture is usually named as the part that makes it what it is
+_NAMED: Registry = {**CORES, **READOUTS, **BASELINES, **OPTIMIZERS, **METHODS, **_CONTROLS}
 _JUDGES = {"generators": (GREY, "o"), "validators": ("#56B4E9", "s"), "across": ("#CC79A7", "D")}
 _SPARE = ("#56B4E9", "#E69F00", "#F0E442", BLACK)
 
@@ -129,12 +133,13 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 def label(name: str) -> str:
     """A name of the configuration as a reader would write it."""
-    return _METHODS[name][1] if name in _METHODS else str(name).replace("_", " ")
+    known = _NAMED.get(name)
+    return known.label if known and known.label else str(name).replace("_", " ")
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
     """A colour for each method or architecture: its own if it has one, else spare ones in the order given."""
-    own = {**_ARCHS, **{method: colour for method, (colour, _) in _METHODS.items()}}
+    own = {name: entry.colour for name, entry in _NAMED.items() if entry.colour}
     found: dict[str, str] = {}
     for name in names:
         free = [colour for colour in _SPARE if colour not in found.values()]
@@ -163,6 +168,17 @@ def wrapped(name: str) -> str:
     """The label of a name, broken at its first space if it is too long for one tick of a strip panel."""
     text = label(name)
     return text.replace(" ", "\n", 1) if len(text) > 11 else text
+
+
+def judge_tick(judge: str, shares_weights: bool) -> str:
+    """A judge's name below a strip panel, which says if it shares weights with the generators."""
+    return wrapped(judge) + ("\n(shares\nweights)" if shares_weights else "")
+
+
+def legend_columns(handles: Sequence[Any], room: int = 105) -> int:
+    """How many entries of a legend fit side by side below a figure, where a line has ``room`` for letters."""
+    longest = max((len(handle.get_label()) for handle in handles), default=0) + 6
+    return max(1, min(len(handles), room // longest))
 
 
 def number(value: float, digits: int = 2) -> str:

@@ -47,14 +47,15 @@ def draw(numbers: pd.DataFrame) -> Figure:
     if paired:
         _draw_scatters(blocks[0], numbers[numbers["measure"] == ZSCORE])
     grid = blocks[-1].subplots(len(scales), len(archs), squeeze=False, sharey="row", sharex="col")
-    for row, scale, letter in zip(grid, scales, "bcd" if paired else "abc", strict=False):
+    for place, (row, scale) in enumerate(zip(grid, scales, strict=True)):
         here = numbers[numbers["measure"] == scale]
         limits = style.usual_limits(here.loc[here["statistic"] == "unit", "value"].to_numpy())
         for axes, arch in zip(row, archs, strict=True):
             _draw_strips(axes, here[here["arch"] == arch], arch, limits)
-            axes.set_title(style.label(arch) if row is grid[0] else "", loc="left", pad=24 if _is_crowded(here) else 13)
+            name = style.label(arch) if place == 0 else ""
+            axes.set_title(name, loc="left", pad=26 if _is_crowded(here) else 13)
         row[0].set_ylabel(f"normalized activation\n({_SCALES[scale]})")
-        style.panel_letter(row[0], letter, -34)
+        style.panel_letter(row[0], "abcd"[place + paired], -34)
     _explain(blocks[-1], grid[0, 0], numbers)
     return figure
 
@@ -160,8 +161,7 @@ def _draw_strips(axes: Axes, rows: pd.DataFrame, arch: str, limits: tuple[float,
     style.limit(axes, limits)
     axes.axhline(1, **_NATURAL_LINE)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
-    names = [style.wrapped(judge) + ("\n(shares weights)" if shared else "") for judge, shared in judges.items()]
-    axes.set_xticks(range(len(judges)), names)
+    axes.set_xticks(range(len(judges)), [style.judge_tick(judge, shared) for judge, shared in judges.items()])
     axes.tick_params(axis="x", length=0)
 
 
@@ -178,4 +178,4 @@ def _explain(block: SubFigure, axes: Axes, numbers: pd.DataFrame) -> None:
     handles = [axes.plot([], [], "o", color=colours[m], markersize=3, label=style.label(m))[0] for m in methods]
     handles += axes.plot([], [], color=style.BLACK, linewidth=1.4, label="median, 95% interval")
     handles += axes.plot([], [], label="reference natural image", **_NATURAL_LINE)
-    block.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    block.legend(handles=handles, loc="outside lower center", ncols=style.legend_columns(handles))

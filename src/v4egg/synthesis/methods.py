@@ -8,7 +8,7 @@ METHODS: Registry = {
     ),
     "energy_guided": Entry(
         "v4egg.synthesis.energy_guided:EnergyGuided",
-        label="energy guided",
+        label="energy-guided",
         colour="#0072B2",
         required_stores=("prior",),
     ),

@@ -12,6 +12,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import GENERATORS, best_images, gather, load_transfer, mei_stores
 from v4egg.evaluation.compact_summary import adversarial_numbers, compact_numbers
+from v4egg.evaluation.independence import most_independent, shares_weights_by_judge
 from v4egg.evaluation.score_statistics import (
     GROUPS,
     compare,
@@ -38,8 +39,8 @@ def summarise(
     """The key numbers of a run as nested dicts that JSON can hold (NaN becomes None).
 
     ``scores`` and ``transfer`` are stores of those kinds, ``mei`` the ``mei`` stores (attrs ``method`` and ``arch``),
-    ``benchmarks`` the Snakemake benchmark files of each stage, ``figures`` tables of stages that a configuration
-    switches on. The scores store holds the selected units only.
+    ``benchmarks`` the Snakemake benchmark files of each stage, ``stages`` the tables of figures that a configuration
+    switches on, by name. The scores store holds the selected units only.
 
     - ``encoders.<arch>.<session>``: ``n_units``, ``correlation_to_average`` and, where known, ``correlation_to_truth``
       of the whole ensemble, means over the units with a finite correlation on the test split; a session without a
@@ -51,7 +52,8 @@ def summarise(
       without members.
     - ``ceilings.<session>``: ``ceiling``, ``leave_one_out`` and ``explainable_variance``, means over units.
     - ``comparisons``: the rows of :func:`v4egg.evaluation.score_statistics.compare`.
-    - ``mei.<method>.<arch>``: ``n_images``, ``seconds_per_image`` (mean over images) and ``judges.<judge>`` with
+    - ``mei.<method>.<arch>``: ``n_images``, ``seconds_per_image`` (mean over images), ``most_independent_judge`` (see
+      :func:`v4egg.evaluation.independence.most_independent`) and ``judges.<judge>`` with
       ``median_normalized_activation``, ``median_activation`` (over units, one image each) and ``shares_weights``.
     - ``transfer.against_natural`` and ``transfer.between_methods``: the rows of the two tables of
       :mod:`v4egg.evaluation.transfer_statistics`.
@@ -170,6 +172,7 @@ def _images(transfer: xr.Dataset, stores_by_pair: Mapping[tuple[str, str], Seque
         batches = stores_by_pair.get((method, arch), [])
         entry = _cost(batches) if batches else _free_of_cost(transfer, method, arch)
         if (method, arch) in judged:
+            entry["most_independent_judge"] = most_independent(shares_weights_by_judge(transfer.sel(arch=arch)))
             entry["judges"] = _by_judge(
                 best.sel({"method": method, "arch": arch}), transfer["shares_weights"].sel(arch=arch)
             )

@@ -5,11 +5,25 @@ from typing import Any
 
 from tabulate import tabulate
 
+POOLED = "all"  # all sessions, in the rows of summary["transfer"]
+_SCALES = {  # measure -> what is 1 on its scale
+    "normalized_activation": "model-selected natural",
+    "normalized_to_best_natural": "judge's best natural",
+    "normalized_at_matched_contrast": "matched contrast",
+}
+_IMAGE_NOTE = (
+    "median normalized activation over units: 0 mean natural image, 1 model-selected natural image; "
+    "* shares weights with the generators"
+)
+_SCALE_NOTE = (
+    "median normalized activation over units [95% interval]: 0 mean natural image, 1 the natural image that the column "
+    "names; matched contrast: as model-selected natural, with images at its contrast"
+)
 _COMPACT = ("r2_to_teacher", "correlation_to_average", "parameters", "compression")  # medians over units
 
 
 def table(summary: Mapping[str, Any]) -> str:
-    """Format a run's summary as plain text: encoders, images by judge, compact models, and time by stage.
+    """Format a run's summary as plain text: encoders, images by judge and by scale, compact models, and time by stage.
 
     Args:
         summary: the contents of ``summary.json``.
@@ -17,7 +31,7 @@ def table(summary: Mapping[str, Any]) -> str:
     Returns:
         Tables in aligned columns, separated by empty lines.
     """
-    parts = [_encoder_table(summary), _image_table(summary["mei"])]
+    parts = [_encoder_table(summary), _image_table(summary["mei"]), _scale_table(summary)]
     parts += [_compact_table(summary.get("compact", {})), _seconds_table(summary["seconds"])]
     return "\n\n".join(part for part in parts if part)
 
@@ -55,8 +69,31 @@ def _image_table(images: Mapping[str, Any]) -> str:
     ]
     headers = ["images", "encoder", "n", "s / image", *judges]
     text = tabulate(rows, headers, floatfmt=".2f", missingval="-")
-    note = "median activation over units: 0 mean natural image, 1 best natural image; * took part in making the images"
-    return f"{text}\n{note}" if rows else ""
+    return f"{text}\n{_IMAGE_NOTE}" if rows else ""
+
+
+def _scale_table(summary: Mapping[str, Any]) -> str:
+    """Medians on all scales with n and intervals, under the most independent judge of each architecture."""
+    against = summary.get("transfer", {}).get("against_natural", [])
+    found: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in against:
+        entry = summary["mei"].get(row["method"], {}).get(row["arch"], {})
+        if row["session"] == POOLED and row["judge"] == entry.get("most_independent_judge"):
+            found.setdefault((row["method"], row["arch"], row["judge"]), {})[row["measure"]] = row
+    rows = [
+        [*head, max(row["n"] for row in measures.values()), *(_median(measures.get(scale)) for scale in _SCALES)]
+        for head, measures in found.items()
+    ]
+    headers = ["images", "encoder", "most independent judge", "units", *_SCALES.values()]
+    return f"{tabulate(rows, headers, missingval='-')}\n{_SCALE_NOTE}" if rows else ""
+
+
+def _median(row: Mapping[str, Any] | None) -> str | None:
+    """A median with its interval, where it is known."""
+    if row is None or row["median"] is None:
+        return None
+    interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{row['median']:.2f}{interval}"
 
 
 def _marked(judged: Mapping[str, Any] | None) -> str | None:

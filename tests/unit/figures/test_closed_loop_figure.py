@@ -24,5 +24,5 @@ def test_a_row_for_each_loop(tmp_path):
     figure = rendered(draw(closed_loop, paths))
     shown = texts(figure)
     assert len(figure.axes) == 6
-    assert {"sim01, attention", "sim02, attention", "a", "f"} <= set(shown)
+    assert {"sim01, attention (6 units)", "sim02, attention (6 units)", "a", "f"} <= set(shown)
     assert any(text.startswith("6/6 above") for text in shown)

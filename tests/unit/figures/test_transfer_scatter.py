@@ -5,7 +5,7 @@ import pytest
 
 from figure_stores import METHODS, draw, rendered, save_transfer, texts
 from v4egg.errors import V4eggError
-from v4egg.figures import transfer_scatter
+from v4egg.figures import style, transfer_scatter
 from v4egg.io import stores
 from v4egg.stats.inference import huber_slope, paired_wilcoxon
 
@@ -39,10 +39,39 @@ def test_transfer_table_against_the_metrics(arguments):
 def test_transfer_panels_name_judges_and_statistics(arguments):
     path = arguments["transfer_scatter"][0]
     shown = texts(draw(transfer_scatter, path))
-    won = transfer_scatter.table(path).query("statistic == 'n_won'")["value"].astype(int)
-    assert sum("generators\n(shares weights)" in text for text in shown) >= 2  # a scatter and a strip each
+    numbers = transfer_scatter.table(path)
+    won = numbers.query("statistic == 'n_won' and measure == 'zscore'")["value"].astype(int)
+    assert len(won) == 2 * 3
+    assert any("generators\n(shares weights)" in text for text in shown)
+    assert any("generators\n(shares\nweights)" in text for text in shown)
     assert any("published compact\n(independent)" in text for text in shown)
     assert all(any(f"{n}/6 above" in text for text in shown) for n in won)
+
+
+def test_all_scales_show_medians_with_n_and_interval(arguments):
+    path = arguments["transfer_scatter"][0]
+    figure = draw(transfer_scatter, path)
+    over = transfer_scatter.table(path).query(
+        "statistic == 'median' and method == 'energy_guided' and arch == 'attention'"
+    )
+    panels = figure.subfigs[-1].axes[::2]
+    assert len(panels) == 3
+    for axes, scale in zip(panels, transfer_scatter._SCALES, strict=True):
+        shown = texts(axes)
+        medians = over[over["measure"] == scale]["value"]
+        assert len(medians) == 3
+        assert all(style.number(median) in shown for median in medians)
+        assert shown.count("n = 6") == 3
+        low, high = (
+            transfer_scatter.table(path)
+            .query(
+                f"statistic == '{name}' and measure == '{scale}' and judge == 'across' and method == 'energy_guided' "
+                "and arch == 'attention' and against == ''"
+            )["value"]
+            .item()
+            for name in ("low", "high")
+        )
+        assert any(list(line.get_ydata()) == [low, high] for line in axes.lines)
 
 
 @pytest.mark.parametrize("n_units", [1, 2])
@@ -54,7 +83,7 @@ def test_transfer_of_hardly_any_units(tmp_path, n_units):
 def test_transfer_with_one_method_has_strips_only(tmp_path):
     path = save_transfer(tmp_path / "t.zarr", methods=("energy_guided", "model_selected_natural"))
     shown = texts(draw(transfer_scatter, path))
-    assert "a" in shown and "b" not in shown
+    assert {"a", "b", "c"} <= set(shown) and "d" not in shown  # the three scales
     assert not transfer_scatter.table(path)["statistic"].eq("huber_slope").any()
 
 

@@ -118,6 +118,7 @@ def test_the_whole_summary(run):
             "attention": {
                 "n_images": 4,
                 "seconds_per_image": 2.0,
+                "most_independent_judge": "across",
                 "judges": {
                     "generators": {
                         "median_normalized_activation": pytest.approx(0.4),
@@ -136,6 +137,7 @@ def test_the_whole_summary(run):
             "attention": {
                 "n_images": 1,
                 "seconds_per_image": None,
+                "most_independent_judge": "across",
                 "judges": {
                     "generators": {
                         "median_normalized_activation": pytest.approx(0.4),
@@ -234,8 +236,20 @@ def test_the_table_is_aligned_and_holds_the_numbers(run):
         assert part in text
     assert "across*" not in text
     blocks = text.split("\n\n")
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     assert len({len(line) for line in blocks[0].splitlines()[1:]}) == 1
+
+
+def test_the_table_shows_all_scales_under_the_most_independent_judge(run):
+    block = table(summary.summarise(**run)).split("\n\n")[2].splitlines()
+    headers, guided = (block[i].split("  ") for i in (0, 2))
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in (headers, guided)]
+    row = dict(zip(*cells, strict=True))
+    assert row["most independent judge"] == "across"
+    assert row["units"] == "2"
+    for header, scale in {"model-selected natural": 10, "judge's best natural": 20, "matched contrast": 30}.items():
+        low, high = 20 / scale, 30 / scale  # the two units' images that the generators rate highest
+        assert row[header] == f"{(low + high) / 2:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def test_errors_name_the_file(run, tmp_path):

@@ -9,7 +9,7 @@ import xarray as xr
 
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import GENERATORS, best_images, image_of, load_transfer, mei_stores
-from v4egg.evaluation.independence import most_independent
+from v4egg.evaluation.independence import most_independent, shares_weights_by_judge
 from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL as NATURAL
 
 MAX_UNITS = 12
@@ -81,9 +81,7 @@ def _made_rows(
 def _numbers(judged: xr.Dataset, best: xr.Dataset, method: str, arch: str) -> dict[str, tuple[float, str, float]]:
     """Unit -> activation of the generators, the most independent judge of the architecture, and its z-score."""
     here = judged.sel(arch=arch)
-    known = here["activation"].notnull().any(["method", "unit", "sample"])
-    shared = {str(judge): bool(here["shares_weights"].sel(judge=judge)) for judge in here["judge"].values[known]}
-    judge = most_independent(shared) or GENERATORS
+    judge = most_independent(shares_weights_by_judge(here)) or GENERATORS
     units = [str(unit) for unit in best["unit"].values]
     if method not in best["method"].values:
         return dict.fromkeys(units, (np.nan, judge, np.nan))

@@ -9,7 +9,7 @@ import xarray as xr
 
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import load_transfer
-from v4egg.evaluation.independence import most_independent
+from v4egg.evaluation.independence import most_independent, shares_weights_by_judge
 from v4egg.evaluation.tables.common import finite, median, quartiles, with_adjusted_p
 from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL
 from v4egg.io import stores
@@ -68,8 +68,7 @@ def table(
     rows: list[tuple] = []
     for arch in map(str, read["arch"].values):
         here = read.sel(arch=arch)
-        known = here["activation"].notnull().any(["unit", "setting"])
-        shared = {str(judge): bool(here["shares_weights"].sel(judge=judge)) for judge in here["judge"].values[known]}
+        shared = shares_weights_by_judge(here)
         chosen = most_independent(shared)
         for judge in shared:
             rows += _rows(here.sel(judge=judge), (arch, judge, shared[judge], judge == chosen))
