@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from v4egg.encoders.registry import BASELINES, CORES, READOUTS
+from v4egg.evaluation.external_judges import EXTERNAL_JUDGES
 from v4egg.io.files import replacing
 from v4egg.registry import Entry, Registry
 from v4egg.seeding import numpy_generator
@@ -41,8 +42,9 @@ _CONTROLS: Registry = {  # what images of methods are compared with
     "noise": Entry("v4egg.evaluation.transfer", label="noise", colour=GREY),
 }
 # an architecture is usually named as the part that makes it what it is
-_NAMED: Registry = {**CORES, **READOUTS, **BASELINES, **OPTIMIZERS, **METHODS, **_CONTROLS}
+_NAMED: Registry = {**CORES, **READOUTS, **BASELINES, **OPTIMIZERS, **METHODS, **EXTERNAL_JUDGES, **_CONTROLS}
 _JUDGES = {"generators": (GREY, "o"), "validators": ("#56B4E9", "s"), "across": ("#CC79A7", "D")}
+_UNKNOWN = Entry("")
 _SPARE = ("#56B4E9", "#E69F00", "#F0E442", BLACK)
 
 _RC: dict[str, Any] = {
@@ -151,7 +153,8 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 def judge_look(judge: str) -> dict[str, Any]:
     """Colour and marker of a judge's points, the same in every figure; black triangles for external judges."""
-    colour, marker = _JUDGES.get(judge, (BLACK, "^"))
+    external = EXTERNAL_JUDGES.get(judge, _UNKNOWN)
+    colour, marker = _JUDGES.get(judge, (external.colour or BLACK, external.marker or "^"))
     return {"color": colour, "marker": marker, "markersize": 3.2}
 
 

@@ -60,7 +60,7 @@ def test_encoder_scores_of_one_unit_and_one_encoder_without_extras(tmp_path):
 
 def test_encoder_scores_compares_a_lone_encoder_with_the_yardstick(tmp_path):
     path = save_scores(tmp_path / "scores.zarr", {"one": 4}, archs=("attention",))
-    assert "published compact (correlation)" in texts(draw(encoder_scores, path))
+    assert "published compact models (correlation)" in texts(draw(encoder_scores, path))
 
 
 def test_encoder_scores_compares_encoders_where_nobody_else_knows_the_units(tmp_path):

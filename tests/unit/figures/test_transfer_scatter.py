@@ -44,7 +44,7 @@ def test_transfer_panels_name_judges_and_statistics(arguments):
     assert len(won) == 2 * 3
     assert any("generators\n(shares weights)" in text for text in shown)
     assert any("generators\n(shares\nweights)" in text for text in shown)
-    assert any("published compact\n(independent)" in text for text in shown)
+    assert any("published compact models\n(independent)" in text for text in shown)
     assert all(any(f"{n}/6 above" in text for text in shown) for n in won)
 
 
