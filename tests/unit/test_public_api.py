@@ -115,13 +115,6 @@ def test_after_an_exception_everything_is_as_it_was(options, model, network, pri
     assert same(before_prior, state(prior))
 
 
-def test_on_another_device_a_copy_is_used(model, network):
-    before = state(network)
-    with pytest.raises((V4eggError, NotImplementedError, RuntimeError)):  # meta tensors have no numbers
-        v4egg.synthesize_mei(model, [1], "gradient_ascent", steps=1, device="meta")
-    assert same(before, state(network))
-
-
 def test_a_channel_or_size_that_the_model_does_not_take_is_one_line(network):
     wrong = v4egg.wrap_model(network, 8, size=64, channels=3, mean=[0.5] * 3, std=[0.2] * 3)
     with pytest.raises(V4eggError, match=r"cannot take images of shape \(n, 3, 64, 64\)") as error:

@@ -106,7 +106,7 @@ class Judge:
             V4eggError: the images are not (n, C, y, x).
         """
         _check_images(images, self.name)
-        result = torch.full((len(images), len(units)), float("nan"), device=images.device)
+        result = torch.full((len(images), len(units)), float("nan"))
         for model in self.models:
             device, index = device_of(model), _index(model)
             columns = [i for i, unit in enumerate(units) if unit in index]
@@ -115,8 +115,8 @@ class Judge:
             targets = torch.tensor([index[units[i]] for i in columns], device=device)
             for start in range(0, len(images), batch_size):
                 rows = slice(start, start + batch_size)
-                result[rows, columns] = model(images[rows].to(device), targets).float().to(images.device)
-        return result
+                result[rows, columns] = model(images[rows].to(device), targets).float().cpu()
+        return result.to(images.device)
 
     @torch.no_grad()
     def paired(self, images: Tensor, units: Sequence[str], batch_size: int = 64) -> Tensor:
@@ -136,15 +136,16 @@ class Judge:
         _check_images(images, self.name)
         if len(units) != len(images):
             raise V4eggError(f"judge {self.name}: {len(images)} images and {len(units)} units; give one for each image")
-        result = torch.full((len(images),), float("nan"), device=images.device)
+        result = torch.full((len(images),), float("nan"))
         for model in self.models:
             device, index = device_of(model), _index(model)
             rows = [i for i, unit in enumerate(units) if unit in index]
             for start in range(0, len(rows), batch_size):
                 part = rows[start : start + batch_size]
                 targets = torch.tensor([index[units[i]] for i in part], device=device)
-                result[part] = model.paired(images[part].to(device), targets).float().to(images.device)
-        return result
+                shown = images[torch.tensor(part)].to(device)
+                result[part] = model.paired(shown, targets).float().cpu()
+        return result.to(images.device)
 
 
 def encoder_judges(ensembles: Mapping[str, Ensemble], arch: str) -> list[Judge]:
