@@ -150,9 +150,10 @@ def _table(marker: str, numbers: Numbers) -> str:
 def _caption(shared: Mapping[str, str], rows: Sequence[Row]) -> str:
     signs = {"judge": "judge: ", "reference": "reference: ", "n": "n = "}
     runs = _distinct(row["run"] for row in rows)
-    parts = [signs.get(name, "") + value for name, value in shared.items()]
+    first = [name for name in ("quantity", "setting", "method") if name in shared]
+    parts = [signs.get(name, "") + shared[name] for name in dict.fromkeys([*first, *shared])]
     text = "; ".join([*parts, f"{'run' if len(runs) == 1 else 'runs'} {', '.join(runs)}"])
-    return f"*{text[0].upper()}{text[1:]}.*"
+    return f"*{text if text.startswith('n = ') else text[0].upper() + text[1:]}.*"
 
 
 def _one_below_another(rows: Sequence[Row], heads: Sequence[str]) -> list[str]:
