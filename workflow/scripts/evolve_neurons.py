@@ -11,7 +11,7 @@ from v4egg.recordings.recording import load_recording
 from v4egg.registry import required_stores
 from v4egg.workflow.jobs import job
 from v4egg.xdream.experiment import evolution_experiment, experiment_neurons, responses_to_natural
-from v4egg.xdream.generators import IMAGE_GENERATORS, make_generator
+from v4egg.xdream.generators import IMAGE_GENERATORS, make_image_generator
 from v4egg.xdream.optimizers import settings_of
 
 with job(snakemake) as run:
@@ -34,7 +34,7 @@ with job(snakemake) as run:
     generator = options["generator"]
     needed = required_stores(IMAGE_GENERATORS, generator["name"], generator, "image generator")
     stimulus_spec = stimulus_spec_of(stores.load(inputs.pool, "pool")["images"].values)
-    image_generator = make_generator(
+    image_generator = make_image_generator(
         stimulus_spec=stimulus_spec, device=run.device, stores={name: inputs[name] for name in needed}, **generator
     )
     read = [path for path in inputs if str(path).endswith(".zarr")]

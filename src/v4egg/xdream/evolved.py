@@ -1,4 +1,4 @@
-"""Most exciting images by evolution: XDream on an energy, for all images of a batch side by side."""
+"""Most exciting images by evolution: XDream minimizes an energy, for all images of a batch in parallel."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +17,17 @@ from v4egg.synthesis.energies import Energy
 from v4egg.synthesis.method import MethodOptions, Task
 from v4egg.synthesis.result import Synthesis
 from v4egg.xdream.evolution import Evolution, evolve
-from v4egg.xdream.generators import make_generator
+from v4egg.xdream.generators import make_image_generator
 from v4egg.xdream.generators.generator import ImageGenerator
 from v4egg.xdream.optimizers import make_optimizer
 from v4egg.xdream.search import SearchOptions
 
-BATCH = 128  # images that the generator makes at a time
+BATCH = 128  # images that the image generator makes at a time
 
 
 def evolved(
     energy: Energy,
-    generators: Sequence[torch.Generator],
+    rngs: Sequence[torch.Generator],
     image_generator: ImageGenerator,
     stimulus_spec: Preprocess,
     *,
@@ -38,23 +38,28 @@ def evolved(
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Any], Any] = iter,
 ) -> Synthesis:
-    """Evolve a code for each image without any gradient of the energy; the image is the best one ever shown.
+    """Evolve the code of each image without a gradient of the energy.
 
     Args:
-        energy: what to minimise; sees one image for each generator at a time, in their order.
-        generators: one CPU generator an image, whose seed keys all draws of that image's evolution.
-        image_generator: from codes to images, brought to the size and colour of ``stimulus_spec``.
+        energy: the energy to minimize; it is evaluated on one image per entry of ``rngs`` at a time, in their order.
+        rngs: one CPU generator per image, whose seed keys all random draws of that image's evolution.
+        image_generator: turns codes into images, which are resized and converted to ``stimulus_spec``.
+        stimulus_spec: size and colour of the images.
         optimizer, settings: a name of :data:`v4egg.xdream.optimizers.OPTIMIZERS` and its options.
-        budget: images shown for each image made (published: 10,000).
-        constraint: what an image becomes before the energy sees it, and at the end.
-        checkpoint: where the state is kept; an existing state is resumed.
+        budget: evaluated images per resulting image (published: 10,000).
+        constraint: applied to every image before the energy, and to the results.
+        checkpoint: where the state is saved; an existing state is resumed.
+        progress: wraps the loop over rounds, such as a progress bar.
+
+    Returns:
+        The image of lowest energy of each evolution, and its trajectory.
 
     Raises:
         V4eggError: optimizer or settings are unknown, the budget is smaller than a generation, or the energy is not
-            finite; names the presentation.
+            finite.
     """
     start = time.perf_counter()
-    keys = [(generator.initial_seed(),) for generator in generators]
+    keys = [(rng.initial_seed(),) for rng in rngs]
     evolution = Evolution(make_optimizer(optimizer, keys, image_generator.size, **(settings or {})), budget)
 
     def images_of(codes: Tensor) -> Tensor:
@@ -65,16 +70,18 @@ def evolved(
         by_slot = images.unflatten(0, (len(keys), -1)).transpose(0, 1)
         energies = torch.stack([energy(part) for part in by_slot], 1).flatten()
         if not torch.isfinite(energies).all():
-            raise V4eggError(f"evolution: the energy is not finite after {evolution.shown[0]} presentations")
+            raise V4eggError(f"evolution: the energy is not finite after {evolution.presentations[0]} presentations")
         return -energies
 
-    together = len(keys) * evolution.optimizer.population  # every score is there, so that all stay in step
-    evolve(evolution, images_of, neurons, batch=together, checkpoint=checkpoint, progress=progress)
+    batch = len(keys) * evolution.optimizer.population  # no score is missing, so that all runs stay in step
+    evolve(evolution, images_of, neurons, batch=batch, checkpoint=checkpoint, progress=progress)
     with torch.no_grad():
         images = images_of(torch.from_numpy(evolution.best_code))
         final = energy(images)
     trajectory = torch.from_numpy(-evolution.history["top"].T).float()
-    evaluations = int(evolution.shown[0]) * getattr(energy, "evaluations", 1)  # a plain function is an energy too
+    evaluations = int(evolution.presentations[0]) * getattr(
+        energy, "evaluations", 1
+    )  # a plain function is an energy too
     return Synthesis(images, final, trajectory, evaluations, time.perf_counter() - start)
 
 
@@ -86,8 +93,8 @@ class Evolved(MethodOptions, SearchOptions):
     budget: int = Field(10_000, ge=1, description="Images shown for each image that is made.")
 
     def synthesize(self, task: Task) -> Synthesis:
-        """The images of a task; reads the store that the image generator requires."""
-        image_generator = make_generator(
+        """Synthesize the images of a task; reads the store that the image generator requires."""
+        image_generator = make_image_generator(
             stimulus_spec=task.stimulus_spec, device=task.device, stores=task.stores, **self.generator
         )
         return evolved(

@@ -1,9 +1,10 @@
-"""A laboratory's exchange: a folder in which images wait to be shown and scores come back.
+"""Exchange of images and scores with an experiment through a folder.
 
-``open_folder`` writes ``evolution.npz`` (the state), and ``round-0001/`` with a PNG file for each image and
-``images.csv`` (id, file, neuron). The laboratory shows each image ``repeats`` times and writes
-``round-0001/scores.csv``: a row ``id,score`` for each presentation, in any order. An empty score, or an id that is left
-out, is missing: the image is shown again in a later round. ``advance`` reads the scores and writes the next round.
+:class:`Exchange` writes ``evolution.npz`` (the state), and ``round-0001/`` with a PNG file for each image and
+``images.csv`` (id, file, neuron). The experimenter presents each image ``repeats`` times and writes
+``round-0001/scores.csv`` with a row ``id,score`` for each presentation, in any order. An empty score, or an id without
+a row, is missing: the image is presented again in a later round. :meth:`Exchange.advance` reads the scores and writes
+the next round.
 """
 
 import csv
@@ -26,16 +27,30 @@ _MISSING = ("", "nan", "NaN", "NA")
 
 
 class Exchange:
-    """An evolution whose images are shown elsewhere.
+    """An evolution whose images are presented in an experiment.
 
     Args:
-        folder: where images go and scores come from; made where it is not there. A folder with a state is resumed.
-        evolution: a fresh one of the settings of the experiment.
+        folder: for images and scores; it is created if necessary. A folder with a state is resumed.
+        evolution: a new evolution with the settings of the experiment.
         images_of: codes (B, D) -> images (B, C, y, x) in [0, 1], such as an image generator.
-        size: pixels a side of the PNG files, bilinear; None: as they are (published: shown at 83 to 128 px).
+        size: side of the PNG files in pixels (bilinear interpolation); None for the images' own (published: 83 to 128).
+
+    Attributes:
+        round: number of the current round, from 1.
+        neurons: name of the neuron of each run.
 
     Raises:
-        V4eggError: the folder holds the state of an evolution of other settings.
+        V4eggError: the folder holds the state of an evolution with other settings.
+
+    Example:
+        >>> import tempfile
+        >>> from v4egg.xdream.optimizers import make_optimizer
+        >>> evolution = Evolution(make_optimizer("genetic", [("unit7",)], size=3, population=2), budget=4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     exchange = Exchange(folder, evolution, lambda codes: codes[:, :, None, None].expand(-1, 3, 8, 8))
+        ...     _ = (exchange.current / "scores.csv").write_text("id,score\\nr0001-n000-i000,3\\nr0001-n000-i001,5\\n")
+        ...     exchange.advance(), exchange.current.name
+        (True, 'round-0002')
     """
 
     def __init__(
@@ -44,7 +59,7 @@ class Exchange:
         evolution: Evolution,
         images_of: Callable[[Tensor], Tensor],
         size: int | None = None,
-    ):
+    ) -> None:
         self.folder, self.evolution, self.images_of, self.size = Path(folder), evolution, images_of, size
         self.neurons = ["-".join(map(str, key)) for key in evolution.optimizer.keys]
         self.round = 0
@@ -59,7 +74,7 @@ class Exchange:
 
     @property
     def current(self) -> Path:
-        """The folder of the round that waits for scores."""
+        """The folder of the current round, whose scores are expected."""
         return self.folder / f"round-{self.round:04d}"
 
     @property
@@ -68,58 +83,62 @@ class Exchange:
         return self.evolution.ask() is None
 
     def advance(self) -> bool:
-        """Take the scores of the current round, if they are there, and write the next; whether they were.
+        """Read the scores of the current round, if there are any, and write the next round.
+
+        Returns:
+            Whether there were scores.
 
         Raises:
-            V4eggError: the scores hold unknown ids, more rows for an id than repeats, or something that is no number.
+            V4eggError: the scores have unknown ids, more rows for an id than repeats, or a value that is not a number.
         """
-        path = self.current / SCORES
-        if self.finished or not path.exists():
+        path, trial = self.current / SCORES, self.evolution.ask()
+        if trial is None or not path.exists():
             return False
-        show = self.evolution.ask()
-        self.evolution.tell(_read_scores(path, self._ids(show), self.evolution.repeats))
+        self.evolution.tell(_read_scores(path, self._ids(trial), self.evolution.repeats))
         self._next()
         return True
 
     def _next(self) -> None:
-        """The next round's images, whole or not at all, then the state that waits for their scores."""
+        """Write the next round's images atomically, then the state."""
         self.round += 1
-        show = self.evolution.ask()
-        if show is not None:
-            with replacing(self.current) as temporary:  # there is one if a run was killed before its state was saved
+        trial = self.evolution.ask()
+        if trial is not None:
+            with replacing(self.current) as temporary:  # exists if a run was killed before its state was saved
                 temporary.mkdir()
-                self._write(show, temporary)
+                self._write(trial, temporary)
         self.evolution.save(self.folder / STATE, round=self.round, neurons=self.neurons)
 
-    def _write(self, show: Trial, folder: Path) -> None:
-        images = to_uint8(self.images_of(torch.from_numpy(show.codes)))
+    def _write(self, trial: Trial, folder: Path) -> None:
+        images = to_uint8(self.images_of(torch.from_numpy(trial.codes)))
         with (folder / IMAGES).open("w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["id", "file", "neuron"])
-            for name, image, run in zip(self._ids(show), images, show.run, strict=True):
+            for name, image, run in zip(self._ids(trial), images, trial.run, strict=True):
                 picture = Image.fromarray(image.transpose(1, 2, 0).squeeze())
                 if self.size is not None:
                     picture = picture.resize((self.size, self.size), Image.Resampling.BILINEAR)
                 picture.save(folder / f"{name}.png")
                 table.writerow([name, f"{name}.png", self.neurons[run]])
 
-    def _ids(self, show: Trial) -> list[str]:
-        """A name for each image of the round: its round, neuron and slot."""
-        return [f"r{self.round:04d}-n{run:03d}-i{slot:03d}" for run, slot in zip(show.run, show.slot, strict=True)]
+    def _ids(self, trial: Trial) -> list[str]:
+        """An id for each image of the round, from its round, neuron and slot."""
+        return [f"r{self.round:04d}-n{run:03d}-i{slot:03d}" for run, slot in zip(trial.run, trial.slot, strict=True)]
 
 
 def _read_scores(path: Path, ids: list[str], repeats: int) -> np.ndarray:
     """Scores (B, repeats) in the order of ``ids``, NaN where missing."""
-    place = {name: i for i, name in enumerate(ids)}
-    scores, seen = np.full((len(ids), repeats), np.nan), np.zeros(len(ids), int)
+    row_of = {name: i for i, name in enumerate(ids)}
+    scores, n_read = np.full((len(ids), repeats), np.nan), np.zeros(len(ids), int)
     for line, (name, text) in _rows(path):
-        if name not in place:
+        if name not in row_of:
             raise V4eggError(f"{path}:{line}: unknown id '{name}'; ids of this round are in {IMAGES}")
-        row = place[name]
-        if seen[row] == repeats:
-            raise V4eggError(f"{path}:{line}: id '{name}' has more than {repeats} rows, one a presentation; remove one")
-        scores[row, seen[row]] = _number(text, f"{path}:{line}")
-        seen[row] += 1
+        row = row_of[name]
+        if n_read[row] == repeats:
+            raise V4eggError(
+                f"{path}:{line}: id '{name}' has more than {repeats} rows, one per presentation; remove one"
+            )
+        scores[row, n_read[row]] = _number(text, f"{path}:{line}")
+        n_read[row] += 1
     return scores
 
 

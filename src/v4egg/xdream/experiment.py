@@ -1,4 +1,4 @@
-"""XDream's experiments: evolve images for black-box neurons and hold them against the best natural image of each."""
+"""XDream's experiments: evolve images for black-box neurons and compare them with the best natural image of each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +9,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from v4egg.encoders.ensemble import Ensemble
+from v4egg.encoders.unit_model import UnitModel
 from v4egg.errors import V4eggError
 from v4egg.images.processing import conform, to_float
 from v4egg.io.checkpoints import Checkpoint
@@ -17,10 +18,10 @@ from v4egg.seeding import numpy_generator
 from v4egg.stats.metrics import evolved_over_natural
 from v4egg.xdream.evolution import Evolution, PoissonSpikes, evolve
 from v4egg.xdream.generators.generator import ImageGenerator
-from v4egg.xdream.neurons import HiddenUnits, ModelUnits, NeuronGroup, all_responses, depths
+from v4egg.xdream.neurons import HiddenUnits, ModelUnits, NeuronGroup, all_responses, rectified_layers
 from v4egg.xdream.optimizers import make_optimizer
 
-PROBES = 64  # natural images that tell silent hidden units
+PROBES = 64  # natural images that show which hidden units are silent
 
 
 def evolution_experiment(
@@ -39,20 +40,30 @@ def evolution_experiment(
     checkpoint: Checkpoint | None = None,
     progress: Callable[[range], Any] = iter,
 ) -> xr.Dataset:
-    """Evolve an image for each neuron: a dataset of kind ``evolution``.
+    """Evolve an image for each neuron and compare the response to it with that to the best natural image.
 
     Args:
-        neurons: the black boxes; N of them.
-        natural: uint8 images (n, C, y, x), a block for each session.
-        natural_responses: noiseless (n, N), of every neuron to the images of all blocks; NaN: not shown to it.
-        budget: presentations for each neuron, repeats counted.
-        spikes: expected spikes of each neuron at its best natural image, from which Poisson counts are told; None: the
-            responses themselves. ``repeats`` presentations of each image are averaged.
+        neurons: N neurons.
+        image_generator: turns codes into images.
+        natural: natural images uint8 (n, C, y, x), one array per session.
+        natural_responses: noiseless responses (n, N) of each neuron to the images of all sessions; NaN where an image
+            was not presented.
+        optimizer, settings: a name of :data:`v4egg.xdream.optimizers.OPTIMIZERS` and its options.
+        budget: presentations per neuron, repeats included.
+        spikes: expected spikes of each neuron for its best natural image: scores are then Poisson counts. None for
+            noiseless scores.
+        repeats: presentations of each image, which are averaged.
         initial: ``random`` codes, or those of the best ``natural`` images of each neuron.
         seed: draws are keyed by (seed, neuron).
+        checkpoint: where the state is saved; an existing state is resumed.
+        progress: wraps the loop over rounds, such as a progress bar.
+
+    Returns:
+        A dataset of kind ``evolution``.
 
     Raises:
-        V4eggError: a setting is impossible; see :class:`Evolution` and :func:`make_optimizer`.
+        V4eggError: a setting is impossible; see :class:`~v4egg.xdream.evolution.Evolution` and
+            :func:`~v4egg.xdream.optimizers.make_optimizer`.
     """
     if spikes is None and repeats > 1:
         raise V4eggError(f"evolution: repeats is {repeats} without spikes; repeats without noise change nothing")
@@ -65,16 +76,15 @@ def evolution_experiment(
     search = make_optimizer(optimizer, keys, image_generator.size, start, **settings)
     evolution = Evolution(search, budget, repeats)
     noise = None
-    if spikes is not None:  # z-scored responses are lifted until no natural image has less than no spike
+    if spikes is not None:  # z-scored responses are shifted so that no natural image has a negative spike count
         offset = np.maximum(-np.nanmin(natural_responses, 0), 0)
         noise = PoissonSpikes(keys, spikes / np.where(best + offset > 0, best + offset, spikes), repeats, offset)
-    shown = {"noise": noise, "checkpoint": checkpoint, "progress": progress}
     with neurons.reduced_precision():
-        evolve(evolution, image_generator, neurons, **shown)
+        evolve(evolution, image_generator, neurons, noise=noise, checkpoint=checkpoint, progress=progress)
     images = torch.cat([image_generator(codes) for codes in torch.from_numpy(evolution.best_code).split(64)])
     history = {name: rows.T for name, rows in evolution.history.items()}
     curves = {name: (("neuron", "round"), history[name]) for name in ("best", "mean", "noiseless")}
-    with torch.no_grad():  # what is reported is the neuron's own response, not what a quick search took it for
+    with torch.no_grad():  # reported responses are in full precision
         evolved = neurons(images, np.arange(len(images))).double().cpu().numpy()
     evolved = np.where(np.isnan(evolution.best_score), np.nan, evolved)
     return xr.Dataset(
@@ -94,108 +104,144 @@ def evolution_experiment(
 def natural_codes(
     image_generator: ImageGenerator, natural: Sequence[np.ndarray], responses: np.ndarray, population: int
 ) -> np.ndarray:
-    """Codes (N, population, D) of the natural images that each neuron likes best, best first.
+    """Codes of the natural images with the highest responses of each neuron.
+
+    Args:
+        image_generator: encodes the images.
+        natural: uint8 images (n, C, y, x), one array per session.
+        responses: of each neuron to all images (n, N); NaN where an image was not presented.
+        population: images per neuron.
+
+    Returns:
+        Codes (N, population, D), best image first.
 
     Raises:
-        V4eggError: there are fewer images than the population, or the generator cannot find their codes.
+        V4eggError: there are fewer images than the population, or the generator cannot encode images.
     """
     if len(responses) < population:
-        raise V4eggError(f"evolution: {len(responses)} natural images for a population of {population}; show more")
-    liked = np.argsort(-np.nan_to_num(responses, nan=-np.inf), axis=0)[:population].T
-    used, place = np.unique(liked, return_inverse=True)
+        raise V4eggError(f"evolution: {len(responses)} natural images for a population of {population}; use more")
+    best = np.argsort(-np.nan_to_num(responses, nan=-np.inf), axis=0)[:population].T
+    used, position = np.unique(best, return_inverse=True)
     blocks = [(block, i) for block, images in enumerate(natural) for i in range(len(images))]
     channels, side, _ = image_generator.shape
-    fitted = [conform(natural[b][i : i + 1], side, channels) for b, i in (blocks[position] for position in used)]
+    fitted = [conform(natural[b][i : i + 1], side, channels) for b, i in (blocks[image] for image in used)]
     codes = torch.cat(
         [image_generator.encode(part.to(image_generator.device)) for part in to_float(np.concatenate(fitted)).split(64)]
     )
-    return codes.cpu().numpy()[place.reshape(liked.shape)]
+    return codes.cpu().numpy()[position.reshape(best.shape)]
 
 
 def experiment_neurons(
     options: Mapping[str, Any],
     units: Sequence[str],
     ensemble: Ensemble | None,
-    external: Sequence[nn.Module],
+    external: Sequence[UnitModel],
     probe: np.ndarray,
     seed: int,
 ) -> NeuronGroup:
-    """The neurons of a condition (``neurons``: external, encoder or hidden).
+    """The neurons of a condition of the experiment.
 
     Args:
-        options: ``neurons``; ``units``, at most so many external or encoder neurons; ``layers`` and ``channels`` of
-            hidden ones. Which are taken is drawn by ``seed``.
-        units: unit ids to draw from.
-        ensemble: the encoders, for all but ``external``; their first member's layers hold the hidden units.
-        external: models of the judges from outside, each with ``units``, for ``external``.
-        probe: uint8 images (n, C, y, x) to which a hidden unit has to respond.
+        options: ``neurons`` (external, encoder or hidden); ``units``, the largest number of external or encoder
+            neurons; ``layers`` and ``channels`` of hidden ones.
+        units: unit ids to choose from.
+        ensemble: the encoders, except for ``external``; hidden units are those of their first member.
+        external: models of the external judges, for ``external``.
+        probe: uint8 images (n, C, y, x); hidden units that respond to none of them are left out.
+        seed: of the random choice.
+
+    Raises:
+        V4eggError: there is no such neuron, or no ensemble where one is needed.
     """
     if options["neurons"] == "external":
-        known = {unit for model in external for unit in model.units}
-        return external_neurons(external, _drawn([unit for unit in units if unit in known], options["units"], seed))
+        available = {unit for model in external for unit in model.units}
+        return external_neurons(
+            external, _random_units([unit for unit in units if unit in available], options["units"], seed)
+        )
+    if ensemble is None:
+        raise V4eggError(f"evolution: neurons '{options['neurons']}' need encoders; give an architecture")
     if options["neurons"] == "encoder":
-        return encoder_neurons(ensemble, _drawn(units, options["units"], seed))
+        return encoder_neurons(ensemble, _random_units(units, options["units"], seed))
     member = ensemble.members[0]
     return hidden_neurons(member, options["channels"], options["layers"], seed, to_float(probe[:PROBES]))
 
 
-def _drawn(units: Sequence[str], count: int, seed: int) -> list[str]:
+def _random_units(units: Sequence[str], count: int, seed: int) -> list[str]:
     """At most ``count`` of the units, in their order."""
     chosen = numpy_generator(seed, "evolution units").permutation(len(units))[:count]
     return [units[i] for i in sorted(chosen.tolist())]
 
 
-def external_neurons(external: Sequence[nn.Module], units: Sequence[str]) -> NeuronGroup:
-    """The units that a judge from outside knows, as that judge: the nearest to a living neuron; grouped by session.
+def external_neurons(external: Sequence[UnitModel], units: Sequence[str]) -> NeuronGroup:
+    """The units that external judges predict, as predicted by these; grouped by session.
+
+    Args:
+        external: models of the external judges.
+        units: unit ids.
 
     Raises:
-        V4eggError: no such judge knows any of them.
+        V4eggError: no external judge predicts any of the units.
     """
-    found = {}
+    groups = {}
     for model in external:
         for session, names in by_session([unit for unit in units if unit in set(model.units)]).items():
-            found[session] = ModelUnits(model, names)
-    if not found:
-        raise V4eggError("evolution: no judge from outside knows a target unit; set neurons to encoder or hidden")
-    return NeuronGroup(found)
+            groups[session] = ModelUnits(model, names)
+    if not groups:
+        raise V4eggError("evolution: no external judge predicts a target unit; set neurons to encoder or hidden")
+    return NeuronGroup(groups)
 
 
 def encoder_neurons(ensemble: Ensemble, units: Sequence[str]) -> NeuronGroup:
-    """The ensemble's prediction of each unit, grouped by session."""
+    """The units of an ensemble, as predicted by it; grouped by session."""
     return NeuronGroup({session: ModelUnits(ensemble, names) for session, names in by_session(units).items()})
 
 
 def hidden_neurons(network: nn.Module, channels: int, layers: int, seed: int, probe: Tensor) -> NeuronGroup:
-    """``channels`` hidden units of each of ``layers`` layers spread over the depth of a network.
+    """Random hidden units of layers that are evenly spaced over the depth of a network; grouped by layer.
 
-    Channels that are silent for all of the ``probe`` images (n, C, y, x) are left out: nothing can be relative to 0.
+    Args:
+        network: takes images (B, C, y, x) in [0, 1].
+        channels: units per layer.
+        layers: number of layers.
+        seed: of the random choice.
+        probe: images (n, C, y, x); channels that respond to none of them are left out, since evolved responses are
+            divided by natural ones.
+
+    Raises:
+        V4eggError: no unit responds to any of the images.
     """
-    names = depths(network)
+    names = rectified_layers(network)
     chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(layers, len(names))).round().astype(int))]
-    found = {}
+    groups = {}
     for layer in chosen:
-        alive = np.flatnonzero(HiddenUnits(network, layer, [0]).output(probe).amax(0).cpu().numpy() > 0)
-        drawn = numpy_generator(seed, "hidden units", layer).permutation(alive)[:channels]
-        if len(drawn):
-            found[layer] = HiddenUnits(network, layer, sorted(drawn.tolist()))
-    if not found:
+        active = np.flatnonzero(HiddenUnits(network, layer, [0]).output(probe).amax(0).cpu().numpy() > 0)
+        selected = numpy_generator(seed, "hidden units", layer).permutation(active)[:channels]
+        if len(selected):
+            groups[layer] = HiddenUnits(network, layer, sorted(selected.tolist()))
+    if not groups:
         raise V4eggError("evolution: no hidden unit responds to natural images; train the encoders longer")
-    return NeuronGroup(found)
+    return NeuronGroup(groups)
 
 
 def responses_to_natural(
-    neurons: NeuronGroup, sessions: Mapping[str, np.ndarray], known: Mapping[str, xr.DataArray]
+    neurons: NeuronGroup, sessions: Mapping[str, np.ndarray], cached: Mapping[str, xr.DataArray]
 ) -> np.ndarray:
-    """Responses (n, N) of every neuron to the uint8 images of all sessions, one session after another.
+    """Responses of all neurons to the images of all sessions.
 
-    ``known`` holds responses (image, unit) that were asked for before, by session: then its images count for its own
-    units only, and are NaN for the others.
+    Args:
+        neurons: N neurons.
+        sessions: session -> uint8 images (n, C, y, x).
+        cached: session -> responses (image, unit) that have been computed before; the session's images are then used
+            for its own units only.
+
+    Returns:
+        Responses (n, N) to the images of one session after another; NaN for units that the cached responses lack.
     """
     parts = []
     for session, images in sessions.items():
-        if session not in known:
+        if session not in cached:
             parts.append(all_responses(neurons, to_float(images)))
             continue
-        table = known[session].reindex(unit=neurons.names)
+        table = cached[session].reindex(unit=neurons.names)
         parts.append(table.transpose("image", "unit").values)
     return np.concatenate(parts)

@@ -1,175 +1,216 @@
-"""Neurons as black boxes: an image in, one number out, whatever is behind it.
+"""Neurons as black boxes: functions from images to one response per image.
 
-Each wraps one source of neurons and takes images (B, C, y, x) in [0, 1] with the position of the wanted neuron for each
-(B,). Encoder ensembles, the simulated brain and the published compact models are :class:`ModelUnits`; any layer of any
-network is :class:`HiddenUnits`. :class:`v4egg.xdream.evolution.PoissonSpikes` adds the noise.
+Each class wraps one source of neurons. It is called with images (B, C, y, x) in [0, 1] and the position of a neuron for
+each image (B,). Units of encoder ensembles, of the simulated brain and of compact models are :class:`ModelUnits`; units
+of any layer of any network are :class:`HiddenUnits`. :class:`v4egg.xdream.evolution.PoissonSpikes` adds noise.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from v4egg.encoders.unit_model import UnitModel
 from v4egg.errors import V4eggError
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.ELU, nn.SiLU, nn.GELU)
 
 
 class ModelUnits:
-    """Units of a model that has ``paired(images, units) -> (B,)``; ``names`` are unit ids, one a neuron.
+    """Units of a model.
+
+    Args:
+        model: the model.
+        names: ids of the N units that are the neurons.
 
     Raises:
-        V4eggError: the model has no unit of a name.
+        V4eggError: the model has no unit with one of these ids.
     """
 
-    def __init__(self, model: nn.Module, names: Sequence[str]):
+    def __init__(self, model: UnitModel, names: Sequence[str]) -> None:
         self.model, self.names = model, list(names)
-        place = {unit: i for i, unit in enumerate(model.units)}
-        missing = [name for name in self.names if name not in place]
+        position = {unit: i for i, unit in enumerate(model.units)}
+        missing = [name for name in self.names if name not in position]
         if missing:
-            known = f"{model.units[0]} to {model.units[-1]}"
-            raise V4eggError(f"neurons: the model has no unit {missing[0]}; it has {known}")
-        self.units = torch.tensor([place[name] for name in self.names], dtype=torch.long)
+            raise V4eggError(
+                f"neurons: the model has no unit {missing[0]}; it has {model.units[0]} to {model.units[-1]}"
+            )
+        self.units = torch.tensor([position[name] for name in self.names], dtype=torch.long)
 
-    def __call__(self, images: Tensor, which: np.ndarray) -> Tensor:
-        return self.model.paired(images, self.units[torch.as_tensor(which)].to(images.device))
+    def __call__(self, images: Tensor, neurons: np.ndarray) -> Tensor:
+        """Responses (B,) of the neuron at a position to each image (B, C, y, x)."""
+        return self.model.paired(images, self.units[torch.as_tensor(neurons)].to(images.device))
 
     @torch.no_grad()
-    def every(self, images: Tensor) -> Tensor:
+    def all(self, images: Tensor) -> Tensor:
         """Responses (B, N) of all neurons to all images."""
         return self.model(images, self.units.to(images.device))
 
-    def reduced_precision(self) -> AbstractContextManager:
-        """Within, a model that has a quicker way to nearly the same responses takes it: for searching."""
+    def reduced_precision(self) -> AbstractContextManager[Any]:
+        """A context in which the model computes in reduced precision if it can, for the candidates of a search."""
         return getattr(self.model, "reduced_precision", nullcontext)()
 
     def to(self, device: str) -> "ModelUnits":
-        """The same neurons there."""
+        """Move the neurons to a device."""
         self.model.to(device)
         return self
 
 
 class HiddenUnits:
-    """Units of one layer of a network: of a convolution's maps the unit in the middle, as in XDream's paper.
+    """Units of one layer of a network; those of convolutions at the centre of their maps (Xiao & Kreiman 2020).
 
     Args:
-        network: takes images (B, C, y, x) in [0, 1], with its own preprocessing inside; frozen, in evaluation mode.
+        network: takes images (B, C, y, x) in [0, 1] and does its own preprocessing; frozen, in evaluation mode.
         layer: name of a module of the network whose output is (B, channel, ...) or (B, feature).
-        channels: the channel of each neuron.
+        channels: the channel of each of the N neurons.
 
     Raises:
         V4eggError: the network has no such layer.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        >>> neurons = HiddenUnits(network, "1", channels=[0, 2])
+        >>> neurons.names, neurons.all(torch.rand(5, 3, 8, 8)).shape
+        (['1-c000', '1-c002'], torch.Size([5, 2]))
     """
 
-    def __init__(self, network: nn.Module, layer: str, channels: Sequence[int]):
+    def __init__(self, network: nn.Module, layer: str, channels: Sequence[int]) -> None:
         modules = dict(network.named_modules())
         if layer not in modules:
-            shown = ", ".join(name for name in list(modules)[:12] if name)
-            raise V4eggError(f"neurons: the network has no layer '{layer}'; it has {shown} and so on")
+            examples = ", ".join(name for name in list(modules)[:12] if name)
+            raise V4eggError(f"neurons: the network has no layer '{layer}'; it has {examples} and so on")
         self.network, self.layer, self.module = network, layer, modules[layer]
         self.channels = torch.as_tensor(list(channels), dtype=torch.long)
         self.names = [f"{layer}-c{channel:03d}" for channel in self.channels.tolist()]
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, which: np.ndarray) -> Tensor:
-        which = torch.as_tensor(which)
-        return self.every(images)[torch.arange(len(which)), which]
+    def __call__(self, images: Tensor, neurons: np.ndarray) -> Tensor:
+        """Responses (B,) of the neuron at a position to each image (B, C, y, x)."""
+        columns = torch.as_tensor(neurons)
+        return self.all(images)[torch.arange(len(columns)), columns]
 
     @torch.no_grad()
-    def every(self, images: Tensor) -> Tensor:
+    def all(self, images: Tensor) -> Tensor:
         """Responses (B, N) of all neurons to all images."""
-        seen = self.output(images)
-        if int(self.channels.max()) >= seen.shape[1]:
+        output = self.output(images)
+        if int(self.channels.max()) >= output.shape[1]:
             raise V4eggError(
-                f"neurons: layer '{self.layer}' has {seen.shape[1]} channels and none is number "
+                f"neurons: layer '{self.layer}' has {output.shape[1]} channels and none is number "
                 f"{int(self.channels.max())}; count from 0"
             )
-        return seen[:, self.channels.to(seen.device)]
+        return output[:, self.channels.to(output.device)]
 
-    def reduced_precision(self) -> AbstractContextManager:
-        """No quicker way is known."""
+    def reduced_precision(self) -> AbstractContextManager[Any]:
+        """A context that changes nothing: networks compute in their own precision."""
         return nullcontext()
 
     def to(self, device: str) -> "HiddenUnits":
-        """The same neurons there."""
+        """Move the neurons to a device."""
         self.network.to(device)
         return self
 
     def output(self, images: Tensor) -> Tensor:
-        """The layer's values (B, channel), in the middle of its maps; the network runs no further than the layer."""
-        found: list[Tensor] = []
+        """Output of the layer (B, channel), at the centre of its maps; later layers are not computed.
 
-        def keep(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            found.append(output)
-            raise _Enough
+        Raises:
+            V4eggError: the layer's output is not (B, channel, ...).
+        """
+        outputs: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            outputs.append(output)
+            raise _LayerReached
 
         handle = self.module.register_forward_hook(keep)
         try:
             self.network(images)
-        except _Enough:
+        except _LayerReached:
             pass
         finally:
             handle.remove()
-        if not found or not isinstance(found[0], Tensor) or found[0].ndim < 2 or len(found[0]) != len(images):
+        output = outputs[0] if outputs else None
+        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != len(images):
             raise V4eggError(f"neurons: layer '{self.layer}' gives no (B, channel, ...) for images; name another layer")
-        output = found[0]
         for _ in range(output.ndim - 2):
             output = output[:, :, output.shape[2] // 2]
         return output.float()
 
 
 class NeuronGroup:
-    """Neurons of several sources side by side, such as layers or sessions; ``groups`` names the source of each."""
+    """The neurons of several sources, such as layers or sessions, as one.
 
-    def __init__(self, sources: Mapping[str, ModelUnits | HiddenUnits]):
+    Args:
+        sources: group -> neurons.
+
+    Attributes:
+        names: of the neurons.
+        groups: the group of each neuron.
+    """
+
+    def __init__(self, sources: Mapping[str, ModelUnits | HiddenUnits]) -> None:
         self.sources = list(sources.values())
         self.names = [name for source in self.sources for name in source.names]
         self.groups = [group for group, source in sources.items() for _ in source.names]
         counts = [len(source.names) for source in self.sources]
-        self.source = np.repeat(np.arange(len(counts)), counts)
-        self.place = np.concatenate([np.arange(count) for count in counts])
+        self._source = np.repeat(np.arange(len(counts)), counts)
+        self._position = np.concatenate([np.arange(count) for count in counts])
 
-    def __call__(self, images: Tensor, which: np.ndarray) -> Tensor:
-        which = np.asarray(which)
+    def __call__(self, images: Tensor, neurons: np.ndarray) -> Tensor:
+        """Responses (B,) of the neuron at a position to each image (B, C, y, x)."""
+        neurons = np.asarray(neurons)
         responses = images.new_zeros(len(images))
         for number, source in enumerate(self.sources):
-            rows = np.flatnonzero(self.source[which] == number)
+            rows = np.flatnonzero(self._source[neurons] == number)
             if len(rows):
-                responses[rows] = source(images[rows], self.place[which[rows]]).to(responses)
+                responses[rows] = source(images[rows], self._position[neurons[rows]]).to(responses)
         return responses
 
-    def every(self, images: Tensor) -> Tensor:
+    def all(self, images: Tensor) -> Tensor:
         """Responses (B, N) of all neurons to all images."""
-        return torch.cat([source.every(images) for source in self.sources], 1)
+        return torch.cat([source.all(images) for source in self.sources], 1)
 
     @contextmanager
     def reduced_precision(self) -> Iterator[None]:
-        """Within, sources that have a quicker way to nearly the same responses take it: for searching."""
+        """A context in which sources compute in reduced precision if they can, for the candidates of a search."""
         with ExitStack() as stack:
             for source in self.sources:
                 stack.enter_context(source.reduced_precision())
             yield
 
     def to(self, device: str) -> "NeuronGroup":
-        """The same neurons there."""
+        """Move the neurons to a device."""
         for source in self.sources:
             source.to(device)
         return self
 
 
-class _Enough(Exception):
-    """What was wanted has been computed."""
+class _LayerReached(Exception):
+    """The output of the layer has been computed."""
 
 
-def depths(network: nn.Module) -> list[str]:
-    """Names of the rectified layers, in the order in which the network defines them; convolutions where it has none."""
+def rectified_layers(network: nn.Module) -> list[str]:
+    """Names of a network's rectified layers, in the order of their definition; of its convolutions if it has none.
+
+    >>> rectified_layers(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    ['1']
+    """
     named = dict(network.named_modules())
     rectified = [name for name, module in named.items() if isinstance(module, RECTIFIERS)]
     return rectified or [name for name, module in named.items() if isinstance(module, nn.Conv2d)]
 
 
 def all_responses(neurons: ModelUnits | HiddenUnits | NeuronGroup, images: Tensor, batch: int = 64) -> np.ndarray:
-    """Responses (n, N) of every neuron to every image."""
-    return np.concatenate([neurons.every(part).double().cpu().numpy() for part in images.split(batch)])
+    """Responses of all neurons to all images.
+
+    Args:
+        neurons: N neurons.
+        images: (n, C, y, x) in [0, 1].
+        batch: images at a time.
+
+    Returns:
+        Responses (n, N), float64.
+    """
+    return np.concatenate([neurons.all(part).double().cpu().numpy() for part in images.split(batch)])

@@ -49,11 +49,11 @@ def run(evolution, lose=lambda scores: scores, rounds=None):
 def test_the_budget_is_kept_and_the_best_score_is_the_true_maximum_ever_shown(name):
     evolution = new(name, budget=205)
     seen = run(evolution, flaky(0.1))
-    assert (evolution.shown <= 205).all()
-    assert (evolution.shown > 160).all()
+    assert (evolution.presentations <= 205).all()
+    assert (evolution.presentations > 160).all()
     for r in range(3):
         mine = [(code, score) for which, _, code, score in seen if which == r]
-        assert len(mine) == evolution.shown[r]
+        assert len(mine) == evolution.presentations[r]
         code, score = max((m for m in mine if not np.isnan(m[1])), key=lambda m: m[1])
         assert evolution.best_score[r] == score
         assert np.array_equal(evolution.best_code[r], code)
@@ -86,7 +86,7 @@ def test_missing_scores_are_shown_again(name):
         assert list(evolution.optimizer.generation) == [0, 0, 1]
         evolution.tell(np.ones(11))
         assert list(evolution.optimizer.generation) == [1, 1, 2]
-    assert evolution.shown[0] == (8 if name == "genetic" else 9)
+    assert evolution.presentations[0] == (8 if name == "genetic" else 9)
 
 
 def test_a_generation_without_any_score_is_shown_again_and_counts():
@@ -97,7 +97,7 @@ def test_a_generation_without_any_score_is_shown_again_and_counts():
         evolution.tell(np.full(60, np.nan))
     assert evolution.ask() is None
     assert np.isnan(evolution.best_score).all()
-    assert (evolution.shown == 60).all()
+    assert (evolution.presentations == 60).all()
 
 
 def test_repeats_are_averaged_and_count():
@@ -107,7 +107,7 @@ def test_repeats_are_averaged_and_count():
     scores[7, 0] = 4.0
     evolution.tell(scores)
     assert evolution.best_score[0] == 3.0
-    assert list(evolution.shown) == [60] * 3
+    assert list(evolution.presentations) == [60] * 3
     assert evolution.ask() is not None
     evolution.tell(np.ones((60, 3)))
     assert evolution.ask() is None  # 10 presentations are left, and a generation takes 60

@@ -88,7 +88,7 @@ def test_repeats_are_rows(tmp_path):
     exchange = new(tmp_path, budget=36, repeats=3)
     laboratory(exchange, repeats=3)
     exchange.advance()
-    assert list(exchange.evolution.shown) == [18, 18]
+    assert list(exchange.evolution.presentations) == [18, 18]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge
 from v4egg.images.processing import stimulus_spec_of, to_float
 from v4egg.xdream.experiment import evolution_experiment, experiment_neurons, natural_codes, responses_to_natural
-from v4egg.xdream.generators import make_generator
+from v4egg.xdream.generators import make_image_generator
 from v4egg.xdream.neurons import ModelUnits, NeuronGroup
 
 UNITS = ["s1-u000", "s1-u001", "s2-u000"]
@@ -46,15 +46,15 @@ def test_neurons_of_every_condition(ensemble, natural):
     hidden = neurons_of("hidden", ensemble, natural)
     assert len(set(hidden.groups)) == 2
     assert len(hidden.names) == 4
-    assert (hidden.every(to_float(natural["s1"])).amax(0) > 0).all()
-    with pytest.raises(V4eggError, match="no judge from outside knows a target unit"):
+    assert (hidden.all(to_float(natural["s1"])).amax(0) > 0).all()
+    with pytest.raises(V4eggError, match="no external judge predicts a target unit"):
         neurons_of("external", None, natural)
 
 
 def test_neurons_of_several_sources_keep_their_order(ensemble, natural):
     neurons, images = neurons_of("hidden", ensemble, natural), to_float(natural["s1"])[:4]
     which = np.array([3, 0, 2, 1])
-    assert torch.allclose(neurons(images, which), neurons.every(images)[range(4), which])
+    assert torch.allclose(neurons(images, which), neurons.all(images)[range(4), which])
 
 
 def test_images_count_for_the_units_of_their_session(ensemble, natural):
@@ -75,7 +75,7 @@ def test_images_count_for_the_units_of_their_session(ensemble, natural):
 
 def test_a_natural_start_shows_the_best_natural_images_first(ensemble, natural):
     neurons = neurons_of("encoder", ensemble, natural)
-    generator, blocks = make_generator("pixels", stimulus_spec_of(natural["s1"])), list(natural.values())
+    generator, blocks = make_image_generator("pixels", stimulus_spec_of(natural["s1"])), list(natural.values())
     responses = responses_to_natural(neurons, natural, {})
     responses[9:, 0] = np.nan
     codes = natural_codes(generator, blocks, responses, 6)
@@ -89,7 +89,7 @@ def test_a_natural_start_shows_the_best_natural_images_first(ensemble, natural):
 @pytest.mark.parametrize("spikes", [None, 20.0])
 def test_relative_activation_is_the_true_one_and_a_natural_start_never_loses(ensemble, natural, spikes):
     neurons = neurons_of("encoder", ensemble, natural)
-    generator = make_generator("pixels", stimulus_spec_of(natural["s1"]))
+    generator = make_image_generator("pixels", stimulus_spec_of(natural["s1"]))
     natural = {"s1": natural["s1"]}  # of the generator's own size, so that codes give them back
     responses = responses_to_natural(neurons, natural, {})
     result = evolution_experiment(
@@ -128,7 +128,7 @@ class Rough(torch.nn.Module):
 def test_a_quick_way_is_searched_with_and_the_exact_response_is_reported(ensemble, natural):
     rough = NeuronGroup({"s1": ModelUnits(Rough(ensemble.members[0]), UNITS[:2])})
     exact = NeuronGroup({"s1": ModelUnits(ensemble.members[0], UNITS[:2])})
-    generator, images = make_generator("pixels", stimulus_spec_of(natural["s1"])), {"s1": natural["s1"]}
+    generator, images = make_image_generator("pixels", stimulus_spec_of(natural["s1"])), {"s1": natural["s1"]}
     responses = responses_to_natural(exact, images, {})
     result, plain = (
         evolution_experiment(neurons, generator, list(images.values()), responses, **SEARCH)

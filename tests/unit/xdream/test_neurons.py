@@ -10,8 +10,8 @@ from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess
 from v4egg.simulation.brain import SimulatedBrain
 from v4egg.xdream.evolution import Evolution, PoissonSpikes, evolve
-from v4egg.xdream.generators import make_generator
-from v4egg.xdream.neurons import HiddenUnits, ModelUnits, all_responses, depths
+from v4egg.xdream.generators import make_image_generator
+from v4egg.xdream.neurons import HiddenUnits, ModelUnits, all_responses, rectified_layers
 from v4egg.xdream.optimizers import make_optimizer
 
 CANVAS = Preprocess(16, 3, [0.5] * 3, [0.2] * 3)
@@ -44,7 +44,7 @@ def test_a_unit_is_the_model_s_own(encoder):
 
 
 def test_a_hidden_unit_is_the_middle_of_its_map(encoder):
-    images, layers = pictures(), depths(encoder)
+    images, layers = pictures(), rectified_layers(encoder)
     assert len(layers) >= 4
     layer = layers[1]
     maps = {}
@@ -64,7 +64,7 @@ def test_features_of_a_linear_layer_are_units_too():
     images = pictures()
     found = HiddenUnits(network, "1", [3])(images, np.zeros(6, int))
     assert torch.allclose(found, network[:2](images)[:, 3])
-    assert depths(nn.Sequential(nn.Conv2d(3, 4, 3))) == ["0"]
+    assert rectified_layers(nn.Sequential(nn.Conv2d(3, 4, 3))) == ["0"]
 
 
 def test_what_is_no_layer_or_no_channel_is_named(encoder):
@@ -81,14 +81,14 @@ def test_responses_to_natural_images_do_not_depend_on_batches(encoder):
 
 @pytest.mark.parametrize("source", ["encoder", "shallow", "deep", "brain"])
 def test_evolution_climbs_neurons_of_every_kind(source, encoder, brain):
-    layers = depths(encoder)
+    layers = rectified_layers(encoder)
     neurons = {
         "encoder": lambda: ModelUnits(encoder, encoder.units[:3]),
         "shallow": lambda: HiddenUnits(encoder, layers[0], [0, 1, 2]),
         "deep": lambda: HiddenUnits(encoder, layers[-1], [0, 1, 2]),
         "brain": lambda: ModelUnits(brain, brain.units),
     }[source]()
-    generator, keys = make_generator("fourier", CANVAS), [(source, i) for i in range(3)]
+    generator, keys = make_image_generator("fourier", CANVAS), [(source, i) for i in range(3)]
     noise, budget = (PoissonSpikes(keys, 1.0), 160) if source == "brain" else (None, 300)
     best, random = (
         evolve(

@@ -21,7 +21,7 @@ IMAGE_GENERATORS: Registry = {
 }
 
 
-def make_generator(
+def make_image_generator(
     name: str,
     stimulus_spec: Preprocess,
     device: str = "cpu",

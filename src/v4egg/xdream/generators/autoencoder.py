@@ -1,4 +1,4 @@
-"""Autoencoders in diffusers' layout as generators: the code is the latent map, scaled to unit variance."""
+"""Autoencoders in the format of diffusers as image generators: the code is the latent map, scaled to unit variance."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, ConfigMixin, VQModel
+from diffusers import AutoencoderKL, AutoencoderTiny, VQModel
 from diffusers.utils import logging
 from pydantic import Field
 from torch import Tensor
@@ -17,35 +17,41 @@ from v4egg.images.processing import Preprocess
 from v4egg.registry import PathText
 from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator
 
-CLASSES = {each.__name__: each for each in (AutoencoderKL, AutoencoderTiny, VQModel)}
-_FOLDERS = ("", "vae", "vqvae", "movq")  # where a folder, or one of a whole pipeline, keeps the autoencoder
+Network = AutoencoderKL | AutoencoderTiny | VQModel
+CLASSES: dict[str, type[Network]] = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny, VQModel)}
+_FOLDERS = ("", "vae", "vqvae", "movq")  # subfolders of an autoencoder or of a pipeline
 
 
 class Autoencoder(ImageGenerator):
     """Codes (B, D) -> latents (channel, y, x) -> images (B, C, size, size).
 
-    A latent is ``code / scaling_factor + shift_factor`` of the autoencoder's own configuration (or ``code x
-    latents_std + latents_mean`` where it has these), which makes the latents of natural images about standard normal,
-    by gene; neighbouring genes of natural images are correlated, those of random codes are not.
+    A latent is ``code / scaling_factor + shift_factor`` of the autoencoder's configuration (or ``code x latents_std +
+    latents_mean`` where it has these), so that each entry of the codes of natural images is about standard normal.
+    Neighbouring entries are correlated for natural images but not for random codes.
 
     Args:
         network: the autoencoder.
-        size: pixels a side of the images; latents are as many times smaller as the network halves.
+        size: side of the images in pixels.
 
     Raises:
         V4eggError: the size does not fit the network, or its images are neither grey nor RGB.
     """
 
-    def __init__(self, network: ConfigMixin, size: int):
+    spread: Tensor
+    centre: Tensor
+
+    def __init__(self, network: Network, size: int) -> None:
         super().__init__()
-        config = network.config
-        halved = _reduction(network)
-        if size % halved:
-            raise V4eggError(f"autoencoder: image_size {size} is not divisible by {halved}, its reduction; change it")
+        config: Any = network.config
+        reduction = _reduction(network)
+        if size % reduction:
+            raise V4eggError(
+                f"autoencoder: image_size {size} is not divisible by {reduction}, its reduction; change it"
+            )
         if config.out_channels not in (1, 3) or config.in_channels != config.out_channels:
             raise V4eggError(f"autoencoder: its images have {config.out_channels} channels; bring one of 1 or 3")
         self.network = network
-        self.latent = (config.latent_channels, size // halved, size // halved)
+        self.latent = (config.latent_channels, size // reduction, size // reduction)
         self.size = self.latent[0] * self.latent[1] * self.latent[2]
         self.shape = (config.out_channels, size, size)
         spread, centre = getattr(config, "latents_std", None), getattr(config, "latents_mean", None)
@@ -55,12 +61,14 @@ class Autoencoder(ImageGenerator):
         self.register_buffer("centre", torch.tensor(centre, dtype=torch.float32).view(1, -1, 1, 1))
 
     def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, C, y, x) of codes (B, D)."""
         latents = codes.unflatten(1, self.latent) * self.spread + self.centre
         with autocast(codes.device):
             return self.network.decode(latents).sample.float() / 2 + 0.5
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
+        """Codes (B, D) of images (B, C, y, x) in [0, 1]."""
         with autocast(images.device):
             encoded = self.network.encode(images * 2 - 1)
         latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
@@ -68,29 +76,30 @@ class Autoencoder(ImageGenerator):
 
 
 def load_autoencoder(folder: str | Path, size: int, image_size: int | None = None, device: str = "cpu") -> Autoencoder:
-    """The generator with the weights of a local folder (``config.json`` and safetensors), frozen.
+    """Load an autoencoder from a local folder (``config.json`` and safetensors), frozen.
 
     Args:
-        folder: of a diffusers autoencoder (:data:`CLASSES`), or of a pipeline that holds one.
-        size: pixels a side that images should have at least, where ``image_size`` is not given.
-        image_size: pixels a side of the images, at the network's own cost: divisible by its reduction.
+        folder: of a diffusers autoencoder (:data:`CLASSES`), or of a pipeline with one.
+        size: smallest side of the images in pixels, used where ``image_size`` is not given.
+        image_size: side of the images in pixels; divisible by the network's reduction.
+        device: where the generator computes.
 
     Raises:
         V4eggError: there is no such folder, it holds another kind of network, or its weights are missing, damaged or
             of other shapes.
     """
     folder = Path(folder)
-    place = next((folder / name for name in _FOLDERS if (folder / name / "config.json").is_file()), None)
-    if place is None:
+    subfolder = next((folder / name for name in _FOLDERS if (folder / name / "config.json").is_file()), None)
+    if subfolder is None:
         raise V4eggError(f"{folder}: no config.json of a diffusers autoencoder; give its local folder")
-    network = _loaded(place, _class(place / "config.json"))
-    halved = _reduction(network)
-    image_size = -(-size // halved) * halved if image_size is None else image_size
+    network = _load_network(subfolder, _class(subfolder / "config.json"))
+    reduction = _reduction(network)
+    image_size = -(-size // reduction) * reduction if image_size is None else image_size
     generator = Autoencoder(network, image_size)
     return generator.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def _class(path: Path) -> type:
+def _class(path: Path) -> type[Network]:
     try:
         name = json.loads(path.read_text())["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -100,30 +109,31 @@ def _class(path: Path) -> type:
     return CLASSES[name]
 
 
-def _loaded(place: Path, kind: type):
-    """The network with all of its weights and no others: diffusers would draw missing ones at random."""
+def _load_network(folder: Path, kind: type[Network]) -> Network:
+    """Load a network and check that no weights are missing, which diffusers would initialize at random."""
     options = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        network, found = kind.from_pretrained(place, output_loading_info=True, **options)
+        network, found = kind.from_pretrained(folder, output_loading_info=True, **options)
     except Exception as error:  # readers of configuration and weights raise almost anything on a damaged file
         reason = " ".join(str(error).split())[:200]
         raise V4eggError(
-            f"{place}: unreadable {kind.__name__} ({reason}); download it again, with safetensors"
+            f"{folder}: unreadable {kind.__name__} ({reason}); download it again, with safetensors"
         ) from error
     finally:
         logging.set_verbosity(level)
     for problem in ("missing", "unexpected"):
         if found[f"{problem}_keys"]:
             tensor = min(found[f"{problem}_keys"])
-            raise V4eggError(f"{place}: tensor {tensor} is {problem}; give the whole folder of one {kind.__name__}")
+            raise V4eggError(f"{folder}: tensor {tensor} is {problem}; give the whole folder of one {kind.__name__}")
     return network
 
 
-def _reduction(network: ConfigMixin) -> int:
-    """Image pixels a side of one latent."""
-    blocks = getattr(network.config, "block_out_channels", None) or network.config.decoder_block_out_channels
+def _reduction(network: Network) -> int:
+    """Side of the images divided by that of the latents."""
+    config: Any = network.config
+    blocks = getattr(config, "block_out_channels", None) or config.decoder_block_out_channels
     return 2 ** (len(blocks) - 1)
 
 

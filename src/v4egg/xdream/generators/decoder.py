@@ -1,4 +1,4 @@
-"""A small latent decoder trained on the image pool: a variational autoencoder whose codes are then whitened."""
+"""A small decoder trained on the image pool as part of a variational autoencoder, whose codes are then whitened."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,22 +20,26 @@ from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator, 
 
 CURVE_EVERY = 25  # steps that one point of the loss curve averages
 SAVE_EVERY = 250  # steps between two saved states
-_RIDGE = 1e-4  # share of the mean variance that every direction of the codes has at least
+_RIDGE = 1e-4  # smallest variance of any direction of the codes, as a fraction of the mean variance
 
 
 class Decoder(ImageGenerator):
-    """Code (B, D) -> whitening undone -> convolutions on ever finer maps -> image.
+    """Codes (B, D) -> inverse whitening -> convolutions with upsampling -> images.
 
     Args:
-        image_size, channels: of the images.
-        latent: D.
-        widths: channels of the maps, coarsest first; each is half as coarse as the one before.
+        image_size: side of the images in pixels.
+        channels: of the images, 1 or 3.
+        latent: D, number of entries of a code.
+        widths: channels of the maps from coarse to fine; each has twice the resolution of the one before.
 
     Raises:
         V4eggError: the image size is not divisible by 2^len(widths).
     """
 
-    def __init__(self, image_size: int, channels: int, latent: int, widths: Sequence[int]):
+    mean: Tensor
+    factor: Tensor
+
+    def __init__(self, image_size: int, channels: int, latent: int, widths: Sequence[int]) -> None:
         super().__init__()
         widths = list(widths)
         self.spec = {"image_size": image_size, "channels": channels, "latent": latent, "widths": widths}
@@ -63,22 +67,28 @@ class Decoder(ImageGenerator):
         self.register_buffer("factor", torch.eye(latent))  # lower triangular: covariance = factor factor^T
 
     def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, C, y, x) of codes (B, D)."""
         with autocast(codes.device):
             return self.up(codes @ self.factor.T + self.mean).float()
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
+        """Codes (B, D) of images (B, C, y, x) in [0, 1]."""
         centred = (self.latents(images)[0] - self.mean).T
         return torch.linalg.solve_triangular(self.factor, centred, upper=False).T
 
     def latents(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (B, D) of the latent code of images in [0, 1], before whitening."""
+        """Mean and log-variance (B, D) of the latents of images (B, C, y, x) in [0, 1], before whitening."""
         mean, log_variance = self.down(images).float().chunk(2, 1)
         return mean, log_variance.clamp(-10, 10)
 
     @torch.no_grad()
     def whiten(self, images: np.ndarray) -> None:
-        """Let standard normal codes have the mean and covariance of these images' (uint8) codes."""
+        """Set the whitening so that standard normal codes have the latents' mean and covariance over images.
+
+        Args:
+            images: uint8 (n, c, y, x).
+        """
         parts = [self.latents(to_float(images[i : i + 256]).to(self.mean.device)) for i in range(0, len(images), 256)]
         means = torch.cat([mean for mean, _ in parts]).double()
         noise = torch.cat([log_variance for _, log_variance in parts]).double().exp().mean(0)
@@ -87,18 +97,28 @@ class Decoder(ImageGenerator):
         self.mean.copy_(means.mean(0))
         self.factor.copy_(torch.linalg.cholesky(covariance))
 
-    def save(self, path: str | Path, *, curves=None, **provenance: Any) -> None:
-        """Write weights and specification to a store of kind ``weights``."""
+    def save(self, path: str | Path, *, curves: Mapping[str, Sequence[float]] | None = None, **provenance: Any) -> None:
+        """Write weights and specification to a store of kind ``weights``.
+
+        Args:
+            path: the store.
+            curves: training curves by name.
+            provenance: passed on to :func:`v4egg.io.stores.save_weights`.
+        """
         stores.save_weights(
             self.state_dict(), path, curves=curves, attrs={"decoder": json.dumps(self.spec)}, **provenance
         )
 
 
 def load_decoder(path: str | Path, device: str = "cpu") -> Decoder:
-    """The decoder in a store that :meth:`Decoder.save` wrote, frozen."""
+    """Load a decoder from a store that :meth:`Decoder.save` wrote, frozen.
+
+    Raises:
+        V4eggError: there is no such store, or its weights are not those of a decoder.
+    """
     state, attrs = stores.load_weights(path)
     if "decoder" not in attrs:
-        raise V4eggError(f"{path}: these weights are not a decoder's; give a store that train_decoder wrote")
+        raise V4eggError(f"{path}: the weights are not those of a decoder; give a store of the rule train_decoder")
     decoder = Decoder(**json.loads(attrs["decoder"]))
     decoder.load_state_dict(state)
     return decoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
@@ -113,19 +133,22 @@ def train_decoder(
     progress: Callable[[range], Any] = iter,
     device: str = "cpu",
 ) -> tuple[Decoder, dict[str, list[float]]]:
-    """Train on uint8 images (n, c, y, x) of one size (Kingma & Welling 2014).
+    """Train a decoder as part of a variational autoencoder (Kingma & Welling, ICLR 2014).
 
-    The loss is the mean squared error of pixels plus ``divergence`` times the Kullback-Leibler divergence of a latent
-    code from N(0, 1), by gene.
+    The loss is the mean squared error of pixels plus ``divergence`` times the mean Kullback-Leibler divergence of each
+    latent variable from N(0, 1).
 
     Args:
+        images: uint8 (n, c, size, size).
         options: ``size``, ``channels``, ``latent``, ``widths``, ``steps``, ``batch_size``, ``learning_rate``,
             ``divergence``.
-        seed: everything random follows from it, step by step, so that a resumed run ends like an uninterrupted one.
-        checkpoint: where the state is kept; an existing state is resumed.
+        seed: of all random draws, which are keyed by step, so that a resumed run ends like an uninterrupted one.
+        checkpoint: where the state is saved; an existing state is resumed.
+        progress: wraps the loop over steps, such as a progress bar.
+        device: where to train.
 
     Returns:
-        The decoder, frozen, and its curve ``loss``.
+        The decoder, frozen, and its curve ``loss``, one value per 25 steps.
 
     Raises:
         V4eggError: the loss is not finite; names the step.
@@ -137,7 +160,7 @@ def train_decoder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, options["learning_rate"], total_steps=options["steps"] + 1, pct_start=0.1, cycle_momentum=False
     )
-    parts = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule}
     state = checkpoint.resume(parts) if checkpoint else None
     losses = list(state["losses"]) if state else []
     for step in progress(range(len(losses), options["steps"])):
@@ -160,18 +183,18 @@ def train_decoder(
 
 def _loss(decoder: Decoder, images: np.ndarray, options: Mapping[str, Any], seed: int, step: int) -> Tensor:
     """The loss on one random batch, flipped left-right half of the time."""
-    draws = torch.Generator().manual_seed(seed_of(seed, "decoder step", step))
-    chosen = torch.randint(len(images), (options["batch_size"],), generator=draws)
+    rng = torch.Generator().manual_seed(seed_of(seed, "decoder step", step))
+    chosen = torch.randint(len(images), (options["batch_size"],), generator=rng)
     batch = to_float(images[chosen.numpy()])
-    flip = torch.rand(len(batch), generator=draws) < 0.5
+    flip = torch.rand(len(batch), generator=rng) < 0.5
     batch[flip] = batch[flip].flip(-1)
-    noise = torch.randn((len(batch), decoder.size), generator=draws).to(decoder.mean)
+    noise = torch.randn((len(batch), decoder.size), generator=rng).to(decoder.mean)
     batch = batch.to(decoder.mean)
     with autocast(batch.device):
         mean, log_variance = decoder.latents(batch)
-        made = decoder.up(mean + noise * (log_variance / 2).exp()).float()
+        reconstruction = decoder.up(mean + noise * (log_variance / 2).exp()).float()
     divergence = (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
-    return F.mse_loss(made, batch) + options["divergence"] * divergence
+    return F.mse_loss(reconstruction, batch) + options["divergence"] * divergence
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:

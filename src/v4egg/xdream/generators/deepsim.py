@@ -1,4 +1,7 @@
-"""DeePSiM's generator of fc6 codes (Dosovitskiy & Brox 2016), with weights that a user brings."""
+"""DeePSiM's generator of fc6 codes, with weights that the user provides.
+
+Dosovitskiy & Brox, "Generating images with perceptual similarity metrics based on deep networks", NIPS 2016.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +18,7 @@ from v4egg.registry import PathText
 from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator
 
 SIZE, IMAGE = 4096, 256
-BGR_MEAN = (104.0, 117.0, 123.0)  # subtracted from what the network was trained to paint
+BGR_MEAN = (104.0, 117.0, 123.0)  # subtracted from the images that the network was trained on
 _START = (256, 4, 4)
 # name in Caffe and in Wang & Ponce's files, name in XDream's files
 _LINEAR = (("defc7", "fc7"), ("defc6", "fc6"), ("defc5", "fc5"))
@@ -34,14 +37,16 @@ _TRANSPOSED = (
 
 
 class DeepSim(ImageGenerator):
-    """fc6 codes (B, 4096) -> RGB images (B, 3, 256, 256); the zero code is the mean image.
+    """Codes (B, 4096) in the space of fc6 activations -> RGB images (B, 3, 256, 256).
 
-    Codes are activations as they are: published settings of the optimizers fit, and typical norms are near 300.
+    The zero code gives the mean image. Codes are not normalized: typical L2 norms are near 300, and the published
+    settings of the optimizers apply.
     """
 
+    mean: Tensor
     size, shape = SIZE, (3, IMAGE, IMAGE)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.linear = nn.ModuleDict({name: nn.Linear(SIZE, SIZE) for name, _ in _LINEAR})
         self.transposed = nn.ModuleDict(
@@ -50,6 +55,7 @@ class DeepSim(ImageGenerator):
         self.register_buffer("mean", torch.tensor(BGR_MEAN).view(3, 1, 1), persistent=False)
 
     def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, 3, 256, 256) of codes (B, 4096)."""
         features = codes
         for layer in self.linear.values():
             features = nn.functional.leaky_relu(layer(features), 0.3)
@@ -61,36 +67,39 @@ class DeepSim(ImageGenerator):
 
 
 def load_deepsim(path: str | Path, device: str = "cpu") -> DeepSim:
-    """The generator with the weights of a file (.pt, .pth, .safetensors), frozen.
+    """Load DeePSiM's generator, frozen.
 
-    Layers may have Caffe's names (``defc7.weight``), those with an index between (``defc7.1.weight``), or XDream's
-    (``fc7.weight``, ``tconv5_0.weight``); transposed convolutions may lack biases, which then are 0.
+    Args:
+        path: file of weights (.pt, .pth, .safetensors). Layers may have Caffe's names (``defc7.weight``), these with an
+            index (``defc7.1.weight``), or XDream's (``fc7.weight``, ``tconv5_0.weight``); missing biases of transposed
+            convolutions are 0.
+        device: where the generator computes.
 
     Raises:
-        V4eggError: a tensor is missing or of another shape, or a tensor that is not all 0 has no place.
+        V4eggError: a tensor is missing or has another shape, or a tensor that is not all 0 is not used.
     """
     state = {_plain(name): tensor for name, tensor in _tensors(read_weights(path)).items()}
     generator = DeepSim()
-    known = {}
-    for own, tensor in generator.state_dict().items():
-        group, layer, kind = own.split(".")
+    weights = {}
+    for key, tensor in generator.state_dict().items():
+        group, layer, kind = key.split(".")
         names = [f"{name}.{kind}" for name in _names(layer)]
-        found = next((name for name in names if name in state), None)
-        if found is None and group == "transposed" and kind == "bias":
-            known[own] = torch.zeros_like(tensor)
+        stored = next((name for name in names if name in state), None)
+        if stored is None and group == "transposed" and kind == "bias":
+            weights[key] = torch.zeros_like(tensor)
             continue
-        if found is None:
+        if stored is None:
             raise V4eggError(f"{path}: tensor {' or '.join(names)} is missing; give weights of DeePSiM's fc6 generator")
-        known[own] = state.pop(found).float()
-        if known[own].shape != tensor.shape:
+        weights[key] = state.pop(stored).float()
+        if weights[key].shape != tensor.shape:
             raise V4eggError(
-                f"{path}: tensor {found} has shape {tuple(known[own].shape)}, expected {tuple(tensor.shape)}; "
+                f"{path}: tensor {stored} has shape {tuple(weights[key].shape)}, expected {tuple(tensor.shape)}; "
                 "give weights of DeePSiM's fc6 generator"
             )
     dropped = sorted(name for name, tensor in state.items() if (tensor != 0).any())
     if dropped:
         raise V4eggError(f"{path}: tensor {dropped[0]} is not 0 and would be dropped; give weights of fc6 codes")
-    generator.load_state_dict(known)
+    generator.load_state_dict(weights)
     return generator.to(device).eval().requires_grad_(False)
 
 
@@ -99,16 +108,16 @@ def _names(layer: str) -> tuple[str, str]:
 
 
 def _plain(name: str) -> str:
-    """A tensor's name without a wrapper's prefix and without an index before the last part."""
+    """A tensor's name without the prefix of a wrapper and without an index before the last part."""
     parts = [part for part in name.removeprefix("module.").split(".") if not part.isdigit()]
     return ".".join(parts[-2:])
 
 
-def _tensors(state: Mapping) -> dict[str, Tensor]:
-    """The tensors, where a program may have wrapped them in one mapping more."""
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a state dict, which may lie in an inner mapping."""
     inner = [value for value in state.values() if isinstance(value, Mapping)]
-    found = state if not inner else max(inner, key=len)
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    tensors = state if not inner else max(inner, key=len)
+    return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
 
 
 class DeepSimOptions(GeneratorOptions):

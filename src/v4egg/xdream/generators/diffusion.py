@@ -1,4 +1,4 @@
-"""The diffusion prior as a generator: its initial noise is the code, decoded by a few deterministic steps."""
+"""The diffusion prior as an image generator: the code is the initial noise, denoised by a few deterministic steps."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,22 +13,33 @@ from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator, 
 
 
 class Diffusion(ImageGenerator):
-    """DDIM steps (Song et al. 2021) from the code as x_T; as many genes as the image, or its latent, has values.
+    """DDIM sampling with the code as the initial noise x_T.
 
-    ``steps`` denoiser passes an image: more steps are better images at that many times the cost.
+    Song, Meng & Ermon, "Denoising diffusion implicit models", ICLR 2021. A code has as many entries as the image, or
+    its latent.
+
+    Args:
+        prior: the diffusion prior.
+        steps: denoising steps. More steps give better images at proportional cost.
+
+    Raises:
+        V4eggError: the prior has fewer training steps.
     """
 
-    def __init__(self, prior: Prior, steps: int = 4):
+    def __init__(self, prior: Prior, steps: int = 4) -> None:
         super().__init__()
         self.prior, self.steps, self.shape = prior, steps, prior.image_shape
         self.size = prior.shape[0] * prior.shape[1] * prior.shape[2]
-        prior.scheduler(steps, "ddim")  # refuses impossible steps now
+        prior.scheduler(steps, "ddim")  # raises an error now if the steps are impossible
 
     def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, C, y, x) of codes (B, D)."""
         noisy = codes.unflatten(1, self.prior.shape)
-        scheduler = self.prior.scheduler(self.steps, "ddim")
+        scheduler: Any = self.prior.scheduler(self.steps, "ddim")
         for timestep in scheduler.timesteps:
-            output = self.prior.predict(noisy, timestep)[:, : self.prior.shape[0]]  # without a learned variance
+            output = self.prior.predict(noisy, timestep)[
+                :, : self.prior.shape[0]
+            ]  # the channels after these are a learned variance
             noisy = scheduler.step(output, timestep, noisy).prev_sample
         return self.prior.decode(noisy)
 

@@ -1,4 +1,4 @@
-"""Generators without weights: pixels themselves, and sums of waves with the spectrum of natural images."""
+"""Image generators without weights: pixels, and sums of waves with the spectrum of natural images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,40 +15,45 @@ _COLOUR_SD = (1.0, 0.25, 0.15)
 
 
 class Pixels(ImageGenerator):
-    """The code is the image, z-scored as the canvas says: no knowledge of natural images."""
+    """The code is the image itself, z-scored by the mean and standard deviation of natural images."""
 
-    def __init__(self, stimulus_spec: Preprocess):
+    def __init__(self, stimulus_spec: Preprocess) -> None:
         super().__init__()
         self.stimulus_spec = stimulus_spec
         self.shape = (stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
         self.size = stimulus_spec.channels * stimulus_spec.size**2
 
     def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, C, y, x) of codes (B, D)."""
         return self.stimulus_spec.invert(codes.unflatten(1, self.shape))
 
     def encode(self, images: Tensor) -> Tensor:
+        """Codes (B, D) of images (B, C, y, x) in [0, 1]."""
         return self.stimulus_spec(images).flatten(1)
 
 
 class Fourier(ImageGenerator):
-    """The code is the Fourier coefficients, weighted by 1/frequency: every gene is a wave over the whole image.
+    """The code is the image's Fourier coefficients, weighted by 1 / frequency.
 
-    Amplitudes fall with frequency as those of natural images do (Field 1987), and colour lies on luminance and two
-    opponent axes. Standard normal codes have the mean and the standard deviation of the canvas.
+    Amplitudes fall with frequency as those of natural images do (Field, "Relations between the statistics of natural
+    images and the response properties of cortical cells", JOSA A 1987), and colours have one luminance and two opponent
+    axes. Images of standard normal codes have the mean and standard deviation of natural images.
     """
 
-    def __init__(self, stimulus_spec: Preprocess):
+    amplitude: Tensor
+    mixing: Tensor
+
+    def __init__(self, stimulus_spec: Preprocess) -> None:
         super().__init__()
         self.stimulus_spec = stimulus_spec
         side, channels = stimulus_spec.size, stimulus_spec.channels
         self.shape = (channels, side, side)
         frequency = torch.hypot(torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None])
         amplitude = 1 / frequency.clamp_min(1 / side)
-        amplitude[0, 0] = 0.0  # the mean is the canvas's
-        weight = torch.full(
-            (side // 2 + 1,), 4.0
-        )  # variance of the real and the imaginary gene, and their mirror images
-        weight[0] = 1.0  # of waves without a mirror image half is lost in the real part
+        amplitude[0, 0] = 0.0  # the mean is that of the stimulus specification
+        # of real and imaginary coefficients and their mirror images; waves without a mirror image lose half of theirs
+        weight = torch.full((side // 2 + 1,), 4.0)
+        weight[0] = 1.0
         if side % 2 == 0:
             weight[-1] = 1.0
         variance = (amplitude.square() * weight).sum() / side**4
@@ -58,12 +63,14 @@ class Fourier(ImageGenerator):
         self.size = channels * amplitude.numel() * 2
 
     def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, C, y, x) of codes (B, D)."""
         side = self.stimulus_spec.size
         parts = codes.unflatten(1, (self.shape[0], side, side // 2 + 1, 2)).contiguous()
         waves = torch.fft.irfft2(torch.view_as_complex(parts) * self.amplitude, s=(side, side))
         return self.stimulus_spec.invert(torch.einsum("ij,bjyx->biyx", self.mixing, waves))
 
     def encode(self, images: Tensor) -> Tensor:
+        """Codes (B, D) of images (B, C, y, x) in [0, 1]."""
         axes = torch.einsum("ij,bjyx->biyx", torch.linalg.inv(self.mixing), self.stimulus_spec(images))
         waves = torch.fft.rfft2(axes) / self.amplitude.clamp_min(1e-12)
         waves[..., 0, 0] = 0
@@ -74,7 +81,7 @@ class PixelsOptions(GeneratorOptions):
     """Pixels themselves, without any knowledge of natural images."""
 
     def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> Pixels:
-        """The generator of images of this size and colour."""
+        """The image generator for this size and colour."""
         return Pixels(stimulus_spec)
 
 
@@ -82,5 +89,5 @@ class FourierOptions(GeneratorOptions):
     """Sums of waves with the spectrum of natural images."""
 
     def build(self, stimulus_spec: Preprocess, device: str, stores: Mapping[str, Any]) -> Fourier:
-        """The generator of images of this size and colour."""
+        """The image generator for this size and colour."""
         return Fourier(stimulus_spec)
