@@ -219,5 +219,5 @@ def test_bad_options_are_one_line():
         make("genetic", initial=np.zeros((3, 8)))
     with pytest.raises(V4eggError, match="selected is 50"):
         make("sphere_cma", selected=50)
-    with pytest.raises(V4eggError, match="covariance of 4096 genes is too large; use cma_diagonal"):
+    with pytest.raises(V4eggError, match="covariance of 4096 entries is too large; use cma_diagonal"):
         make_optimizer("cma", [("run",)], 4096)

@@ -37,9 +37,8 @@ class Diffusion(ImageGenerator):
         noisy = codes.unflatten(1, self.prior.shape)
         scheduler: Any = self.prior.scheduler(self.steps, "ddim")
         for timestep in scheduler.timesteps:
-            output = self.prior.predict(noisy, timestep)[
-                :, : self.prior.shape[0]
-            ]  # the channels after these are a learned variance
+            # further channels of the output are a learned variance
+            output = self.prior.predict(noisy, timestep)[:, : self.prior.shape[0]]
             noisy = scheduler.step(output, timestep, noisy).prev_sample
         return self.prior.decode(noisy)
 

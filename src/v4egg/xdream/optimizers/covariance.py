@@ -1,53 +1,72 @@
-"""CMA-ES of the ``cma`` library, with a full or a diagonal covariance, and Sphere-CMA."""
+"""CMA-ES with a full or a diagonal covariance, using the ``cma`` library, and Sphere-CMA.
 
-from collections.abc import Callable
+Wang & Ponce, "High-performance evolutionary algorithms for online neuron control", GECCO 2022, compare these on codes
+of image generators.
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from v4egg.errors import V4eggError
 from v4egg.registry import Numbers
-from v4egg.xdream.optimizers.optimizer import Optimizer, OptimizerOptions, log_rank_weights, ranked
+from v4egg.xdream.optimizers.optimizer import Key, Optimizer, OptimizerOptions, log_rank_weights, ranked
 
-FULL_LIMIT = 2048  # genes: a full covariance takes 8 D^2 bytes a run and its factors D^3 operations
+FULL_LIMIT = 2048  # entries of a code: a full covariance takes 8 D^2 bytes per run and its factors D^3 operations
 
 
 class DiagonalCMA(Optimizer):
-    """CMA-ES with a diagonal covariance: as good on codes as the full one and far cheaper (Wang & Ponce 2022).
+    """CMA-ES with a diagonal covariance, which does as well on codes as a full one and is much cheaper.
 
-    The state is the scores told so far: the library's own state is rebuilt by telling it them again.
+    The state holds all scores so far; the library's own state is rebuilt from these.
 
-    ``sigma`` is the first standard deviation of each gene (published for fc6 codes of norm 300: 2 to 3).
+    Args:
+        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
+        sigma: initial standard deviation of each entry of a code (published for fc6 codes of norm 300: 2 to 3).
+
+    Raises:
+        V4eggError: the package cma is not installed, or codes are too large for a full covariance.
     """
 
     name = "cma_diagonal"
     diagonal = True
 
-    def __init__(self, keys, size, population=40, initial=None, *, sigma=1.0):
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        size: int,
+        population: int = 40,
+        initial: np.ndarray | None = None,
+        *,
+        sigma: float = 1.0,
+    ) -> None:
         self.sigma = sigma
-        self.told: list[list[np.ndarray]] = [[] for _ in keys]
-        self._drawn = [0 for _ in keys]  # times the library has drawn for this generation
-        self._solutions = [None for _ in keys]
+        self._scores: list[list[np.ndarray]] = [[] for _ in keys]
+        self._n_draws = [0 for _ in keys]  # draws of the library in this generation
+        self._solutions: list[Any] = [None for _ in keys]
         super().__init__(keys, size, population, initial)
 
     def state(self) -> dict[str, np.ndarray]:
-        """The scores told (R, generations, P), NaN-padded."""
-        longest = max((len(told) for told in self.told), default=0)
-        told = np.full((len(self.keys), longest, self.population), np.nan)
-        for run, scores in enumerate(self.told):
+        """All scores so far (R, generations, P), padded with NaN, the first centres and the generations."""
+        longest = max((len(scores) for scores in self._scores), default=0)
+        table = np.full((len(self.keys), longest, self.population), np.nan)
+        for run, scores in enumerate(self._scores):
             if scores:
-                told[run, : len(scores)] = scores
-        return {"told": told, "center": self.center, "generation": np.array(self.generation)}
+                table[run, : len(scores)] = scores
+        return {"scores": table, "center": self.center, "generation": np.array(self.generation)}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Tell the library again what it has been told."""
+        """Rebuild the library's state by repeating all generations with their scores."""
         self.generation[:] = 0
-        self.told = [[] for _ in self.keys]
+        self._scores = [[] for _ in self.keys]
         self.codes = self._around(np.array(state["center"]))
-        wanted = np.asarray(state["generation"])
-        for generation in range(int(wanted.max(initial=0))):
-            ready = np.flatnonzero(wanted > generation)
-            self.step(np.asarray(state["told"])[:, generation], ready)
+        generations = np.asarray(state["generation"])
+        for generation in range(int(generations.max(initial=0))):
+            ready = np.flatnonzero(generations > generation)
+            self.step(np.asarray(state["scores"])[:, generation], ready)
 
     def _start(self) -> np.ndarray:
         return self._around(np.zeros((len(self.keys), self.size)))
@@ -59,44 +78,44 @@ class DiagonalCMA(Optimizer):
         self.center = center
         if not self.diagonal and self.size > FULL_LIMIT:
             raise V4eggError(
-                f"optimizer '{self.name}': a full covariance of {self.size} genes is too large; use cma_diagonal"
+                f"optimizer '{self.name}': a full covariance of {self.size} entries is too large; use cma_diagonal"
             )
         self._strategies = [self._strategy(run) for run in range(len(self.keys))]
-        return np.stack([self._asked(run) for run in range(len(self.keys))])
+        return np.stack([self._next_codes(run) for run in range(len(self.keys))])
 
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
         for run in ready:
             self._strategies[run].tell(self._solutions[run], -scores[run])
-            self.told[run].append(np.array(scores[run], float))
-            self.generation[run] += 1  # the next codes are the next generation's
-            self.codes[run] = self._asked(run)
+            self._scores[run].append(np.array(scores[run], float))
+            self.generation[run] += 1  # the next codes are keyed by the next generation
+            self.codes[run] = self._next_codes(run)
             self.generation[run] -= 1
 
-    def _strategy(self, run: int):
+    def _strategy(self, run: int) -> Any:
         cma = _library()
         options = {
             "popsize": self.population,
             "CMA_diagonal": self.diagonal,
             "CMA_mirrors": 0,
             "randn": lambda *shape: self._randn(run, shape),
-            "seed": np.nan,  # numpy's global generator is left alone
+            "seed": np.nan,  # leaves numpy's global generator unchanged
             "verbose": -9,
             "verb_log": 0,
         }
         return cma.CMAEvolutionStrategy(self.center[run], self.sigma, options)
 
-    def _asked(self, run: int) -> np.ndarray:
-        self._drawn[run] = 0
+    def _next_codes(self, run: int) -> np.ndarray:
+        self._n_draws[run] = 0
         self._solutions[run] = self._strategies[run].ask()
         return np.asarray(self._solutions[run], np.float32)
 
     def _randn(self, run: int, shape: tuple[int, ...]) -> np.ndarray:
-        self._drawn[run] += 1  # no draw repeats another
-        return self._draws(run, self._drawn[run]).standard_normal(shape)
+        self._n_draws[run] += 1  # part of the key, so that no draw repeats another
+        return self._draws(run, self._n_draws[run]).standard_normal(shape)
 
 
 class FullCMA(DiagonalCMA):
-    """CMA-ES with a full covariance, for codes of a few hundred genes."""
+    """CMA-ES with a full covariance, for codes of a few hundred entries; see :class:`DiagonalCMA`."""
 
     name = "cma"
     diagonal = False
@@ -117,17 +136,26 @@ class FullCMAOptions(DiagonalCMAOptions):
 
 
 class SphereCMA(Optimizer):
-    """A search on the sphere of codes of one norm, with a step that shrinks as a schedule says (Wang & Ponce 2022).
+    """A search on a sphere of codes with a decreasing angular step (Wang & Ponce 2022).
 
-    Their finding is that covariance adaptation does little in these spaces and a falling angular step does much. From
-    the point x on the sphere, tangent vectors v of unit length are drawn and images are shown at the angle a from x:
-    cos(a) x + sin(a) norm v. The best ``selected`` are averaged with the log-rank weights of CMA-ES, and x moves along
-    the great circle of the average tangent vector by ``learning_rate`` times a times its length. The first generation
-    is drawn all over the sphere and its weighted mean is the first x. The angle falls exponentially from ``angles[0]``
-    to ``angles[1]`` degrees over ``decay`` generations and then stays. Settings are the published ones; the steps are
-    written from their description and the geometry of the sphere, not checked against their code.
+    They find that in these spaces the adaptation of the covariance matters little and the decrease of the step much.
+    About a point x on the sphere, unit tangent vectors v are drawn and images of the codes cos(a) x + sin(a) norm v are
+    presented, at an angle a from x. The tangent vectors of the best ``selected`` codes are averaged with the log-rank
+    weights of CMA-ES, and x moves along the great circle of the average by ``learning_rate`` times a times its length.
+    The first generation is uniform on the sphere and its weighted mean is the first x. The angle decreases
+    exponentially from ``angles[0]`` to ``angles[1]`` degrees over ``decay`` generations, then stays. Default settings
+    are the published ones; the steps follow the paper's description and have not been compared with its code.
 
-    ``norm`` is the codes' L2 norm (published for fc6: 300); None is that of standard normal codes, sqrt(D).
+    Args:
+        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
+        norm: L2 norm of the codes (published for fc6: 300); None for that of standard normal codes, sqrt(D).
+        selected: codes that are averaged.
+        learning_rate: factor of the step.
+        angles: first and last angle in degrees.
+        decay: generations over which the angle decreases.
+
+    Raises:
+        V4eggError: ``selected`` is not between 1 and the population.
     """
 
     name = "sphere_cma"
@@ -135,17 +163,17 @@ class SphereCMA(Optimizer):
 
     def __init__(
         self,
-        keys,
-        size,
-        population=40,
-        initial=None,
+        keys: Sequence[Key],
+        size: int,
+        population: int = 40,
+        initial: np.ndarray | None = None,
         *,
-        norm=None,
-        selected=20,
-        learning_rate=1.5,
-        angles=(50.0, 7.33),
-        decay=75,
-    ):
+        norm: float | None = None,
+        selected: int = 20,
+        learning_rate: float = 1.5,
+        angles: Sequence[float] = (50.0, 7.33),
+        decay: int = 75,
+    ) -> None:
         if not 1 <= selected <= population:
             raise V4eggError(f"optimizer 'sphere_cma': selected is {selected}; give 1 to the population, {population}")
         self.norm = size**0.5 if norm is None else norm
@@ -156,7 +184,7 @@ class SphereCMA(Optimizer):
         self.tangents = np.zeros_like(self.codes)
 
     def angle(self, generation: np.ndarray) -> np.ndarray:
-        """The angle in radians at which a generation is shown about its point; the first such is 1."""
+        """The angle in radians of the codes of a generation about x; the first such generation is number 1."""
         start, end = self.angles
         return start * (end / start) ** np.clip((np.asarray(generation) - 1) / max(self.decay - 1, 1), 0, 1)
 
@@ -173,9 +201,9 @@ class SphereCMA(Optimizer):
         step = self.learning_rate * self.angle(generation)[:, None] * np.linalg.norm(tangent, axis=1, keepdims=True)
         moved = np.cos(step) * self.center[ready] + np.sin(step) * unit(tangent)
         center = np.where(generation[:, None] == 0, unit(mean), unit(moved)).astype(np.float32)
-        drawn = self._normal(ready)
-        drawn -= np.einsum("rpd,rd->rp", drawn, center)[:, :, None] * center[:, None]
-        tangents = unit(drawn)
+        directions = self._normal(ready)
+        directions -= np.einsum("rpd,rd->rp", directions, center)[:, :, None] * center[:, None]
+        tangents = unit(directions)
         angle = self.angle(generation + 1)[:, None, None]
         self.center[ready], self.tangents[ready] = center, tangents
         self.codes[ready] = self.norm * (np.cos(angle) * center[:, None] + np.sin(angle) * tangents)
@@ -194,12 +222,16 @@ class SphereCMAOptions(OptimizerOptions):
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors along the last axis brought to length 1; zero ones stay."""
+    """Vectors along the last axis scaled to length 1; zero vectors stay.
+
+    >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6, 0.8], [0.0, 0.0]]
+    """
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 0, length, 1)
 
 
-def _library() -> Callable:
+def _library() -> ModuleType:
     try:
         import cma
     except ImportError:

@@ -1,21 +1,34 @@
-"""Optimizers that walk one point along an estimate of its gradient, from the zero code on, and random search.
+"""Optimizers that move one code along an estimate of its gradient, starting from zero, and random search.
 
-Xiao & Kreiman 2020 compare the genetic algorithm with both walkers. Their step is made free of the neuron's unit here:
-FDGD divides score differences by the generation's standard deviation, and NES uses ranks (Wierstra et al., JMLR 2014).
+Xiao & Kreiman, PLoS Comput Biol 2020, compare the genetic algorithm with both. Here their steps do not depend on the
+scale of the scores: FDGD divides differences of scores by the generation's standard deviation, and NES uses ranks
+(Wierstra et al., "Natural evolution strategies", JMLR 2014).
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
-from v4egg.xdream.optimizers.optimizer import Optimizer, OptimizerOptions, ranked, standardized
+from v4egg.xdream.optimizers.optimizer import Key, Optimizer, OptimizerOptions, ranked, standardized
 
 
-class _Walker(Optimizer):
+class _GradientEstimator(Optimizer):
+    """A centre for each run, about which images are presented and which moves along the estimated gradient."""
+
     arrays = ("codes", "generation", "center", "directions", "radius")
 
-    def __init__(self, keys, size, population, initial, *, radius, learning_rate):
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        size: int,
+        population: int,
+        initial: np.ndarray | None,
+        *,
+        radius: float,
+        learning_rate: float,
+    ) -> None:
         self.start_radius, self.learning_rate = radius, learning_rate
         super().__init__(keys, size, population, initial)
 
@@ -23,51 +36,63 @@ class _Walker(Optimizer):
         return self._around(np.zeros((len(self.keys), self.size), np.float32))
 
     def _given(self, initial: np.ndarray) -> np.ndarray:
-        return self._around(super()._given(initial).mean(1))  # the walk starts in the middle of the codes given
+        return self._around(super()._given(initial).mean(1))  # start at the mean of the given codes
 
     def _around(self, center: np.ndarray) -> np.ndarray:
         self.center = center
         self.radius = np.full(len(center), self.start_radius)
-        self.directions = self._drawn(range(len(center)))
-        return self._placed(slice(None))
+        self.directions = self._random_directions(range(len(center)))
+        return self._codes_of(slice(None))
 
-    def _placed(self, runs) -> np.ndarray:
+    def _codes_of(self, runs: slice | np.ndarray) -> np.ndarray:
         offsets = self.radius[runs, None, None] * self.directions[runs]
         return (self.center[runs, None] + offsets).astype(np.float32)
 
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        self._walk(scores[ready], ready)
-        self.generation[ready] += 1  # the next directions are the next generation's
-        self.directions[ready] = self._drawn(ready)
+        self._move(scores[ready], ready)
+        self.generation[ready] += 1  # the new directions are keyed by the next generation
+        self.directions[ready] = self._random_directions(ready)
         self.generation[ready] -= 1
-        self.codes[ready] = self._placed(ready)
+        self.codes[ready] = self._codes_of(ready)
 
     @abstractmethod
-    def _drawn(self, runs) -> np.ndarray:
-        """Directions (run, P, D) in which images are shown about the point."""
+    def _random_directions(self, runs: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Random directions (run, P, D) from the centre to the codes, in units of the radius."""
 
     @abstractmethod
-    def _walk(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        """Move the points of the ``ready`` runs, from their scores (run, P)."""
+    def _move(self, scores: np.ndarray, ready: np.ndarray) -> None:
+        """Move the centres of the ``ready`` runs, given their scores (run, P)."""
 
 
-class FiniteDifferences(_Walker):
-    """FDGD: the gradient from differences over antithetic pairs; published settings by default.
+class FiniteDifferences(_GradientEstimator):
+    """Finite-difference gradient descent (FDGD): the gradient from differences over antithetic pairs.
 
-    ``radius`` is the standard deviation of a sample's genes about the point, ``learning_rate`` scales the step.
+    Args:
+        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
+        radius: standard deviation of the codes about the centre (default: published).
+        learning_rate: factor of the step (default: published).
     """
 
     name = "finite_differences"
     slots = 2
 
-    def __init__(self, keys, size, population=20, initial=None, *, radius=1.25, learning_rate=1.25):
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        size: int,
+        population: int = 20,
+        initial: np.ndarray | None = None,
+        *,
+        radius: float = 1.25,
+        learning_rate: float = 1.25,
+    ) -> None:
         super().__init__(keys, size, population, initial, radius=radius, learning_rate=learning_rate)
 
-    def _drawn(self, runs) -> np.ndarray:
+    def _random_directions(self, runs: Sequence[int] | np.ndarray) -> np.ndarray:
         half = self._normal(runs, count=self.population // 2)
         return np.concatenate([half, -half], 1)
 
-    def _walk(self, scores: np.ndarray, ready: np.ndarray) -> None:
+    def _move(self, scores: np.ndarray, ready: np.ndarray) -> None:
         gradient = np.einsum("rp,rpd->rd", standardized(scores), self.directions[ready]) / self.population
         self.center[ready] += self.learning_rate * self.radius[ready, None] * gradient
 
@@ -81,21 +106,38 @@ class FiniteDifferencesOptions(OptimizerOptions):
     learning_rate: float = Field(1.25, gt=0, description="Factor of the step.")
 
 
-class NaturalEvolution(_Walker):
-    """NES with one radius for all genes: point and radius follow the natural gradient; published settings."""
+class NaturalEvolution(_GradientEstimator):
+    """Natural evolution strategy (NES) with one radius for all entries of a code.
+
+    Args:
+        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
+        radius: initial standard deviation of the codes about the centre (default: published).
+        learning_rate: factor of the step of the centre (default: published).
+        radius_rate: factor of the step of the radius (default: published).
+    """
 
     name = "natural_evolution"
 
-    def __init__(self, keys, size, population=20, initial=None, *, radius=1.25, learning_rate=1.75, radius_rate=0.05):
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        size: int,
+        population: int = 20,
+        initial: np.ndarray | None = None,
+        *,
+        radius: float = 1.25,
+        learning_rate: float = 1.75,
+        radius_rate: float = 0.05,
+    ) -> None:
         self.radius_rate = radius_rate
         super().__init__(keys, size, population, initial, radius=radius, learning_rate=learning_rate)
         raw = np.maximum(np.log(population / 2 + 1) - np.log(np.arange(1, population + 1)), 0)
         self.utilities = raw / max(raw.sum(), 1e-12) - 1 / population
 
-    def _drawn(self, runs) -> np.ndarray:
+    def _random_directions(self, runs: Sequence[int] | np.ndarray) -> np.ndarray:
         return self._normal(runs)
 
-    def _walk(self, scores: np.ndarray, ready: np.ndarray) -> None:
+    def _move(self, scores: np.ndarray, ready: np.ndarray) -> None:
         directions = ranked(self.directions[ready], scores)
         gradient = np.einsum("p,rpd->rd", self.utilities, directions)
         self.center[ready] += self.learning_rate * self.radius[ready, None] * gradient
@@ -113,12 +155,25 @@ class NaturalEvolutionOptions(OptimizerOptions):
 
 
 class RandomSearch(Optimizer):
-    """Every code is drawn afresh: what a search has to beat at an equal budget."""
+    """Independent random codes, the baseline that a search should exceed at the same budget.
+
+    Args:
+        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
+        initial_sd: standard deviation of the codes.
+    """
 
     name = "random_search"
     accepts_missing = True
 
-    def __init__(self, keys, size, population=20, initial=None, *, initial_sd=1.0):
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        size: int,
+        population: int = 20,
+        initial: np.ndarray | None = None,
+        *,
+        initial_sd: float = 1.0,
+    ) -> None:
         self.initial_sd = initial_sd
         super().__init__(keys, size, population, initial)
 

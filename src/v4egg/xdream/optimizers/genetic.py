@@ -1,16 +1,17 @@
 """XDream's genetic algorithm (Xiao & Kreiman, PLoS Comput Biol 2020)."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from v4egg.xdream.optimizers.optimizer import Optimizer, OptimizerOptions
+from v4egg.xdream.optimizers.optimizer import Key, Optimizer, OptimizerOptions
 
-CLIP = 95  # percentile above which scores count the same in selection
-COLDEST = 1e-8  # least temperature of selection: all scores may be equal
+CLIP = 95  # percentile at which scores are clipped for selection
+COLDEST = 1e-8  # lowest temperature of selection, in case all scores are equal
 
-# Published settings by the layer of DeePSiM's generator, chosen there by grid search.
+# Published settings by layer of DeePSiM's generator, found by grid search.
 _NAMES = ("population", "mutation_rate", "mutation_size", "selectivity", "heritability")
 _PUBLISHED = {
     "fc6": (20, 0.5, 0.5, 2.0, 0.5),
@@ -26,14 +27,25 @@ SETTINGS = {layer: {**dict(zip(_NAMES, row, strict=True)), "n_conserve": 0} for 
 
 
 class Genetic(Optimizer):
-    """Parents in proportion to exp(score / temperature), genes from either, then mutations; nothing is forgotten.
+    """XDream's genetic algorithm.
 
-    Args of the constructor beyond those of :class:`Optimizer` (defaults: published for fc6):
-        mutation_rate: probability of a gene to change, by N(0, ``mutation_size``).
-        selectivity: the scores' standard deviation over the temperature; higher is choosier.
-        heritability: probability of a gene to come from the first parent.
-        n_conserve: best codes that are shown again unchanged.
-        initial_sd: of the first generation's genes.
+    Parents are chosen with probabilities proportional to exp(score / temperature); each gene (entry of a code) comes
+    from one of two parents and is then mutated. Defaults are those published for fc6.
+
+    Args:
+        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
+        mutation_rate: probability that a gene changes.
+        mutation_size: standard deviation of such a change.
+        selectivity: standard deviation of the scores divided by the temperature.
+        heritability: probability that a gene comes from the first parent.
+        n_conserve: best codes that are kept unchanged.
+        initial_sd: standard deviation of the first generation's genes.
+
+    Example:
+        >>> optimizer = Genetic([("unit", 0)], size=8, population=4)
+        >>> optimizer.step(np.array([[1.0, 3.0, 2.0, 0.0]]), ready=np.array([0]))
+        >>> optimizer.codes.shape, optimizer.generation.tolist()
+        ((1, 4, 8), [1])
     """
 
     name = "genetic"
@@ -41,18 +53,18 @@ class Genetic(Optimizer):
 
     def __init__(
         self,
-        keys,
-        size,
-        population=20,
-        initial=None,
+        keys: Sequence[Key],
+        size: int,
+        population: int = 20,
+        initial: np.ndarray | None = None,
         *,
-        mutation_rate=0.5,
-        mutation_size=0.5,
-        selectivity=2.0,
-        heritability=0.5,
-        n_conserve=0,
-        initial_sd=1.0,
-    ):
+        mutation_rate: float = 0.5,
+        mutation_size: float = 0.5,
+        selectivity: float = 2.0,
+        heritability: float = 0.5,
+        n_conserve: int = 0,
+        initial_sd: float = 1.0,
+    ) -> None:
         self.mutation_rate, self.mutation_size = mutation_rate, mutation_size
         self.selectivity, self.heritability = selectivity, heritability
         self.n_conserve, self.initial_sd = n_conserve, initial_sd
@@ -69,26 +81,26 @@ class Genetic(Optimizer):
         )
         for codes, score, kept in zip(new, scores, old, strict=True):
             missing = np.flatnonzero(np.isnan(score))
-            codes[self.population - len(missing) :] = kept[missing]  # shown again unchanged
+            codes[self.population - len(missing) :] = kept[missing]  # presented again unchanged
             elites = np.argsort(-score, kind="stable")[: min(self.n_conserve, self.population - len(missing))]
             codes[: len(elites)] = kept[elites]
         self.codes[ready] = new
 
     def fitness(self, scores: np.ndarray) -> np.ndarray:
-        """Scores (R, P) -> how likely each is a parent (R, P), 1 for the best and 0 for a missing one."""
+        """Relative probability of each code to be a parent (R, P), 1 for the best and 0 for missing scores (R, P)."""
         temperature = np.maximum(np.nanstd(scores, 1, keepdims=True) / self.selectivity, COLDEST)
         clipped = np.minimum(scores, np.nanpercentile(scores, CLIP, 1, keepdims=True))
         best = np.nanmax(clipped, 1, keepdims=True)
         return np.where(np.isnan(scores), 0, np.exp((clipped - best) / temperature))
 
-    def _children(self, codes: np.ndarray, fitness: np.ndarray, draws: np.random.Generator) -> np.ndarray:
-        """A new population (P, D) of one run."""
-        reach = np.cumsum(fitness)
-        first, second = np.searchsorted(reach, draws.random((2, self.population)) * reach[-1], side="right")
-        inherited = draws.random(codes.shape, np.float32) < self.heritability
+    def _children(self, codes: np.ndarray, fitness: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The next population (P, D) of one run."""
+        cumulative = np.cumsum(fitness)
+        first, second = np.searchsorted(cumulative, rng.random((2, self.population)) * cumulative[-1], side="right")
+        inherited = rng.random(codes.shape, np.float32) < self.heritability
         children = np.where(inherited, codes[first], codes[second])
-        mutated = draws.random(codes.shape, np.float32) < self.mutation_rate
-        changes = draws.standard_normal(np.count_nonzero(mutated), np.float32)
+        mutated = rng.random(codes.shape, np.float32) < self.mutation_rate
+        changes = rng.standard_normal(np.count_nonzero(mutated), np.float32)
         children[mutated] += self.mutation_size * changes
         return children
 

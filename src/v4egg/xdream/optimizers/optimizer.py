@@ -1,4 +1,4 @@
-"""What every black-box optimizer is: many searches side by side, each a population of codes and draws of its own."""
+"""The interface of black-box optimizers: parallel searches, each with a population of codes and its own draws."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,25 +17,29 @@ Key = tuple[object, ...]
 class Optimizer(ABC):
     """A population of codes for each of R runs; a run is one search, such as for one neuron.
 
-    Draws are keyed by run, optimizer and generation and by nothing else: a run does not depend on its neighbours, and a
-    restored state needs no state of a random generator.
+    Random draws are keyed by run, optimizer and generation, so that runs do not depend on one another and a state has
+    no random generators.
+
+    Args:
+        keys: of the random draws, one per run.
+        size: D, number of entries of a code.
+        population: P, codes per generation.
+        initial: first codes (R, P, D) or (P, D); None for random ones.
 
     Attributes:
-        codes: (R, P, D) float32, the current generation.
-        generation: (R,), generations completed.
+        codes: the current generation, float32 (R, P, D).
+        generation: completed generations of each run (R,).
+
+    Raises:
+        V4eggError: the population is impossible, or the initial codes have another shape.
     """
 
     name = ""
-    accepts_missing = False  # whether a generation with missing scores can be followed by another
+    accepts_missing = False  # whether the next generation can be computed with missing scores
     arrays: tuple[str, ...] = ("codes", "generation")  # attributes that are the state
     slots = 1  # populations are multiples of this
 
-    def __init__(self, keys: Sequence[Key], size: int, population: int, initial: np.ndarray | None = None):
-        """``size`` is D; ``initial`` codes (R, P, D) or (P, D) replace those that the optimizer would draw.
-
-        Raises:
-            V4eggError: the population is impossible, or initial codes do not fit.
-        """
+    def __init__(self, keys: Sequence[Key], size: int, population: int, initial: np.ndarray | None = None) -> None:
         if population < 1 or population % self.slots:
             need = f"a multiple of {self.slots}" if self.slots > 1 else "1 or more"
             raise V4eggError(f"optimizer '{self.name}': population is {population}; give {need}")
@@ -44,12 +48,12 @@ class Optimizer(ABC):
         self.codes = self._start() if initial is None else self._given(initial)
 
     def step(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        """Put the next generation in the place of the current one, in the runs of ``ready``.
+        """Replace the codes of some runs by their next generation.
 
         Args:
-            scores: (R, P), higher is better. NaN: missing; only optimizers with ``accepts_missing`` get any, and those
-                at least one score that is there.
-            ready: index array of runs.
+            scores: (R, P), higher is better. NaN means missing, which only optimizers with ``accepts_missing`` get, and
+                never for all codes of a run.
+            ready: index array of these runs.
         """
         if not len(ready):
             return
@@ -57,11 +61,11 @@ class Optimizer(ABC):
         self.generation[ready] += 1
 
     def state(self) -> dict[str, np.ndarray]:
-        """Arrays from which :meth:`restore` goes on exactly."""
+        """Arrays from which :meth:`restore` continues exactly."""
         return {name: np.array(getattr(self, name)) for name in self.arrays}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from a state of an optimizer of the same settings."""
+        """Continue from the state of an optimizer with the same settings."""
         for name in self.arrays:
             setattr(self, name, np.array(state[name]))
 
@@ -71,16 +75,16 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        """Replace the codes of the ``ready`` runs by the next generation, from scores (R, P)."""
+        """Replace the codes of the ``ready`` runs by the next generation, given scores (R, P)."""
 
     def _draws(self, run: int, *what: object) -> np.random.Generator:
         return numpy_generator(*self.keys[run], self.name, *what, int(self.generation[run]))
 
-    def _normal(self, runs: Sequence[int], *what: object, count: int | None = None) -> np.ndarray:
+    def _normal(self, runs: Sequence[int] | np.ndarray, *what: object, count: int | None = None) -> np.ndarray:
         """Standard normal codes (len(runs), count, D), by default a population."""
         shape = (self.population if count is None else count, self.size)
-        found = [self._draws(run, *what).standard_normal(shape, np.float32) for run in runs]
-        return np.stack(found) if found else np.zeros((0, *shape), np.float32)
+        codes = [self._draws(run, *what).standard_normal(shape, np.float32) for run in runs]
+        return np.stack(codes) if codes else np.zeros((0, *shape), np.float32)
 
     def _given(self, initial: np.ndarray) -> np.ndarray:
         shape = (len(self.keys), self.population, self.size)
@@ -90,7 +94,7 @@ class Optimizer(ABC):
 
 
 class OptimizerOptions(Options):
-    """Options that every optimizer has; ``optimizer`` is the class that a subclass configures."""
+    """Base of the options of optimizers; ``optimizer`` is the class that they configure."""
 
     optimizer: ClassVar[type[Optimizer]]
     population: int = Field(20, ge=1, description="Images of a generation.")
@@ -105,15 +109,23 @@ class OptimizerOptions(Options):
 
 
 def standardized(scores: np.ndarray) -> np.ndarray:
-    """Scores (R, P) less their mean over their standard deviation, by run; 0 where all are equal."""
-    spread = scores.std(1, keepdims=True)
-    return (scores - scores.mean(1, keepdims=True)) / np.where(spread > 0, spread, 1)
+    """Scores (R, P) z-scored within each run; 0 where all are equal.
+
+    >>> standardized(np.array([[1.0, 3.0], [2.0, 2.0]])).tolist()
+    [[-1.0, 1.0], [0.0, 0.0]]
+    """
+    sd = scores.std(1, keepdims=True)
+    return (scores - scores.mean(1, keepdims=True)) / np.where(sd > 0, sd, 1)
 
 
 def log_rank_weights(count: int, selected: int) -> np.ndarray:
-    """Weights (count,) of ranked scores, best first: log(selected + 1/2) - log(rank), summing to 1, then 0.
+    """Weights (count,) of ranked scores, best first, which sum to 1.
 
-    Hansen, "The CMA evolution strategy: a tutorial" (2016), equation 49.
+    They are proportional to log(selected + 1/2) - log(rank) for the first ``selected`` ranks, and 0 for the others
+    (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772, equation 49).
+
+    >>> log_rank_weights(3, selected=2).round(2).tolist()
+    [0.8, 0.2, 0.0]
     """
     weights = np.maximum(np.log(selected + 0.5) - np.log(np.arange(1, count + 1)), 0)
     weights[selected:] = 0
@@ -121,6 +133,6 @@ def log_rank_weights(count: int, selected: int) -> np.ndarray:
 
 
 def ranked(values: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Values (R, P, D) in the order of falling scores (R, P)."""
+    """Values (R, P, D) sorted by decreasing scores (R, P)."""
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.take_along_axis(values, order[:, :, None], 1)
