@@ -168,11 +168,13 @@ class Choice:
         registry: ``module:name`` of the registry.
         kind: what the registry holds, for errors.
         key: the key of the mapping that names the entry.
+        default: the name where none is given.
     """
 
     registry: str
     kind: str
     key: str = "name"
+    default: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """Check the mapping against the options of the entry that it names."""
@@ -180,13 +182,14 @@ class Choice:
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
         """A mark that the schema of the configuration replaces by the options of all entries."""
-        return {"x-choice": {"registry": self.registry, "key": self.key}}
+        return {"x-choice": {"registry": self.registry, "kind": self.kind, "key": self.key, "default": self.default}}
 
     def _checked(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self.key not in value:
+        name = value.get(self.key, self.default)
+        if not name:
             raise ValueError(f"give '{self.key}', the {self.kind}")
         own = {key: option for key, option in value.items() if key != self.key}
-        options_of(load(self.registry), value[self.key], own, self.kind)
+        options_of(load(self.registry), name, own, self.kind)
         return value
 
 

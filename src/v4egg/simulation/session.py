@@ -352,7 +352,7 @@ class Simulation(Options):
 class Simulated(ReaderOptions):
     """A session that the workflow simulates, read from the NWB file that it writes."""
 
-    simulation: Simulation = Field(description="The simulated session; {} simulates one of the default size.")
+    simulation: Simulation = Simulation()
 
     def read(self, session: str, path: str) -> Recording:
         """See :func:`v4egg.recordings.readers.nwb.read_nwb`."""

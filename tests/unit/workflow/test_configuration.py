@@ -8,6 +8,7 @@ from snakemake.utils import update_config
 
 from v4egg.errors import V4eggError
 from v4egg.workflow.configuration import check, expanded
+from v4egg.workflow.configuration_errors import RENAMED
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -28,7 +29,7 @@ def test_defaults_reach_every_depth():
     config = check(MINIMAL, SCHEMA)
     assert config["responses"]["selection"]["min_reliability"] == 0.3
     assert config["synthesis"]["methods"]["energy_guided"]["jitter"]["shift"] == 3
-    assert config["sessions"]["s1"]["columns"] == {}
+    assert config["sessions"]["s1"] == {"format": "cowley", "split": "halves"}
     assert MINIMAL == {"name": "x", "sessions": {"s1": {"format": "cowley", "split": "halves"}}}
 
 
@@ -83,7 +84,10 @@ def test_use_sessions_keeps_some():
 
 
 def grouped(**groups):
-    return changed("encoders.architectures.a", {"core": {"name": "c"}, "readout": {"name": "r"}, "core_groups": groups})
+    return changed(
+        "encoders.architectures.a",
+        {"core": {"name": "residual"}, "readout": {"name": "gaussian"}, "core_groups": groups},
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,15 +95,14 @@ def grouped(**groups):
     [
         (
             changed("encoders.training.epoch", 3),
-            "'encoders.training.epoch' is unknown; known here: adversarial, batch_size",
+            r"'encoders.training.epoch' is unknown; did you mean 'epochs'\? Known here: loss, epochs, batch_size",
         ),
-        (changed("encoders.training.epochs", "ten"), r"'encoders.training.epochs' is 'ten' \(str\)"),
+        (changed("encoders.training.epochs", "ten"), "'encoders.training.epochs' is 'ten'; it must be a whole number"),
         (changed("images.channels", 2), "'images.channels'"),
         (changed("sessions.s1.format", "matlab"), "'sessions.s1.format'"),
         (changed("sessions.s1.split", "none"), "no session has a test split"),
         (changed("sessions.s1.split", "repeated"), "sessions.s1.min_repeats"),
         (changed("sessions.s2", {"format": "nwb"}), "sessions.s2.file"),
-        (changed("sessions.s2", {"format": "simulated"}), "sessions.s2.simulation"),
         (changed("targets.sessions", ["s9"]), "'targets.sessions' names 's9'"),
         (changed("circuits.models", ["students"]), "'circuits.models' names students; set compact.teacher"),
         (changed("adversarial.epsilons", [0.03, 0.01]), "'adversarial.epsilons' is .* ascending order"),
@@ -108,11 +111,15 @@ def grouped(**groups):
         (changed("synthesis.architectures", ["deep"]), "'synthesis.architectures' names 'deep'"),
         (
             changed(
-                "encoders.architectures.a", {"core": {"name": "c"}, "readout": {"name": "r"}, "training": {"epoch": 2}}
+                "encoders.architectures.a",
+                {"core": {"name": "residual"}, "readout": {"name": "gaussian"}, "training": {"epoch": 2}},
             ),
-            "'encoders.architectures.a.training.epoch' is unknown; known here: adversarial, batch_size",
+            r"'encoders.architectures.a.training.epoch' is unknown; did you mean 'epochs'\?",
         ),
-        (changed("encoders.architectures.a", {"core": {"name": "c"}}), "'encoders.architectures.a.readout' is missing"),
+        (
+            changed("encoders.architectures.a", {"core": {"name": "residual"}}),
+            "'encoders.architectures.a.readout' is missing",
+        ),
         (
             changed("encoders.architectures.a", {"combined": ["b", "c"]}),
             "'encoders.architectures.a.combined' names 'b'",
@@ -121,7 +128,10 @@ def grouped(**groups):
             changed("encoders.architectures.a", {"combined": ["b", "c"], "size": 32}),
             "'encoders.architectures.a.size' is set for a combined",
         ),
-        (changed("encoders.architectures.a", {"refit": "b"}), "a.refit' names 'b'; known: none, since .* replace"),
+        (
+            changed("encoders.architectures.a", {"refit": "b"}),
+            "a.refit' names 'b', which is not in use; known: attention, gaussian",
+        ),
         (changed("encoders.architectures.a", {"refit": "attention", "size": 32}), "'.*a.size' is set for a refit"),
         (
             {
@@ -129,7 +139,7 @@ def grouped(**groups):
                 "encoders": {
                     "training": {"loss": "poisson"},
                     "architectures": {
-                        "a": {"core": {"name": "c"}, "readout": {"name": "attention"}},
+                        "a": {"core": {"name": "residual"}, "readout": {"name": "attention"}},
                         "b": {"refit": "a"},
                     },
                 },
@@ -140,8 +150,8 @@ def grouped(**groups):
             changed(
                 "encoders.architectures.a",
                 {
-                    "core": {"name": "task_driven", "backbone": {"name": "b"}},
-                    "readout": {"name": "r"},
+                    "core": {"name": "task_driven", "backbone": {"name": "denoiser"}},
+                    "readout": {"name": "gaussian"},
                     "training": {"adversarial": 3},
                 },
             ),
@@ -188,19 +198,19 @@ def grouped(**groups):
         (changed("prior.sessions", False), "the pool is empty"),
         (
             changed("synthesis.methods.evolution.generator", {"name": "deepsim", "weights": "absent.pt"}),
-            "'synthesis.methods.evolution.generator.weights' names no file",
+            "'synthesis.methods.evolution.generator.weights': there is no file 'absent.pt'",
         ),
         (
             changed("evolution.conditions.x.generator.name", "deepsim"),
-            "'evolution.conditions.x.generator.weights' names no file",
+            "'evolution.conditions.x.generator.weights' is missing; give it",
         ),
         (
             changed("evolution.conditions.x.generator", {"name": "autoencoder", "weights": "absent"}),
-            "'evolution.conditions.x.generator.weights' names no folder",
+            "'evolution.conditions.x.generator.weights': there is no folder 'absent'",
         ),
         (
             changed("evolution.conditions.x.generator.name", "autoencoder"),
-            "'evolution.conditions.x.generator.weights' names no folder",
+            "'evolution.conditions.x.generator.weights' is missing; give it",
         ),
         (changed("evolution.conditions.x.arch", "b"), r"'evolution.conditions.x.arch' names 'b'"),
         (changed("evolution.conditions.x.spikes", 0), "'evolution.conditions.x.spikes'"),
@@ -209,6 +219,40 @@ def grouped(**groups):
             {**changed("synthesis.methods.evolution", {}), "decoder": {"widths": [16] * 4}},
             "'images.size' is 56; the decoder needs a multiple of 16",
         ),
+        (changed("seed", 3.0), "'seed' is 3.0; it must be a whole number"),
+        (changed("seed", True), "'seed' is True; it must be a whole number"),
+        (changed("prior.learning_rate", float("nan")), "'prior.learning_rate' is nan; it must be a number"),
+        (changed("prior.learning_rate", float("inf")), "'prior.learning_rate' is inf; it must be a number"),
+        (changed("encoders.architectures.a.core", {"name": "residul"}), r"core.name' is 'residul'; did you mean"),
+        (changed("encoders.architectures.attention.core", {"name": "residual", "blocs": 1}), "blocs' is unknown; did"),
+        (changed("encoders.architectures.attention.readout", {"name": "gaussian", "sigma": 0}), "readout.sigma'"),
+        (changed("encoders.architectures.attention.training", {"loss": "huber"}), "training.loss' is 'huber'"),
+        (
+            changed("encoders.architectures.a.core", {"name": "depth_separable", "kernel": 4}),
+            "core.kernel' is 4; it must be odd",
+        ),
+        (
+            changed(
+                "encoders.architectures.a.core", {"name": "task_driven", "backbone": {"name": "denoiser", "grids": 4}}
+            ),
+            "core.backbone.grids' is unknown; did you mean 'grid'",
+        ),
+        (changed("evolution.conditions.x.settings", {"populaton": 4}), "settings.populaton' is unknown; did you mean"),
+        (changed("evolution.conditions.x.settings", {"mutation_rate": 2}), "settings.mutation_rate'"),
+        (
+            changed("evolution.conditions.x.sweep", {"radius": [1.0]}),
+            "sweep.radius' is unknown; known here: population",
+        ),
+        (changed("evolution.conditions.x.generator", {"name": "pixels", "steps": 3}), "generator.steps' is unknown"),
+        (changed("sessions.s1.columns", {"table": "x"}), "'sessions.s1.columns' is unknown; known here: format"),
+        (changed("sessions.s1.judge", {"name": "brain"}), "'sessions.s1.judge.name' is 'brain'"),
+        (changed("sessions.s1.judge", {"name": "simulated_brain"}), "session is not simulated; name another judge"),
+        (
+            changed("sessions", {190923: {"format": "cowley"}}),
+            "key 'sessions': the name 190923 is no text; write it in",
+        ),
+        (changed("sessions", {True: {"format": "cowley"}}), r"the name true is no text \(on, off, yes and no are"),
+        (changed("images", {None: 3}), "'images': the name null is no text"),
         (changed("name", "a/b"), "'name'"),
         (changed("sessions", {}), "'sessions'"),
     ],
@@ -217,3 +261,51 @@ def test_mistakes_name_their_key(config, message):
     with pytest.raises(V4eggError, match=message) as caught:
         check(config, SCHEMA)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("old", sorted(RENAMED))
+def test_keys_of_earlier_versions_are_refused_with_their_name_now(old):
+    key = old.replace("methods.*", "methods.gradient_ascent").replace("*", "attention")
+    config = changed(key, {} if key.endswith(("vary", "groups")) else 1)
+    for part in ("core", "readout"):
+        if f".{part}." in key:
+            name = {"fold": "residual", "beside": "task_driven", "spread": "gaussian"}[key.rpartition(".")[2]]
+            config["encoders"]["architectures"]["attention"][part]["name"] = name
+    with pytest.raises(V4eggError, match=rf"key '{key}' is now called '{RENAMED[old]}'; rename it"):
+        check(config, SCHEMA)
+
+
+def test_values_of_earlier_versions_are_refused_with_their_name_now():
+    with pytest.raises(
+        V4eggError, match=r"conditions\.x\.neurons' is 'outside', which is now called 'external'; rename"
+    ):
+        check(changed("evolution.conditions.x.neurons", "outside"), SCHEMA)
+
+
+def test_all_mistakes_of_a_file_are_named_at_once_a_line_each():
+    config = changed("seed", 3.0)
+    config |= {"image": {}, "images": {"size": 1}}
+    with pytest.raises(V4eggError) as caught:
+        check(config, SCHEMA)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert "configuration key 'image' is unknown; did you mean 'images'?" in lines[0]
+
+
+def test_own_architectures_stand_beside_the_default_ones_and_null_removes_one():
+    own = {"core": {"name": "residual", "channels": 8}, "readout": {"name": "factorized"}}
+    named = check(changed("encoders.architectures.mine", own), SCHEMA)["encoders"]["architectures"]
+    assert list(named) == ["attention", "gaussian", "mine"]
+    assert named["mine"] == own
+    replaced = check(changed("encoders.architectures", {"attention": own, "gaussian": None}), SCHEMA)
+    assert replaced["encoders"]["architectures"] == {"attention": own}
+    chosen = changed("encoders", {"architectures": {"mine": own}, "use_architectures": ["mine"]})
+    assert list(check(chosen, SCHEMA)["encoders"]["architectures"]) == ["mine"]
+
+
+def test_parts_that_are_chosen_by_name_stay_as_they_are_given():
+    config = check(changed("evolution.conditions.x", {}), SCHEMA)
+    assert config["evolution"]["conditions"]["x"]["generator"] == {"name": "decoder"}
+    assert config["encoders"]["architectures"]["attention"]["core"] == {"name": "residual"}
+    simulated = check(changed("sessions.s2", {"format": "simulated"}), SCHEMA)["sessions"]["s2"]
+    assert simulated["simulation"]["n_units"] == 32

@@ -309,7 +309,10 @@ class Cowley(ReaderOptions):
     """Recordings in the layout of the repository of Cowley et al.; downloaded where they are missing."""
 
     repeats: int | None = Field(
-        None, ge=1, description="Trials behind each mean where only repeat averages are published; by default 1."
+        None,
+        ge=1,
+        description="Trials behind each mean where only repeat averages are published; by default 1.",
+        json_schema_extra={"x-absent": True},
     )
 
     def read(self, session: str, path: str) -> Recording:

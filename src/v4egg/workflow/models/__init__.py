@@ -1,0 +1,1 @@
+"""The configuration as typed models, from which its schema and its reference are generated."""

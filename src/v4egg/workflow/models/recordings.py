@@ -1,0 +1,95 @@
+"""Configuration of images, responses, prior and decoder: what comes before the encoders."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from v4egg.registry import Integers, Numbers, Options
+
+
+class Images(Options):
+    """The images of prior and encoders."""
+
+    size: int = Field(56, ge=8, description="Pixels per side of prior and encoders.")
+    channels: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
+
+
+class Selection(Options):
+    """Which units are used."""
+
+    min_reliability: float = Field(0.3, description="Split-half reliability on fit images (where there are repeats).")
+    min_signal_to_noise: float = Field(
+        0.0, description="SNR on fit images (where there are repeats); 0.15 is suggested for r2_ER."
+    )
+    min_mean_count: float = Field(0.05, description="Mean spikes per window over fit images.")
+
+
+class Responses(Options):
+    """From spikes to responses."""
+
+    window: Numbers = Field(
+        (0.07, 0.17), min_length=2, max_length=2, description="Seconds after onset in which spikes are counted."
+    )
+    validation_fraction: float = Field(0.1, gt=0, le=0.5, description="Share of the fit images that validates.")
+    near_duplicate: float = Field(
+        0.99, gt=0, le=1, description="Cosine of two thumbnails above which two images are the same picture."
+    )
+    selection: Selection = Selection()
+
+
+class Pretrained(Options):
+    """A prior trained elsewhere, instead of one trained on the pool."""
+
+    weights: str = Field(
+        "",
+        description="File of OpenAI ADM weights (.pt, .pth, .safetensors), or folder or hub id of an unconditional "
+        "diffusers pipeline over pixels or latents; empty: train one.",
+    )
+    image_size: int = Field(256, ge=8, description="Pixels per side of an ADM network.")
+    num_head_channels: int = Field(64, ge=1, description="Channels of an attention head of an ADM network.")
+    checkpointing: bool = Field(
+        False,
+        description="Guidance computes the network's activations again on the way back rather than keep them: less "
+        "memory, more time, the same images.",
+    )
+
+
+class Prior(Options):
+    """The image pool, and the diffusion prior that is trained on it."""
+
+    sessions: bool = Field(True, description="The pool holds all images of the sessions that no test split holds.")
+    photographs: int = Field(
+        0, ge=0, description="Crops of the photographs of scikit-image and scikit-learn in the pool."
+    )
+    patch_size: int = Field(2, ge=1, description="Pixel blocks that become channels; faster.")
+    widths: Integers = Field(
+        (64, 128, 128),
+        min_length=2,
+        description="Channels of the network's levels.",
+        json_schema_extra={"items": {"type": "integer", "minimum": 16, "multipleOf": 16}},
+    )
+    layers: int = Field(1, ge=1, description="Residual blocks per level.")
+    steps: int = Field(2000, ge=1, description="Training steps.")
+    batch_size: int = Field(32, ge=1, description="Images per step.")
+    learning_rate: float = Field(0.0005, gt=0, description="Peak of the cosine schedule.")
+    pretrained: Pretrained = Pretrained()
+
+
+class Decoder(Options):
+    """The image decoder that evolution searches; trained on the pool where a method needs it."""
+
+    latent: int = Field(256, ge=2, description="Genes of a code.")
+    widths: Integers = Field(
+        (96, 64, 32),
+        min_length=1,
+        description="Channels of the maps, coarsest first, each half as coarse as the one before.",
+        json_schema_extra={"items": {"type": "integer", "minimum": 1}},
+    )
+    steps: int = Field(1500, ge=1, description="Training steps.")
+    batch_size: int = Field(64, ge=2, description="Images per step.")
+    learning_rate: float = Field(0.002, gt=0, description="Peak of the one-cycle schedule.")
+    divergence: float = Field(
+        0.001,
+        ge=0,
+        description="Weight of the Kullback-Leibler divergence of a code from N(0 1) beside the squared error.",
+    )

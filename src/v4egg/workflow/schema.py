@@ -1,0 +1,200 @@
+"""The schema of the configuration, workflow/schemas/config.schema.yaml, generated from typed options by ``make docs``.
+
+Planning a run reads the schema, and neither the models here nor the code that they configure. What JSON Schema has no
+word for is marked with ``x-``: see :mod:`v4egg.registry` for choices from a registry, and
+
+- ``x-absent``: an optional key without a default; it is not there where it is not given
+- ``x-internal``: an option that no configuration has
+- ``x-filled``: a branch whose defaults are filled in; other parts that are chosen by name stay as they are given
+- ``x-exists``: a path to a ``file`` or ``folder`` that has to be there
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from v4egg.registry import Entry, Options, load
+from v4egg.workflow.models.configuration import Configuration
+
+Schema = dict[str, Any]
+HEAD = "# Generated from the typed options by `make docs`; change them and not this file.\n"
+
+
+def configuration_schema() -> Schema:
+    """The schema as a mapping."""
+    builder = _Builder()
+    root = builder.model(Configuration)
+    root = builder.definitions.pop(root["$ref"].rsplit("/", 1)[-1])
+    root = _with_sections(root, builder)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "v4egg configuration"}
+    return {**head, **root, "$defs": dict(sorted(builder.definitions.items()))}
+
+
+def schema_text() -> str:
+    """workflow/schemas/config.schema.yaml."""
+    return HEAD + yaml.dump(
+        configuration_schema(), Dumper=_Dumper, sort_keys=False, width=118, allow_unicode=True, default_flow_style=None
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a mapping as often as it stands, without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always."""
+        return True
+
+
+def _with_sections(root: Schema, builder: "_Builder") -> Schema:
+    """The root with a section for each entry of the registry that ``x-sections`` names, after ``natural``."""
+    registry = load(root.pop("x-sections"))
+    sections = {name: {**builder.options(entry), "default": {}} for name, entry in registry.items()}
+    properties: Schema = {}
+    for key, value in root["properties"].items():
+        properties[key] = value
+        if key == "natural":
+            properties |= sections
+    return {**root, "properties": properties}
+
+
+class _Builder:
+    """Turns pydantic's schemas of options into those of the configuration."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, Schema] = {}
+
+    def model(self, model: type[Options]) -> Schema:
+        """A reference to the definition of a model."""
+        raw = model.model_json_schema()
+        for name, nested in raw.pop("$defs", {}).items():
+            self._define(name, nested)
+        self._define(model.__name__, raw)
+        return {"$ref": f"#/$defs/{model.__name__}"}
+
+    def options(self, entry: Entry) -> Schema:
+        """A reference to the definition of an entry's options."""
+        return self.model(load(entry.target))
+
+    def _define(self, name: str, raw: Schema) -> None:
+        if name not in self.definitions:
+            self.definitions[name] = {}
+            self.definitions[name] = self._object(raw)
+
+    def _object(self, raw: Schema) -> Schema:
+        """An object: its properties, and branches by the names that some of them choose."""
+        found = {key: value for key, value in raw.items() if key != "title"}
+        kept = {key: value for key, value in raw.get("properties", {}).items() if not value.get("x-internal")}
+        found["properties"] = {key: self._value(value) for key, value in kept.items()}
+        found.pop("required", None)
+        required = [key for key in raw.get("required", []) if "default" not in found["properties"].get(key, {})]
+        if required:
+            found["required"] = required
+        branches = [branch for key, value in kept.items() for branch in self._sibling_options(key, value, kept)]
+        siblings = found.pop("x-siblings", None)
+        if siblings:
+            found.pop("additionalProperties")
+            branches += self._branches(siblings["registry"], siblings["key"], found["properties"], filled=True)
+        return {**found, "allOf": branches} if branches else found
+
+    def _value(self, raw: Schema) -> Schema:
+        found = {key: value for key, value in raw.items() if key != "title"}
+        found = _without_null(found) if found.pop("x-absent", False) else _with_null(found)
+        if "x-choice" in found:
+            choice = found.pop("x-choice")
+            default = {"default": {}} if choice["default"] else {}
+            return {**self._choice(**choice), **found, **default}
+        if "x-name-in" in found:
+            found = {"enum": list(load(found.pop("x-name-in"))), **found}
+        if found.pop("x-options-of", None):
+            found["default"] = {}
+        if "x-entries" in found:
+            entries = load(found.pop("x-entries")).items()
+            found |= {
+                "additionalProperties": False,
+                "properties": {name: self.options(entry) for name, entry in entries},
+            }
+        if "x-without-defaults" in found:
+            return {**self._without_defaults(found.pop("x-without-defaults")), **{"description": found["description"]}}
+        if "items" in found:
+            found["items"] = self._value(found["items"])
+        return {**found, "default": {}} if "$ref" in found else found
+
+    def _without_defaults(self, path: str) -> Schema:
+        definition = copy.deepcopy(self.definitions[self.model(load(path))["$ref"].rsplit("/", 1)[-1]])
+        for value in definition["properties"].values():
+            value.pop("default", None)
+        return definition
+
+    def _choice(self, registry: str, kind: str, key: str, default: str) -> Schema:
+        """A reference to the definition of a mapping that names an entry, beside its options."""
+        name = f"choice of {kind}"
+        if name not in self.definitions:
+            named = {key: {"enum": list(load(registry)), "description": f"Name of the {kind}."}}
+            required = {"required": [key]}
+            if default:
+                named[key]["default"], required = default, {}
+            self.definitions[name] = {}
+            self.definitions[name] = {
+                "type": "object",
+                **required,
+                "properties": named,
+                "allOf": self._branches(registry, key, {key: {}}, filled=False),
+            }
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _branches(self, registry: str, key: str, shared: Mapping[str, Any], *, filled: bool) -> list[Schema]:
+        """For each entry of a registry, its options where ``key`` names it, beside ``shared`` keys."""
+        found = []
+        for name, entry in load(registry).items():
+            options = self.definitions[self.options(entry)["$ref"].rsplit("/", 1)[-1]]
+            properties = {**{one: {} for one in shared}, **options["properties"]}
+            then = {**options, "properties": properties}
+            branch = {"if": {"properties": {key: {"const": name}}, "required": [key]}, "then": then}
+            found.append({**branch, "x-filled": True} if filled else branch)
+        return found
+
+    def _sibling_options(self, key: str, raw: Schema, properties: Mapping[str, Schema]) -> list[Schema]:
+        """Branches for a property that holds the options of the entry that another property names."""
+        mark = raw.get("x-options-of")
+        if mark is None:
+            return []
+        found = []
+        for name, entry in load(properties[mark["option"]]["x-name-in"]).items():
+            reference = self.options(entry)
+            options = self.definitions[reference["$ref"].rsplit("/", 1)[-1]]
+            then = {"properties": {key: _swept(options) if mark["swept"] else reference}}
+            condition = {"properties": {mark["option"]: {"const": name}}, "required": [mark["option"]]}
+            found.append({"if": condition, "then": then})
+        return found
+
+
+def _swept(options: Schema) -> Schema:
+    """Lists of values of the options that are one number."""
+    numbers = {key: value for key, value in options["properties"].items() if _is_number(value)}
+    plain = {key: {k: v for k, v in value.items() if k != "default"} for key, value in numbers.items()}
+    lists = {key: {"type": "array", "items": value, "minItems": 1, "uniqueItems": True} for key, value in plain.items()}
+    return {"type": "object", "additionalProperties": False, "properties": lists}
+
+
+def _is_number(value: Schema) -> bool:
+    types = value.get("type", [])
+    return bool({"integer", "number"} & set([types] if isinstance(types, str) else types))
+
+
+def _with_null(value: Schema) -> Schema:
+    """``anyOf`` of something and null as one type or the other."""
+    if "anyOf" not in value:
+        return value
+    (inner,) = [one for one in value["anyOf"] if one.get("type") != "null"]
+    outer = {key: entry for key, entry in value.items() if key != "anyOf"}
+    return {**inner, "type": [inner["type"], "null"], **outer} if "type" in inner else {**inner, **outer}
+
+
+def _without_null(value: Schema) -> Schema:
+    """The same without null, and without a default."""
+    found = _with_null({key: entry for key, entry in value.items() if key != "default"})
+    if isinstance(found.get("type"), list):
+        found["type"] = found["type"][0]
+    return found
