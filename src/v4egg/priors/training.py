@@ -136,21 +136,21 @@ def _step(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: in
 
 
 @torch.no_grad()
-def sample(prior: Prior, generators: list[torch.Generator], steps: int) -> Tensor:
+def sample(prior: Prior, rngs: list[torch.Generator], steps: int) -> Tensor:
     """Draw unguided ancestral samples.
 
     Args:
         prior: frozen.
-        generators: one CPU generator per sample.
+        rngs: one CPU generator per sample.
         steps: number of denoising steps.
 
     Returns:
         Images (n, *image_shape) in [0, 1]: the last x0_hat of each.
     """
     scheduler = prior.scheduler(steps)
-    noisy = torch.cat([torch.randn((1, *prior.shape), generator=g) for g in generators]).to(prior.unet.device)
+    noisy = torch.cat([torch.randn((1, *prior.shape), generator=rng) for rng in rngs]).to(prior.unet.device)
     for timestep in scheduler.timesteps:
         output = prior.predict(noisy, timestep)
         clean = prior.clean(noisy, output, timestep)
-        noisy = scheduler.step(output, timestep, noisy, generator=generators).prev_sample
+        noisy = scheduler.step(output, timestep, noisy, generator=rngs).prev_sample
     return prior.decode(clean).clamp(0, 1)

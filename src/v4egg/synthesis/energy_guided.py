@@ -48,7 +48,7 @@ class EnergyGuided(MethodOptions):
         """The images of a task; reads the store ``prior``."""
         prior = load_guide(task.stores["prior"], task.stimulus_spec, task.device)
         own = self.model_dump(include={"steps", "energy_scale", "sampler", "guidance", "noise_scaled", "smoothing"})
-        return energy_guided(task.energy, task.draws, prior, constraint=task.constraint, progress=task.progress, **own)
+        return energy_guided(task.energy, task.rngs, prior, constraint=task.constraint, progress=task.progress, **own)
 
 
 @torch.enable_grad()

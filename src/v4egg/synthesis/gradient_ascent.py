@@ -37,7 +37,7 @@ class GradientAscent(MethodOptions):
         """The images of a task."""
         own = self.model_dump(include={"steps", "learning_rate", "weight_decay", "smoothing", "transparency"})
         return gradient_ascent(
-            task.energy, task.draws, task.stimulus_spec, constraint=task.constraint, progress=task.progress, **own
+            task.energy, task.rngs, task.stimulus_spec, constraint=task.constraint, progress=task.progress, **own
         )
 
 

@@ -100,10 +100,9 @@ def synthesize_mei(
     if not pairs:
         return _dataset(model, [], samples, None)
     with borrowed_all(model, stores, device) as (used, there):
-        draws = [torch_generator(seed, method, *pair) for pair in pairs]
         task = Task(
             energy=mei_energy(used, pairs, chosen, (seed, method), energy),
-            draws=draws,
+            rngs=[torch_generator(seed, method, *pair) for pair in pairs],
             stimulus_spec=used.stimulus_spec,
             constraint=display_constraint(chosen.norm, used.stimulus_spec, constraint),
             device=str(device_of(used)),
@@ -140,8 +139,8 @@ def mei_energy(
     jitter: Jitter | None = getattr(options, "jitter", None)
     if jitter is None or not jitter.copies:
         return made
-    draws = [torch_generator(*key, "jitter", *pair) for pair in pairs]
-    return Jittered(made, draws, **jitter.model_dump())
+    rngs = [torch_generator(*key, "jitter", *pair) for pair in pairs]
+    return Jittered(made, rngs, **jitter.model_dump())
 
 
 def sample_pairs(units: Sequence[str], samples: int) -> list[tuple[str, int]]:

@@ -22,7 +22,7 @@ class Task:
 
     Attributes:
         energy: what to minimise, of all images of the batch at once.
-        draws: one CPU generator for each image.
+        rngs: one CPU generator for each image.
         stimulus_spec: size, colour and scale of the images.
         constraint: what an image becomes before the energy sees it, and at the end.
         device: where to compute.
@@ -33,7 +33,7 @@ class Task:
     """
 
     energy: Energy
-    draws: list[torch.Generator]
+    rngs: list[torch.Generator]
     stimulus_spec: Preprocess
     constraint: Constraint
     device: str

@@ -99,7 +99,7 @@ class Evolved(MethodOptions, SearchOptions):
         )
         return evolved(
             task.energy,
-            task.draws,
+            task.rngs,
             image_generator,
             task.stimulus_spec,
             optimizer=self.optimizer,
