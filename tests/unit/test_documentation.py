@@ -9,6 +9,7 @@ from snakemake.utils import update_config
 
 from documentation import ROOT, blocks, pages
 from v4egg.workflow.configuration import check
+from v4egg.workflow.configuration_errors import RENAMED
 
 LANGUAGES = {"python", "sh", "yaml", "mermaid", "text"}
 FOLDERS = ("src", "workflow", "config", "profiles", "envs", "tests", "benchmarks", "docs", ".ci", ".github")
@@ -92,3 +93,10 @@ def test_papers_are_cited_with_authors_and_doi():
     assert [len(reference["authors"]) for reference in references] == [12, 2, 4]
     dois = [reference.get("doi") or reference["identifiers"][0]["value"] for reference in references]
     assert dois == ["10.1101/2023.05.18.541176", "10.1371/journal.pcbi.1007973", "10.1038/s41586-026-10150-1"]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_the_changelog_names_every_renamed_key(old, new):
+    rows = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("| ")]
+    last = old.rsplit(".", 1)[-1]
+    assert [row for row in rows if re.search(rf"[`.]{last}`", row) and f"`{new}`" in row], old
