@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor, nn
+from torch import Tensor
 
 from v4egg.compact.adversarial import DIRECTIONS, KINDS, adversarial_images, other_phases, random_changes
+from v4egg.encoders.unit_model import UnitModel
 from v4egg.errors import V4eggError
 from v4egg.evaluation.judges import Judge
 from v4egg.images.processing import to_float
@@ -22,7 +23,7 @@ _BATCH = 32  # images
 
 
 def adversarial_experiment(
-    models: nn.Module,
+    models: UnitModel,
     natural: np.ndarray,
     judges: Sequence[Judge],
     *,
@@ -63,7 +64,7 @@ def adversarial_experiment(
         "adversarial": ("unit", "direction", "epsilon", "sample", "judge"),
         "random": ("unit", "kind", "epsilon", "sample", "draw", "judge"),
     }
-    variables = {name: (dims[name], np.stack([part[name] for part in parts])) for name in dims}
+    variables: dict[str, tuple] = {name: (dims[name], np.stack([part[name] for part in parts])) for name in dims}
     chosen = numpy_generator(seed, "adversarial reference").permutation(len(natural))[:reference]
     natural_sd = [judge(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
     variables |= {
@@ -77,7 +78,7 @@ def adversarial_experiment(
 
 
 def _one_unit(
-    models: nn.Module,
+    models: UnitModel,
     position: int,
     base: Tensor,
     judges: Sequence[Judge],
@@ -130,7 +131,7 @@ def movements(dataset: xr.Dataset) -> xr.Dataset:
     natural_sd = dataset["natural_sd"].where(dataset["natural_sd"] > 0)
     sign = xr.DataArray(list(DIRECTIONS.values()), dims="direction", coords={"direction": list(DIRECTIONS)})
     made = (dataset["adversarial"] - dataset["natural"]) * sign / natural_sd
-    chance = np.abs(dataset["random"] - dataset["natural"]) / natural_sd
+    chance = abs(dataset["random"] - dataset["natural"]) / natural_sd
     return xr.Dataset(
         {
             "adversarial": made.mean("sample").transpose("unit", "direction", "epsilon", "judge"),

@@ -9,7 +9,7 @@ Walker et al. 2019, who closed the loop once).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ def closed_loop(
 
     Returns:
         Kind ``closed_loop``, dims (arm, round, unit) with rounds + 1 rounds: ``activation`` (the brain's true response
-        to the unit's image, the sample that the arm's encoders rate highest), ``predicted`` (what they promised),
+        to the unit's image, the sample that the arm's encoders rate highest), ``predicted`` (by those encoders),
         ``normalized_activation`` (0 the mean natural image of the session, 1 the one that the first encoders like
         best), ``image``; and ``presentations`` (round), shown to each arm until then.
 
@@ -119,14 +119,16 @@ def present(brain: SimulatedBrain, images: np.ndarray, responses: Responses, rep
     return generator.poisson(expected[:, None] * gain).astype(np.float32)
 
 
-def _round(ensemble: Ensemble, brain, units: Sequence[str], synthesise: Synthesise, round_index: int) -> tuple:
-    """All samples (unit, sample, c, y, x); the one of each unit that the ensemble likes best; promise and truth."""
+def _round(
+    ensemble: Ensemble, brain: SimulatedBrain, units: Sequence[str], synthesise: Synthesise, round_index: int
+) -> tuple:
+    """All samples (unit, sample, c, y, x), the one that the ensemble rates highest, its predicted and true response."""
     samples = torch.from_numpy(synthesise(ensemble, round_index))
     own, true = ensemble.index(units), torch.tensor([brain.units.index(unit) for unit in units])
     with torch.no_grad():
-        promised = torch.stack([ensemble.paired(samples[:, s], own) for s in range(samples.shape[1])], 1)
-        picked = samples[torch.arange(len(units)), promised.argmax(1)]
-        return samples, picked.numpy(), promised.amax(1).numpy(), brain.paired(picked, true).numpy()
+        predicted = torch.stack([ensemble.paired(samples[:, s], own) for s in range(samples.shape[1])], 1)
+        picked = samples[torch.arange(len(units)), predicted.argmax(1)]
+        return samples, picked.numpy(), predicted.amax(1).numpy(), brain.paired(picked, true).numpy()
 
 
 def with_new(
@@ -152,15 +154,18 @@ def with_new(
 
 def _trained_on(member: Encoder, data: Sequence[TrainingSession], options: Mapping, seed: int) -> Encoder:
     architecture = {name: member.spec[name] for name in ("core", "readout")}
-    encoder, _ = train_member(data, architecture, options, seed, start=member)
+    trained, _ = train_member(data, architecture, options, seed, start=member)
+    encoder = cast(Encoder, trained)  # a network without groups stays one
     for name in ("arch", "member", "role"):
         setattr(encoder, name, getattr(member, name))
     return encoder.requires_grad_(False)
 
 
 @torch.no_grad()
-def _natural_scale(ensemble: Ensemble, brain, images: np.ndarray, units: Sequence[str]) -> tuple[np.ndarray, ...]:
-    """The brain's mean response (unit,) to natural images, and that to the one that the ensemble likes best."""
+def _natural_scale(
+    ensemble: Ensemble, brain: SimulatedBrain, images: np.ndarray, units: Sequence[str]
+) -> tuple[np.ndarray, ...]:
+    """The brain's mean response (unit,) to natural images, and to the one that the ensemble rates highest."""
     own, true = ensemble.index(units), torch.tensor([brain.units.index(unit) for unit in units])
     batches = to_float(images).split(64)
     liked = torch.cat([ensemble(batch, own) for batch in batches]).argmax(0)
@@ -168,7 +173,9 @@ def _natural_scale(ensemble: Ensemble, brain, images: np.ndarray, units: Sequenc
     return truth.mean(0).numpy(), truth[liked, torch.arange(len(units))].numpy()
 
 
-def _dataset(made: Mapping[str, list[tuple]], units: Sequence[str], mean, best, presentations) -> xr.Dataset:
+def _dataset(
+    made: Mapping[str, list[tuple]], units: Sequence[str], mean: np.ndarray, best: np.ndarray, presentations: np.ndarray
+) -> xr.Dataset:
     dims = ("arm", "round", "unit")
 
     def gathered(part: int) -> np.ndarray:

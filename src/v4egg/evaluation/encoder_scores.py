@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -25,7 +26,7 @@ class ScoredSession:
         predictions: of kind ``predictions``, of the selected units; validation and test images are read.
         truth: the noise-free response (n, U) of the selected units, where it is known (simulations).
         reference_models: predictions (n, U) of other models for the selected units, by name.
-        baselines: likewise of simpler models, whose validation images took part in their fit.
+        baselines: likewise of simpler models, which were fitted to the validation images too.
     """
 
     responses: Responses
@@ -54,7 +55,7 @@ def score(
     combined_architectures = combined_architectures or ({"mixed": archs} if len(archs) > 1 else {})
     parts = [_score_session(session, combined_architectures) for session in sessions]
     names = {part: ("arch", sessions[0].predictions[part].values) for part in ("core", "readout")}
-    # minimal: a session without yardsticks has no such coordinate, whichever session comes first
+    # minimal: a session without reference models has no such coordinate, whichever session comes first
     return xr.concat(parts, "unit", join="outer", coords="minimal").assign_coords(names)
 
 
@@ -65,14 +66,14 @@ def _score_session(session: ScoredSession, combined_architectures: Mapping[str, 
     whole, by_size = {}, []
     for arch in map(str, session.predictions["arch"].values):
         single = _in_counts(session.predictions.sel(arch=arch), session.responses)
-        predictions = single | _means(single, session.predictions["role"].values)
+        predictions = single | _means(single, [str(role) for role in session.predictions["role"].values])
         whole[arch] = predictions["ensemble"]
         by_size.append(_by_size(session, list(single.values()), columns))
         rows = [_split_scores(session, prediction, columns) for prediction in predictions.values()]
         for name in rows[0]:
             tables.setdefault(name, []).append([row[name] for row in rows])
-    coords = {"arch": list(whole), "member": list(predictions), "split": list(SPLITS), "unit": units}
-    variables = {name: (DIMS, np.asarray(table, np.float32)) for name, table in tables.items()}
+    coords: dict[str, Any] = {"arch": list(whole), "member": list(predictions), "split": list(SPLITS), "unit": units}
+    variables: dict[str, tuple] = {name: (DIMS, np.asarray(table, np.float32)) for name, table in tables.items()}
     variables["correlation_by_size"] = (("arch", "size", "split", "unit"), np.asarray(by_size, np.float32))
     coords["size"] = np.arange(len(by_size[0])) + 1
     variables |= {name: ("unit", values) for name, values in _test_data(session, columns).items()}
@@ -90,8 +91,8 @@ def _score_session(session: ScoredSession, combined_architectures: Mapping[str, 
         coords["reference_model"] = list(session.reference_models)
     if session.baselines:
         test = SPLITS.index("test")
-        values = [_correlations(session, prediction, columns)[test] for prediction in session.baselines.values()]
-        variables["baseline_correlation"] = (("baseline", "unit"), np.asarray(values, np.float32))
+        on_test = [_correlations(session, prediction, columns)[test] for prediction in session.baselines.values()]
+        variables["baseline_correlation"] = (("baseline", "unit"), np.asarray(on_test, np.float32))
         coords["baseline"] = list(session.baselines)
     coords["session"] = ("unit", [session.responses.session] * len(units))
     return xr.Dataset(variables, coords)

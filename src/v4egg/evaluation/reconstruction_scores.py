@@ -52,7 +52,9 @@ def score_reconstructions(made: xr.Dataset, judges: Sequence[Judge], units: Sequ
     )
 
 
-def _distances(made: np.ndarray, true: np.ndarray, judge: Judge, units: Sequence[str], counted) -> np.ndarray:
+def _distances(
+    made: np.ndarray, true: np.ndarray, judge: Judge, units: Sequence[str], counted: Sequence[Sequence[np.ndarray]]
+) -> np.ndarray:
     """(source, method and OTHER, image) of one judge; ``made`` is (source, method, image, channel, y, x)."""
     wanted, images = _responses(judge, true, units), range(len(true))
     result = np.full((made.shape[0], made.shape[1] + 1, len(true)), np.nan)
@@ -90,9 +92,9 @@ def _distance(found: np.ndarray, wanted: np.ndarray, counted: np.ndarray) -> flo
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:
     """Over finite values; NaN where there is none."""
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if values.size else np.nan
+    array = np.asarray(values, float)
+    array = array[np.isfinite(array)]
+    return float(array.mean()) if array.size else np.nan
 
 
 def _chance(true: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ def compare(scores: xr.Dataset) -> pd.DataFrame:
     columns = ["session", "a", "b", "mean_a", "mean_b", "difference", "low", "high", "p_value", "effect", "n"]
     table = pd.DataFrame(rows, columns=[*columns, "n_won", "n_lost"])
     adjusted = table.groupby("session")["p_value"].transform(adjusted_p_values)
-    table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
+    table.insert(list(table.columns).index("p_value") + 1, "p_adjusted", adjusted)
     return table
 
 

@@ -80,7 +80,7 @@ def with_cached_predictions(
 
 def _mean(ensemble: Ensemble, said: xr.DataArray) -> np.ndarray:
     single = np.stack([said.sel(arch=member.arch, member=member.member).values for member in ensemble.members])
-    return np.tensordot(ensemble.weights.cpu().numpy(), single, 1)
+    return np.tensordot(ensemble.get_buffer("weights").cpu().numpy(), single, 1)
 
 
 def judge_images(
@@ -101,7 +101,7 @@ def judge_images(
         and ``noise``.
         With a the activation and m the mean response to natural images, all of the same judge: ``zscore`` (a - m) / sd
         of those responses; ``normalized_activation`` (a - m) / (best natural - m); ``normalized_to_best_natural``
-        likewise with the image that the judge itself likes best, a ceiling; ``normalized_at_matched_contrast`` as the
+        likewise with the image to which the judge itself responds most, a stricter scale; ``normalized_at_matched_contrast`` as the
         second, of the image brought to the contrast of the best natural one. Moreover contrast[method, unit, sample]
         (RMS, of the luminance), shares_weights[judge], model_selected_natural[unit] and natural_image[unit, channel, y,
         x].
@@ -204,7 +204,7 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
     for session in natural:
         images = to_float(session.images)
         rows = [place[unit] for unit in session.units]
-        picks = None
+        picks: np.ndarray | None = None
         for j, judge in enumerate(judges):
             responses = session.known.get(judge.name)
             if responses is None:
@@ -214,6 +214,7 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
             found["sd"][rows, j] = responses.std(0)
             found["best"][rows, j] = responses[picks, np.arange(len(rows))]
             found["own"][rows, j] = responses.max(0)
+        assert picks is not None  # there is a first judge
         for row, pick in zip(rows, picks, strict=True):
             found["name"][row], found["image"][row] = session.names[pick], session.images[pick]
     return found

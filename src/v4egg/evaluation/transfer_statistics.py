@@ -72,7 +72,7 @@ def between_methods(best: xr.Dataset, shares_weights: xr.DataArray, measures: Se
     columns = ["n", "n_won", "share_won", "difference", "low", "high", "p_value", "effect", "slope"]
     table = pd.DataFrame(rows, columns=[*HEAD, "against", *columns])
     adjusted = table.groupby(["session", "measure"])["p_value"].transform(adjusted_p_values)
-    table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
+    table.insert(list(table.columns).index("p_value") + 1, "p_adjusted", adjusted)
     return table
 
 

@@ -27,7 +27,7 @@ _HEIGHT = 2.0  # inches per row
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw the figure from the table of :func:`table`."""
-    found = list(numbers.groupby(["session", "models"], sort=False))
+    found = style.groups(numbers, "session", "models")
     figure = style.new_figure(_HEIGHT * len(found) + 0.3)
     panels = figure.subplots(len(found), 4, squeeze=False, width_ratios=(1.2, 0.7, 1.1, 1.1))
     letters = itertools.cycle(string.ascii_lowercase)
@@ -59,7 +59,7 @@ def _draw_filters(axes: Axes, each: pd.DataFrame, over: pd.Series, session: str)
         style.strip(axes, layer, values, style.GREY, ("filters", session, int(layer)), 0.5)
         median = over["median_filters", MODELS, layer]
         axes.plot([layer - 0.35, layer + 0.35], [median, median], color=style.BLACK, linewidth=1.4)
-        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": style.SMALL}
+        place = style.above(axes)
         axes.text(layer, 1.01, f"{median:g}", **place)
     style.plain_log(axes.yaxis)
     axes.set(xlabel="layer", ylabel="filters", xticks=layers)

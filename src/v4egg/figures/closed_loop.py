@@ -24,7 +24,7 @@ _HEIGHT = 2.2  # inches per row
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw the figure from the table of :func:`table`."""
-    loops = list(numbers.groupby(["session", "arch"], sort=False))
+    loops = style.groups(numbers, "session", "arch")
     figure = style.new_figure(_HEIGHT * len(loops) + 0.3)
     panels = figure.subplots(len(loops), 3, squeeze=False, width_ratios=(1.3, 1, 1))
     letters = itertools.cycle(string.ascii_lowercase)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from v4egg.evaluation.tables.compact import PUBLISHED
 from v4egg.evaluation.tables.compact import table as table
@@ -78,13 +79,13 @@ def _draw_filters(axes: Axes, here: pd.DataFrame) -> None:
         units, over = _statistics(rows[rows["layer"] == layer])
         style.strip(axes, layer, units, _COLOURS[_FINAL], ("filters", layer), 0.5)
         style.middle(axes, layer, 0.35, over["median"])
-        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "fontsize": style.SMALL}
+        place: style.Look = {"transform": axes.get_xaxis_transform(), "ha": "center", "fontsize": style.SMALL}
         axes.text(layer, 1.01, f"{over['median']:g}", **place)
     before = here[(here["measure"] == "filters") & (here["model"] == "distilled") & (here["statistic"] == "median")]
-    marks = {"color": style.GREY, "markersize": 12, "label": "before pruning"}
+    marks: style.Look = {"color": style.GREY, "markersize": 12, "label": "before pruning"}
     axes.plot(before["layer"].astype(float), before["value"], "_", **marks)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.1), borderpad=0)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(ylim=(0, None), xlabel="layer", ylabel="filters")
     axes.set_xticks(layers)
 
@@ -102,7 +103,7 @@ def _draw_parameters(axes: Axes, here: pd.DataFrame) -> None:
     teacher = rows[(rows["model"] == "teacher") & (rows["statistic"] == "median")]["value"].item()
     ratio = rows[(rows["model"] == _FINAL) & (rows["statistic"] == "ratio")]["value"].item()
     axes.axhline(teacher, color=_COLOURS["teacher"], linewidth=1)
-    look = {"color": _COLOURS["teacher"], "ha": "right", "va": "bottom", "fontsize": style.SMALL}
+    look: style.Look = {"color": _COLOURS["teacher"], "ha": "right", "va": "bottom", "fontsize": style.SMALL}
     axes.text(len(shown) - 0.45, teacher, f"teacher (\u00d7{ratio:,.0f})", **look)
     axes.set_yscale("log")
     axes.set_ylim(top=teacher * 2.5)

@@ -5,6 +5,7 @@ synthesis; with a transfer store, the activation of every judge at the end again
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,10 @@ def draw(numbers: pd.DataFrame) -> Figure:
     measured = {measure: numbers[numbers["measure"] == measure] for measure in numbers["measure"].unique()}
     judged = measured.get("judged", pd.DataFrame())
     figure = style.new_figure(2.5 if judged.empty else 5.0)
-    upper, *lower = [figure] if judged.empty else figure.subfigures(2, 1)
+    upper: Any = figure
+    lower = None
+    if not judged.empty:
+        upper, lower = np.ravel(np.asarray(figure.subfigures(2, 1)))
     ratios = [0.5 + 0.15 * len(archs) * len(colours)] * 2 + [1.0] * len(archs)
     axes = upper.subplots(1, 2 + len(archs), squeeze=False, width_ratios=ratios)[0]
     for panel, measure in zip(axes, COSTS, strict=False):
@@ -40,8 +44,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
     axes[2].set_ylabel(f"generators' activation\n(1: final of {style.label(REFERENCE)})")
     for panel, letter in zip(axes[:3], "abc", strict=True):
         style.panel_letter(panel, letter, -28)
-    if lower:
-        _draw_judges(lower[0], judged, archs, colours)
+    if lower is not None:
+        _draw_judges(lower, judged, archs, colours)
     handles = [axes[0].plot([], [], "o", color=c, markersize=3, label=style.label(m))[0] for m, c in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
@@ -61,7 +65,7 @@ def _draw_costs(axes: Axes, costs: pd.DataFrame, measure: str, archs: Sequence[s
     axes.set_ylim(low / 1.5, high * (12 if many else 2.2))  # room for the numbers
     spare = 0.4 if len(archs) == 1 else 0.0
     axes.set_xlim(-0.6 - spare, len(archs) - 0.4 + spare)
-    turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if many else {}
+    turned: style.Look = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if many else {}
     axes.set_xticks(range(len(archs)), [style.label(a) if many else style.wrapped(a) for a in archs], **turned)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel(_LABELS[measure])
@@ -75,7 +79,13 @@ def _draw_cost(axes: Axes, x: float, statistics: pd.Series, step: float, colour:
     axes.plot([x - 0.35 * step, x + 0.35 * step], [mean, mean], color=style.BLACK, linewidth=1.4)
     times = [_times(statistics["ratio"])] if "ratio" in statistics else []
     text = (", " if upright else "\n").join([_plain(mean), *times])
-    look = {"ha": "center", "va": "bottom", "fontsize": style.SMALL, "color": colour, "rotation": 90 * upright}
+    look: style.Look = {
+        "ha": "center",
+        "va": "bottom",
+        "fontsize": style.SMALL,
+        "color": colour,
+        "rotation": 90 * upright,
+    }
     axes.annotate(text, (x, np.max(statistics["image"])), xytext=(0, 4), textcoords="offset points", **look)
 
 
@@ -92,7 +102,7 @@ def _times(ratio: float) -> str:
 
 
 def _draw_trajectories(axes: Axes, trajectories: pd.DataFrame, arch: str, colours: dict[str, str]) -> None:
-    for method, rows in trajectories.groupby("method", sort=False):
+    for (method,), rows in style.groups(trajectories, "method"):
         wide = rows.pivot(index="evaluations", columns="statistic", values="value")
         marker = "o" if len(wide) == 1 else None
         axes.fill_between(wide.index, wide["q25"], wide["q75"], color=colours[method], alpha=0.2, linewidth=0)
@@ -116,12 +126,12 @@ def _draw_judges(figure: SubFigure, judged: pd.DataFrame, archs: Sequence[str], 
     judges = list(dict.fromkeys(judged["judge"]))
     looks = {judge: style.judge_look(judge) for judge in judges}
     for panel, arch in zip(axes, archs, strict=True):
-        for (method, judge), rows in judged[judged["arch"] == arch].groupby(["method", "judge"], sort=False):
+        for (method, judge), rows in style.groups(judged[judged["arch"] == arch], "method", "judge"):
             wide = rows.set_index("statistic")["value"]
             x = rows["evaluations"].iloc[0] * 1.07 ** (judges.index(judge) - (len(judges) - 1) / 2)
             error = [[wide["median"] - wide["q25"]], [wide["q75"] - wide["median"]]]
             face = "white" if rows["shares_weights"].iloc[0] else colours[method]
-            look = {**looks[judge], "color": colours[method], "markerfacecolor": face}
+            look: style.Look = {**looks[judge], "color": colours[method], "markerfacecolor": face}
             panel.errorbar(x, wide["median"], error, elinewidth=0.8, **look)
         panel.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
         style.plain_log(panel.xaxis)

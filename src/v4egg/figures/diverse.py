@@ -60,13 +60,13 @@ def _image_rows(images: xr.DataArray) -> tuple[list[tiles.Row], list[str]]:
 def _draw_curves(axes: Axes, here: pd.DataFrame, arch: str) -> None:
     over = here[here["unit"] == ""]
     diversity = over[over["measure"] == "diversity"].pivot(index="weight", columns="statistic", values="value")
-    for judge, rows in over[over["measure"] == "response_retained"].groupby("judge", sort=False):
+    for (judge,), rows in style.groups(over[over["measure"] == "response_retained"], "judge"):
         wide = rows.pivot(index="weight", columns="statistic", values="value").reindex(diversity.index)
         reach = np.abs(wide[["q25", "q75"]].to_numpy().T - wide["median"].to_numpy())
         x = diversity["median"]
         axes.errorbar(x, wide["median"], reach, elinewidth=0.6, linewidth=0.9, **style.judge_look(judge))
     axes.axhline(1, color=style.LIGHT, linewidth=0.6, zorder=0)
-    place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": style.SMALL}
+    place = style.above(axes)
     for weight, at in diversity["median"].items():
         axes.text(at, 1.0, f"{weight:g}", color=style.GREY, **place)
     axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import ConnectionPatch
+from matplotlib.ticker import MaxNLocator
 
 from v4egg.compact.circuits import LAYERS
 from v4egg.compact.probes import probe_of, render
@@ -55,7 +56,7 @@ def _draw_search(axes: Axes, here: pd.DataFrame, unit: str, models: str) -> None
     index = here[here["measure"] == "dot_index"].set_index("unit")["value"].sort_values(ascending=False)
     colours = [_EXCITES if name == unit else style.GREY for name in index.index]
     axes.scatter(range(len(index)), index, color=colours, s=7, linewidths=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.annotate(unit, (0, index.iloc[0]), (6, -1), textcoords="offset points", fontsize=style.SMALL)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     count = here[here["unit"] == ""].set_index("measure")["value"]
@@ -72,7 +73,7 @@ def _draw_layers(axes: Axes, own: pd.DataFrame) -> None:
         style.strip(axes, layer, indices[layer].to_numpy(), style.LIGHT, ("dot filters", layer), 0.5)
         values = indices[layer].reindex(chosen.loc[chosen["layer"] == layer, "filter"])
         axes.plot([layer] * len(values), values, "o", color=_EXCITES, markersize=3, markeredgewidth=0)
-    best = own.set_index("measure").loc["dot_index", "value"]
+    best = _value(own, "dot_index")
     axes.plot([len(LAYERS)], [best], "D", color=style.BLACK, markersize=3.5)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     axes.set_xticks([*LAYERS, len(LAYERS)], [*map(str, LAYERS), "unit"])
@@ -91,18 +92,23 @@ def _draw_circuit(block: SubFigure, own: pd.DataFrame, data: xr.Dataset) -> None
         grid[row, 0].set_title(name, fontsize=style.SMALL, pad=2)
     lost = own[own["measure"] == "share_lost"].set_index(["layer", "filter"])["value"]
     boxes = {}
-    for shown in own[own["measure"] == "shown"].itertuples():
-        layer, place, index = int(shown.layer), int(shown.value), int(shown.filter)
+    shown = own.loc[own["measure"] == "shown", ["layer", "value", "filter"]].astype(int)
+    for layer, place, index in shown.to_numpy():
         top = max(float(np.nanmax(data["map"].values[layer], initial=0)), 1e-9)
         axes = boxes[layer, place] = grid[place, 1 + layer]
         axes.imshow(data["map"].values[layer, place, 0], cmap="gray", vmin=0, vmax=top, interpolation="nearest")
         title = f"{f'layer {layer}, ' if not place else ''}#{index}: {100 * lost[layer, index]:.0f}%"
         axes.set_title(title.replace("-", "\u2212"), fontsize=5, pad=2)
     _draw_flow(block, boxes, data)
-    response = own.set_index("measure").loc["dot_response", "value"]
+    response = _value(own, "dot_response")
     text = f"response\n{style.number(response)}\nabove grey"
     grid[0, -1].text(0, 0.5, text, va="center", fontsize=style.SMALL)
     block.text(0.005, 0.99, "c", fontsize=style.BASE + 2, fontweight="bold", va="top")
+
+
+def _value(own: pd.DataFrame, measure: str) -> float:
+    """The only number of a measure."""
+    return float(own.loc[own["measure"] == measure, "value"].iloc[0])
 
 
 def _draw_flow(block: SubFigure, boxes: dict[tuple[int, int], Axes], data: xr.Dataset) -> None:
@@ -112,8 +118,15 @@ def _draw_flow(block: SubFigure, boxes: dict[tuple[int, int], Axes], data: xr.Da
         for source, value in enumerate(flow):
             if not np.isfinite(value) or strongest == 0 or (layer - 1, source) not in boxes:
                 continue
-            line = {"linewidth": _THICKEST * abs(value) / strongest, "color": _EXCITES if value > 0 else _INHIBITS}
-            ends = {"coordsA": "axes fraction", "coordsB": "axes fraction", "axesA": boxes[layer - 1, source]}
+            line: style.Look = {
+                "linewidth": _THICKEST * abs(value) / strongest,
+                "color": _EXCITES if value > 0 else _INHIBITS,
+            }
+            ends: style.Look = {
+                "coordsA": "axes fraction",
+                "coordsB": "axes fraction",
+                "axesA": boxes[layer - 1, source],
+            }
             block.add_artist(ConnectionPatch((1.02, 0.5), (-0.02, 0.5), axesB=axes, **ends, **line))
 
 
@@ -136,8 +149,8 @@ def _draw_ablations(block: SubFigure, own: pd.DataFrame) -> None:
         axes.set(title=f"layer {layer}", xlabel="filters removed")
     values = np.append(left["value"], [0, 1])
     panels[0].set_ylim(max(values.min(), -3) - 0.1, min(values.max(), 2) + 0.15)
-    if own.set_index("measure").loc["selectivity", "value"] <= 0:
-        note = {"transform": panels[2].transAxes, "ha": "center", "va": "center", "color": style.GREY}
+    if _value(own, "selectivity") <= 0:
+        note: style.Look = {"transform": panels[2].transAxes, "ha": "center", "va": "center", "color": style.GREY}
         panels[2].text(0.5, 0.5, "prefers a rival:\nno preference to lose", fontsize=style.SMALL, **note)
     panels[0].set_ylabel("dot selectivity left\n(1: intact)")
     if not left.empty:

@@ -79,7 +79,7 @@ def _rows(here: pd.DataFrame) -> list[_Row]:
     """The models of one session in the order of the table."""
     found = []
     models = here[here["kind"].isin(list(_BLOCKS)) & (here["against"] == "")]
-    for (model, metric, kind), part in models.groupby(["model", "metric", "kind"], sort=False):
+    for (model, metric, kind), part in style.groups(models, "model", "metric", "kind"):
         units = part[part["statistic"] == "unit"].set_index("unit")["value"]
         over = part[part["statistic"] != "unit"].set_index("statistic")["value"]
         single = here[(here["model"] == model) & (here["kind"] == "member") & (here["statistic"] == "mean")]
@@ -112,10 +112,10 @@ def _draw_mean(axes: Axes, y: int, row: _Row) -> None:
         interval = [row.over["ci_low"], row.over["ci_high"]]
         axes.plot(interval, [y - 0.28] * 2, color=style.BLACK, linewidth=1.2, solid_capstyle="butt")
     if len(row.members) > 1:
-        marks = {"facecolors": "white", "edgecolors": style.BLACK, "linewidths": 0.6}
+        marks: style.Look = {"facecolors": "white", "edgecolors": style.BLACK, "linewidths": 0.6}
         axes.scatter(row.members, [y - 0.28] * len(row.members), s=7, zorder=3, **marks)
     axes.plot([mean], [y - 0.28], "o", color=style.BLACK, markersize=3, zorder=4)
-    place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": style.SMALL}
+    place: style.Look = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": style.SMALL}
     axes.text(1.02, y, style.number(mean), **place)
 
 
@@ -193,9 +193,10 @@ def _draw_square(axes: Axes, rows: list[_Row], square: pd.DataFrame) -> None:
     over = {row.model: row.over for row in rows if row.kind == ENCODER}
     means = np.full(square.shape, np.nan)
     for place in np.ndindex(square.shape):
-        statistics = over.get(square.iloc[place], pd.Series(dtype=float))
-        means[place], low, high = (statistics.get(name, np.nan) for name in ("mean", "ci_low", "ci_high"))
-        text = f"{style.number(means[place], 3)}\n{style.number(low)}\u2013{style.number(high)}"
+        statistics = over.get(str(square.iloc[place]), pd.Series(dtype=float))
+        mean, low, high = (float(statistics.get(name, np.nan)) for name in ("mean", "ci_low", "ci_high"))
+        means[place] = mean
+        text = f"{style.number(mean, 3)}\n{style.number(low)}\u2013{style.number(high)}"
         axes.text(place[1], place[0], text, ha="center", va="center", fontsize=style.SMALL)
     span = max(0.02, float(np.nanmax(means) - np.nanmin(means)))  # differences of rounding stay pale
     axes.imshow(means, cmap="Blues", vmin=np.nanmin(means), vmax=np.nanmin(means) + 2.5 * span)

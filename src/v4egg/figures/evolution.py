@@ -41,7 +41,7 @@ def draw(numbers: pd.DataFrame) -> Figure:
 
 
 def _draw_curves(axes: Axes, curves: pd.DataFrame, colours: dict[str, str], dashes: dict[str, str]) -> None:
-    for name, rows in curves.groupby("condition", sort=False):
+    for (name,), rows in style.groups(curves, "condition"):
         wide = rows.pivot(index="presentations", columns="statistic", values="value")
         if len(colours) <= _BANDS:
             axes.fill_between(wide.index, wide["q25"], wide["q75"], color=colours[name], alpha=0.15, linewidth=0)
@@ -57,7 +57,7 @@ def _draw_final(axes: Axes, final: pd.DataFrame, colours: dict[str, str]) -> Non
     each = final[final["statistic"] == "neuron"]
     rotation = 60 if each.groupby(["condition", "group"]).ngroups > _CROWDED else 0
     statistics = final[final["statistic"] != "neuron"].set_index(["condition", "group", "statistic"])["value"]
-    labels = []
+    labels: list[str] = []
     for name in colours:
         groups = each[each["condition"] == name].groupby("group", sort=False)
         for group, rows in groups:
@@ -67,7 +67,7 @@ def _draw_final(axes: Axes, final: pd.DataFrame, colours: dict[str, str]) -> Non
             axes.plot([place - 0.35, place + 0.35], [median, median], color=style.BLACK, linewidth=1.4)
             style.number_above(axes, place, median, rotation=rotation)
             labels.append(_column(name, str(group), groups.ngroups, int(statistics[name, group, "n"])))
-    slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(labels) > 3 else {}
+    slanted: style.Look = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(labels) > 3 else {}
     axes.set_xticks(range(len(labels)), labels, **slanted)
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))

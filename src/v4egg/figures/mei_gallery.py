@@ -32,7 +32,7 @@ def draw(numbers: pd.DataFrame, transfer: str | Path, meis: Sequence[str | Path]
         meis: The ``mei`` stores, for their images.
     """
     units = list(dict.fromkeys(numbers["unit"]))
-    rows = list(numbers.groupby(["method", "arch"], sort=False))
+    rows = style.groups(numbers, "method", "arch")
     labels = [f"{_method(method)}\n({style.label(arch)})" for (method, arch), _ in rows]
     left = 0.15 + _CHARACTER * max(len(line) for text in labels for line in text.split("\n"))
     tile = float(np.clip((style.WIDTH - left) / len(units) - _GAP, *_TILE))
@@ -42,14 +42,14 @@ def draw(numbers: pd.DataFrame, transfer: str | Path, meis: Sequence[str | Path]
     images = _images(numbers, transfer, meis)
     for place, (text, ((method, arch), here)) in enumerate(zip(labels, rows, strict=True)):
         bottom = height - _HEADER - (place + 1) * (tile + _NUMBER) + _NUMBER
-        look = {"ha": "right", "va": "center", "color": style.colours([method])[method]}
+        look: style.Look = {"ha": "right", "va": "center", "color": style.colours([method])[method]}
         figure.text((left - 0.08) / width, (bottom + tile / 2) / height, text, **look)
         zscore = here.set_index("unit")["zscore"]
         for column, unit in enumerate(units):
             start = left + column * (tile + _GAP)
             axes = figure.add_axes((start / width, bottom / height, tile / width, tile / height))
             if place == 0:
-                title = {"ha": "center", "va": "bottom", "fontsize": style.SMALL}
+                title: style.Look = {"ha": "center", "va": "bottom", "fontsize": style.SMALL}
                 axes.text(0.5, 1.06, tiles.over_two_lines(unit), transform=axes.transAxes, **title)
             value = zscore.get(unit, np.nan)
             note = style.number(value, 1) if np.isfinite(value) else ""
@@ -70,11 +70,11 @@ def _images(
 ) -> dict[tuple[str, str, str], np.ndarray | None]:
     """The images (channel, y, x) of the table's rows."""
     natural, batches = stores.load(transfer, "transfer")["natural_image"].load(), mei_stores(meis)
-    found = {}
-    for row in numbers.itertuples():
-        if row.method == NATURAL:
-            image = natural.sel(arch=row.arch, unit=row.unit).values
+    found: dict[tuple[str, str, str], np.ndarray | None] = {}
+    for row in numbers.to_dict("records"):
+        method, arch, unit = row["method"], row["arch"], row["unit"]
+        if method == NATURAL:
+            found[method, arch, unit] = natural.sel(arch=arch, unit=unit).values
         else:
-            image = image_of(batches[row.method, row.arch], row.unit, row.sample)
-        found[row.method, row.arch, row.unit] = image
+            found[method, arch, unit] = image_of(batches[method, arch], unit, row["sample"])
     return found

@@ -19,7 +19,7 @@ from v4egg.io import stores
 GUIDED = "energy_guided"
 MAX_UNITS = 8
 _PANELS = 2.2  # inches: the height of an architecture's panels
-_DASHES = {"linewidth": 0.7, "linestyle": (0, (4, 2))}
+_DASHES: style.Look = {"linewidth": 0.7, "linestyle": (0, (4, 2))}
 
 
 @style.styled

@@ -73,7 +73,9 @@ def _draw_distances(axes: Axes, here: pd.DataFrame) -> None:
         tests = raw[(raw["judge"] == judge) & raw["statistic"].isin(("p_adjusted", "n_images"))]
         _draw_pair(axes, x, pd.concat([distances[distances["judge"] == judge], tests]))
     axes.axhline(1, color=style.LIGHT, linewidth=0.7, zorder=0)
-    axes.set_xticks(range(len(judges)), [style.judge_tick(judge, shared) for judge, shared in judges.items()])
+    axes.set_xticks(
+        range(len(judges)), [style.judge_tick(str(judge), bool(shared)) for judge, shared in judges.items()]
+    )
     style.plain_log(axes.yaxis)
     axes.set_xlim(-0.6, len(judges) - 0.4)
     axes.tick_params(axis="x", length=0)
@@ -99,13 +101,13 @@ def _draw_pair(axes: Axes, x: float, rows: pd.DataFrame) -> None:
     wide = each.pivot(index="image", columns="method", values="value").reindex(columns=[GUIDED, DESCENT])
     axes.plot([x - 0.18, x + 0.18], wide.T.to_numpy(), color=style.LIGHT, linewidth=0.4, zorder=0)
     medians = rows[rows["statistic"] == "median"].set_index("method")["value"]
-    for place, method in ((x - 0.18, GUIDED), (x + 0.18, DESCENT)):
+    for at, method in ((x - 0.18, GUIDED), (x + 0.18, DESCENT)):
         values = wide[method].dropna()
-        axes.scatter(np.full(len(values), place), values, color=colours[method], **style.POINTS)
-        style.middle(axes, place, 0.12, medians.get(method, np.nan))
+        axes.scatter(np.full(len(values), at), values, color=colours[method], **style.POINTS)
+        style.middle(axes, at, 0.12, medians.get(method, np.nan))
     tests = rows.set_index("statistic")["value"]
     text = [f"n = {tests['n_images']:.0f}", style.q_value(tests.get("p_adjusted", np.nan))]
-    place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": style.SMALL}
+    place = style.above(axes)
     axes.text(x, 1.0, "\n".join(filter(None, text)), **place)
 
 

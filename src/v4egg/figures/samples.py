@@ -43,7 +43,7 @@ def draw(numbers: pd.DataFrame, samples: str | Path) -> Figure:
 
 
 def _draw_spectra(axes: Axes, power: pd.DataFrame) -> None:
-    for name, rows in power.groupby("set", sort=False):
+    for (name,), rows in style.groups(power, "set"):
         wide = rows.pivot(index="index", columns="statistic", values="value")
         x = wide.index.astype(int)
         axes.fill_between(x, wide["q25"], wide["q75"], color=SETS[name], alpha=0.2, linewidth=0)

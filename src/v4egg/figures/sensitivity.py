@@ -19,7 +19,7 @@ _COLUMNS = 3  # panels side by side
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw the figure from the table of :func:`table`."""
-    panels = list(numbers.groupby(["condition", "setting"], sort=False))
+    panels = style.groups(numbers, "condition", "setting")
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     figure = style.new_figure(0.3 + 1.9 * rows)
@@ -44,12 +44,12 @@ def _draw_setting(axes: Axes, numbers: pd.DataFrame) -> None:
     over = numbers[numbers["statistic"] != "neuron"]
     wide = over.pivot(index="value", columns="statistic", values="evolved_over_natural").reindex(values)
     error = np.abs(wide[["q25", "q75"]].to_numpy().T - wide["median"].to_numpy())
-    look = {"color": _COLOUR, "marker": "o", "markersize": 4, "markerfacecolor": "white"}
+    look: style.Look = {"color": _COLOUR, "marker": "o", "markersize": 4, "markerfacecolor": "white"}
     axes.errorbar(range(len(values)), wide["median"], error, **look)
     own = numbers.loc[~numbers["departs"], "value"].iloc[0]
     axes.plot(place[own], wide.loc[own, "median"], "o", color=_COLOUR, markersize=5, zorder=4)
-    for value, median in wide["median"].items():
-        style.number_above(axes, place[value], median)
+    for value in values:
+        style.number_above(axes, place[value], float(wide.loc[value, "median"]))
     axes.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
     axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
     axes.set_title(f"n = {wide['n'].max():.0f}", loc="right", pad=12, fontsize=style.SMALL)

@@ -8,7 +8,7 @@ architecture.
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -31,7 +31,8 @@ WIDTH = 7.2  # inches: a figure over both columns of a journal page (183 mm)
 DPI = 300
 BASE, SMALL = 7.0, 6.0  # font sizes in points at print size
 INTERVAL = ("median", "low", "high")  # what tables call a median over units and its 95% bootstrap interval
-POINTS: dict[str, Any] = {"s": 8, "alpha": 0.55, "linewidths": 0}
+Look = dict[str, Any]  # keyword arguments of matplotlib
+POINTS: Look = {"s": 8, "alpha": 0.55, "linewidths": 0}
 
 BLACK, GREY, LIGHT = "#000000", "#6E6E6E", "#BDBDBD"
 _CONTROLS: Registry = {  # what images of methods are compared with
@@ -77,7 +78,7 @@ def styled(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()  # a user's own matplotlibrc must not change the bytes
-            matplotlib.rcParams.update(_RC)
+            matplotlib.rcParams.update(cast(Any, _RC))
             return function(*args, **kwargs)
 
     return wrapper
@@ -112,7 +113,8 @@ def _settle(figure: Figure) -> None:
         box = part.bbox_relative
         box.p0, box.p1 = np.round(box.p0, 6), np.round(box.p1, 6)
     for axes in figure.axes:
-        axes.set_position([round(edge, 6) for edge in axes.get_position(original=True).bounds])
+        left, bottom, width, height = (round(edge, 6) for edge in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _parts(figure: Figure | SubFigure) -> Iterator[SubFigure]:
@@ -126,6 +128,12 @@ def _replace(path: Path, writer: Callable[[Path], Any]) -> Path:
     with replacing(path) as temporary:
         writer(temporary)
     return path
+
+
+def groups(table: pd.DataFrame, *columns: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    """The parts of a table by the entries of some columns, in the order of the table."""
+    parts = table.groupby(list(columns), sort=False)
+    return [(tuple(map(str, key if isinstance(key, tuple) else (key,))), part) for key, part in parts]
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
@@ -146,8 +154,9 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     for name in names:
         free = [colour for colour in _SPARE if colour not in found.values()]
         preferred = own.get(name)
-        taken = preferred is None or preferred in found.values()
-        found[name] = (free[0] if free else GREY) if taken else preferred
+        if preferred is None or preferred in found.values():
+            preferred = free[0] if free else GREY
+        found[name] = preferred
     return found
 
 
@@ -224,10 +233,15 @@ def middle(axes: Axes, x: float, reach: float, value: float, low: float = np.nan
     axes.plot([x, x], [low, high], color=BLACK, linewidth=0.7, zorder=3)
 
 
+def above(axes: Axes) -> Look:
+    """How small text stands above a panel: x in data, y as a fraction of the panel."""
+    return {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": SMALL}
+
+
 def number_above(axes: Axes, x: float, value: float, colour: str = BLACK, rotation: float = 0) -> None:
     """The number ``value`` above the panel at ``x``, clear of all points; nothing for NaN."""
     if np.isfinite(value):
-        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "rotation": rotation}
+        place: Look = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "rotation": rotation}
         axes.text(x, 1.01, number(value), color=colour, fontsize=SMALL, **place)
 
 
@@ -263,7 +277,8 @@ def mark_beyond(axes: Axes, x: float, values: np.ndarray, limits: tuple[float, f
 
 def plain_log(axis: Axis) -> None:
     """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    set_scale = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
+    set_scale("log")
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -47,7 +47,7 @@ def sheet(rows: Sequence[Row], titles: Sequence[str] = (), panels: float = 0.0) 
     for row, height in zip(rows, heights, strict=True):
         _draw_row(figure, row, (left, top - side, side), titles if row is rows[0] else ())
         top -= height
-    letter = {"fontsize": style.BASE + 2, "fontweight": "bold", "va": "top"}
+    letter: style.Look = {"fontsize": style.BASE + 2, "fontweight": "bold", "va": "top"}
     figure.text(0.05 / style.WIDTH, 1 - 0.05 / figure.get_size_inches()[1], "a", **letter)
     return figure
 
@@ -95,6 +95,6 @@ def _draw_row(figure: Figure, row: Row, place: tuple[float, float, float], title
         axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
         draw_image(axes, image, row.notes[column] if row.notes else "")
         if column < len(titles):
-            title = {"ha": "center", "va": "bottom", "fontsize": style.SMALL}
+            title: style.Look = {"ha": "center", "va": "bottom", "fontsize": style.SMALL}
             axes.text(0.5, 1.06, titles[column], transform=axes.transAxes, **title)
         left += side + GAP

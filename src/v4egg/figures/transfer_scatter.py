@@ -27,9 +27,10 @@ _SCALES = {
     "normalized_to_best_natural": "1: judge's best\nnatural image",
     "normalized_at_matched_contrast": "1: model-selected natural,\nmatched contrast",
 }
+_UPRIGHT = 4  # methods, above which the numbers stand upright
 _CLOSE = 0.3  # columns nearer than this, as of three methods, have slanted numbers
-_LINE = {"linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
-_NATURAL_LINE = {"color": style.colours([NATURAL])[NATURAL], **_LINE}
+_LINE: style.Look = {"linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
+_NATURAL_LINE: style.Look = {"color": style.colours([NATURAL])[NATURAL], **_LINE}
 _PANEL, _STRIP = 1.75, 1.75  # heights of a row of scatters and of a row of strips, inches
 
 
@@ -51,7 +52,9 @@ def draw(numbers: pd.DataFrame) -> Figure:
         here = numbers[numbers["measure"] == scale]
         limits = style.usual_limits(here.loc[here["statistic"] == "unit", "value"].to_numpy())
         for axes, arch in zip(row, archs, strict=True):
-            _draw_strips(axes, here[here["arch"] == arch], arch, limits)
+            own = _judges(here[here["arch"] == arch])
+            judges = {judge: own[judge] for judge in _judges(numbers) if judge in own}
+            _draw_strips(axes, here[here["arch"] == arch], arch, judges, limits)
             name = style.label(arch) if place == 0 else ""
             axes.set_title(name, loc="left", pad=26 if _is_crowded(here) else 13)
         row[0].set_ylabel(f"normalized activation\n({_SCALES[scale]})")
@@ -134,14 +137,17 @@ def _is_crowded(rows: pd.DataFrame) -> bool:
     return 0.8 / len(_methods(rows)) < _CLOSE
 
 
-def _draw_strips(axes: Axes, rows: pd.DataFrame, arch: str, limits: tuple[float, float]) -> None:
+def _draw_strips(
+    axes: Axes, rows: pd.DataFrame, arch: str, judges: dict[str, bool], limits: tuple[float, float]
+) -> None:
     """``rows`` are those of one architecture on one scale."""
-    methods, judges = _methods(rows), _judges(rows)
+    methods = _methods(rows)
     colours = style.colours(methods)
     each = rows[rows["statistic"] == "unit"].set_index(["judge", "method"])["value"].sort_index()
     over = rows[(rows["unit"] == "") & (rows["against"] == "")].set_index(["judge", "method", "statistic"])["value"]
     low, high = limits
     step = 0.8 / len(methods)
+    rotation = 90 if len(methods) > _UPRIGHT else 60 if step < _CLOSE else 0
     for group, judge in enumerate(judges):
         counts = []
         for rank, method in enumerate(methods):
@@ -154,9 +160,9 @@ def _draw_strips(axes: Axes, rows: pd.DataFrame, arch: str, limits: tuple[float,
             style.mark_beyond(axes, x, values, (low, high), colours[method])
             numbers = [over.get((judge, method, name), np.nan) for name in style.INTERVAL]
             style.middle(axes, x, 0.4 * step, *numbers)
-            style.number_above(axes, x, numbers[0], colours[method], rotation=60 if step < _CLOSE else 0)
+            style.number_above(axes, x, numbers[0], colours[method], rotation=rotation)
             counts.append(over.get((judge, method, "n"), 0))
-        place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": 5}
+        place: style.Look = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": 5}
         axes.text(group, 0.01, _count(counts), color=style.GREY, **place)
     style.limit(axes, limits)
     axes.axhline(1, **_NATURAL_LINE)

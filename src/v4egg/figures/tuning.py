@@ -22,7 +22,7 @@ _POLARITY = {1.0: (style.LIGHT, "white"), -1.0: (style.BLACK, "black")}
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw the figure from the table of :func:`table`; probes are rendered from their names."""
-    found = list(numbers.groupby(["session", "models"], sort=False))
+    found = style.groups(numbers, "session", "models")
     figure = style.new_figure(_HEIGHT * len(found))
     blocks = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
     for block, ((_, models), here) in zip(blocks, found, strict=True):
@@ -33,13 +33,13 @@ def draw(numbers: pd.DataFrame) -> Figure:
 
 def _draw_unit(block: SubFigure, here: pd.DataFrame, unit: str, models: str) -> None:
     best = here[here["probe"].notna()]
-    above, below = block.subfigures(2, 1, height_ratios=(1.0, 1.5))
+    above, below = np.ravel(np.asarray(block.subfigures(2, 1, height_ratios=(1.0, 1.5))))
     above.suptitle(f"{unit}, {style.label(models)}: best probe of each stimulus class", x=0.01, ha="left")
     images = render(probe_of(best["probe"].tolist()), _SIDE).numpy()
-    for axes, image, row in zip(above.subplots(1, len(best)), images, best.itertuples(), strict=True):
+    for axes, image, row in zip(above.subplots(1, len(best)), images, best.to_dict("records"), strict=True):
         draw_image(axes, image)
         axes.set_aspect("equal")
-        axes.set_title(f"{row.stimulus_class} {style.number(row.response)}")
+        axes.set_title(f"{row['stimulus_class']} {style.number(row['response'])}")
     panels = below.subplots(1, 5, width_ratios=(1.1, 1.1, 1, 0.8, 1.1))
     _draw_sizes(panels[0], here)
     _draw_shapes(panels[1], here)
@@ -57,7 +57,9 @@ def _curve(here: pd.DataFrame, stimulus_class: str, *parameters: str) -> pd.Data
 
 def _draw_sizes(axes: Axes, here: pd.DataFrame) -> None:
     for stimulus_class, line in (("dot", "--"), ("dots", "-")):
-        for polarity, rows in _curve(here, stimulus_class, "size", "polarity").groupby("polarity"):
+        curves = _curve(here, stimulus_class, "size", "polarity")
+        for polarity in sorted(curves["polarity"].unique()):
+            rows = curves[curves["polarity"] == polarity]
             colour, name = _POLARITY[polarity]
             label = f"{name} {'array' if stimulus_class == 'dots' else 'single'}"
             axes.plot(rows["size"] * 100, rows["response"], line, color=colour, label=label)

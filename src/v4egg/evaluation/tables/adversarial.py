@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -115,5 +116,5 @@ def _examples(data: xr.Dataset, moved: xr.Dataset) -> pd.DataFrame:
         made = {str(name): float(here["adversarial"].sel(direction=name)) for name in data["direction"].values}
         rows += [(str(unit), direction, "adversarial", value) for direction, value in made.items()]
     frame = pd.DataFrame(rows, columns=["unit", "direction", "kind", "value"])
-    head = {"judge": str(last["judge"].values), "epsilon": float(last["epsilon"])}
+    head: dict[str, Any] = {"judge": str(last["judge"].values), "epsilon": float(last["epsilon"])}
     return frame.assign(measure="example_response", **head)

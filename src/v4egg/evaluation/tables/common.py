@@ -1,6 +1,6 @@
 """What the tables of several figures share: quartiles, medians with intervals, and corrected p-values."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def median_interval(values: ArrayLike, key: tuple) -> dict[str, float]:
 
 
 def with_adjusted_p(
-    table: pd.DataFrame, column: str, p_name: Hashable, family: Sequence[str], q_name: Hashable = "p_adjusted"
+    table: pd.DataFrame, column: str, p_name: str, family: Sequence[str], q_name: str = "p_adjusted"
 ) -> pd.DataFrame:
     """A long table with a corrected p-value after each p-value.
 
@@ -65,5 +65,6 @@ def with_adjusted_p(
         return table
     groups = rows.groupby(list(family), sort=False, dropna=False)["value"] if family else None
     corrected = adjusted_p_values(rows["value"]) if groups is None else groups.transform(adjusted_p_values)
-    added = rows.assign(value=corrected, **{column: q_name})
+    added = rows.assign(value=corrected)
+    added[column] = q_name
     return pd.concat([table, added]).sort_index(kind="stable").reset_index(drop=True)

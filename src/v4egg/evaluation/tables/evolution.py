@@ -50,7 +50,11 @@ def _read(conditions: Sequence[str | Path]) -> dict[str, xr.Dataset]:
 def over_neurons(values: pd.Series) -> dict[str, float]:
     """Quartiles over neurons, the share of neurons above 1, and their number."""
     share = float((values > 1).mean()) if len(values) else np.nan
-    return {**{name: values.quantile(q) for name, q in QUARTILES.items()}, "share_above_1": share, "n": len(values)}
+    return {
+        **{name: float(values.quantile(q)) for name, q in QUARTILES.items()},
+        "share_above_1": share,
+        "n": len(values),
+    }
 
 
 def _final(data: xr.Dataset) -> pd.DataFrame:

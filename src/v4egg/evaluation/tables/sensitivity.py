@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -48,5 +49,5 @@ def _numbers(data: xr.Dataset, setting: str, base: str, *, departs: bool) -> pd.
     each = data["evolved_over_natural"].to_series().dropna()
     rows = [{"statistic": "neuron", "neuron": neuron, "evolved_over_natural": a} for neuron, a in each.items()]
     rows += [{"statistic": name, "evolved_over_natural": number} for name, number in over_neurons(each).items()]
-    head = {"condition": base, "setting": setting, "value": float(value), "departs": departs}
+    head: dict[str, Any] = {"condition": base, "setting": setting, "value": float(value), "departs": departs}
     return pd.DataFrame(rows).assign(**head).reindex(columns=COLUMNS)
