@@ -39,9 +39,9 @@ def adversarial_experiment(
 
     Args:
         natural: uint8 (n, C, y, x), images of the session that the models were not fitted to.
-        judges: who scores them; the first is the models themselves.
+        judges: score the images; the first is the models themselves.
         epsilons: largest RMS of a change, in [0, 1] units.
-        images: natural images a unit, drawn by (seed, unit).
+        images: natural images per unit, drawn by (seed, unit).
         draws: random changes of each kind (:data:`KINDS`), image and epsilon.
         reference: natural images, at most, over which each judge's sd is taken.
         seed: everything random is keyed by (seed, what, unit, ...), so batches do not matter.
@@ -87,7 +87,7 @@ def _one_unit(
     draws: int,
     key: tuple[int, str],
 ) -> dict[str, np.ndarray]:
-    """All images of one unit and what the judges say of them; arrays without the dim unit."""
+    """All images of one unit and the judges' responses to them; arrays without the dim unit."""
     n, shape = len(base), base.shape[1:]
     targets = torch.full((n,), position)
     made = torch.stack(
@@ -103,9 +103,9 @@ def _one_unit(
         for kind in noise
     ]  # by kind: (epsilon, sample, draw, ...)
     shown = {"natural": base, "adversarial": made, "random": torch.stack(changed)}
-    said = {name: _judged(judges, images, key[1]) for name, images in shown.items()}
+    responses = {name: _judged(judges, images, key[1]) for name, images in shown.items()}
     change = rms((made - base).reshape(-1, *shape)).reshape(made.shape[:3])
-    return {**said, "image": made.numpy(), "rms": change.numpy()}
+    return {**responses, "image": made.numpy(), "rms": change.numpy()}
 
 
 def _noise(key: tuple[int, str], sample: int, draws: int, shape: Sequence[int]) -> Tensor:
@@ -116,8 +116,8 @@ def _noise(key: tuple[int, str], sample: int, draws: int, shape: Sequence[int]) 
 def _judged(judges: Sequence[Judge], images: Tensor, unit: str) -> np.ndarray:
     """Responses (..., judge) of the unit to images (..., C, y, x)."""
     flat = images.reshape(-1, *images.shape[-3:])
-    said = [judge.paired(flat, [unit] * len(flat), _BATCH).numpy() for judge in judges]
-    return np.stack(said, -1).reshape(*images.shape[:-3], len(judges))
+    responses = [judge.paired(flat, [unit] * len(flat), _BATCH).numpy() for judge in judges]
+    return np.stack(responses, -1).reshape(*images.shape[:-3], len(judges))
 
 
 def movements(dataset: xr.Dataset) -> xr.Dataset:
@@ -126,7 +126,7 @@ def movements(dataset: xr.Dataset) -> xr.Dataset:
     Returns:
         ``adversarial`` (unit, direction, epsilon, judge), in the direction asked for, mean over images; ``random``
         (unit, kind, epsilon, judge), of either sign, mean over images and draws; ``largest`` likewise, mean over images
-        of the largest draw. NaN where a judge does not know a unit or gives it one response only.
+        of the largest draw. NaN where a judge does not have a unit or responds equally to all images.
     """
     natural_sd = dataset["natural_sd"].where(dataset["natural_sd"] > 0)
     sign = xr.DataArray(list(DIRECTIONS.values()), dims="direction", coords={"direction": list(DIRECTIONS)})

@@ -1,7 +1,7 @@
-"""Made images and what judges say of them, read for figures and summary.
+"""Synthesised images and the judges' responses to them, read for figures and summary.
 
-The rule by which one image stands for a unit, :func:`best_images`, is the same for every method: the image that the
-generators, who made it, rate highest. No judge that is reported has a say in it.
+The rule by which one image stands for a unit, :func:`best_images`, is the same for every method: the image to which the
+generators, which made it, respond most. No independent judge takes part in the choice.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ GENERATORS = "generators"
 
 
 def load_transfer(path: str | Path) -> xr.Dataset:
-    """A transfer store, in memory.
+    """Read a transfer store into memory.
 
     Raises:
-        V4eggError: the generators are not among its judges.
+        V4eggError: The generators are not among its judges.
     """
     transfer = stores.load(path, "transfer")
     stores.require(transfer, "judge", GENERATORS, path)
@@ -31,8 +31,12 @@ def load_transfer(path: str | Path) -> xr.Dataset:
 def best_images(transfer: xr.Dataset) -> xr.Dataset:
     """Each unit's image that the generators rate highest, method by method and architecture by architecture.
 
-    Returns activation, zscore and normalized_activation with dims (method, arch, unit, judge) and the coordinate
-    ``sample`` (method, arch, unit); NaN where a method made no image for the unit.
+    Args:
+        transfer: What :func:`load_transfer` returns.
+
+    Returns:
+        The measures of :data:`v4egg.evaluation.transfer.MEASURES` with dims (method, arch, unit, judge), and the
+        coordinate ``sample`` (method, arch, unit) of the chosen image; NaN where a method made no image for the unit.
     """
     own = transfer["activation"].sel(judge=GENERATORS, drop=True)
     judged = transfer[list(MEASURES)]

@@ -1,9 +1,9 @@
-"""In-silico closed loop: make images, show them to the simulated brain, learn from its noisy answers, make better ones.
+"""In-silico closed loop: synthesise images, show them to the simulated brain, and train on its noisy responses.
 
-Two arms start from the same encoders. In each round both are shown equally many images, equally often, and both train
-on with what the brain answered: one arm is shown the images that its encoders made for the target units, the other
-natural images drawn at random. What is reported is the brain's true response to the images that each arm's encoders
-make, so the arms differ in what they have learned and in nothing else (after Bashivan, Kar & DiCarlo 2019 and
+Two arms start from the same encoders. In each round both are shown equally many images, equally often, and both
+continue training with the brain's responses: one arm is shown the images that its encoders made for the target units,
+the other natural images drawn at random. What is reported is the brain's true response to the images that each arm's
+encoders make, so the arms differ in what they have learned and in nothing else (after Bashivan, Kar & DiCarlo 2019 and
 Walker et al. 2019, who closed the loop once).
 """
 
@@ -46,11 +46,11 @@ def closed_loop(
     seed: int = 0,
     progress: Callable = iter,
 ) -> xr.Dataset:
-    """Run both arms.
+    """Run both arms of the in-silico closed loop.
 
     Args:
         members: trained encoders, which both arms start from.
-        brain: answers for the units of ``responses``.
+        brain: simulates the units of ``responses``.
         sessions: what the members were trained on, the brain's session among them.
         responses: of the brain's session, for the scale of the training targets.
         images: uint8 (n, c, y, x), that session's natural images, for the scale of the result.
@@ -65,8 +65,8 @@ def closed_loop(
     Returns:
         Kind ``closed_loop``, dims (arm, round, unit) with rounds + 1 rounds: ``activation`` (the brain's true response
         to the unit's image, the sample that the arm's encoders rate highest), ``predicted`` (by those encoders),
-        ``normalized_activation`` (0 the mean natural image of the session, 1 the one that the first encoders like
-        best), ``image``; and ``presentations`` (round), shown to each arm until then.
+        ``normalized_activation`` (0 the mean natural image of the session, 1 the one that the first encoders
+        select), ``image``; and ``presentations`` (round), shown to each arm until then.
 
     Raises:
         V4eggError: there is no target unit.
@@ -136,7 +136,7 @@ def with_new(
 ) -> TrainingSession:
     """The session with new training images uint8 (n, c, y, x), each ``oversample`` times an epoch.
 
-    ``counts`` (n, repeat, unit) are the answers of its units; targets are scaled as the session's own.
+    ``counts`` (n, repeat, unit) are the responses of its units; targets are scaled as the session's own.
     """
     target = counts.mean(1)
     if options["loss"] == "mse":
@@ -168,9 +168,9 @@ def _natural_scale(
     """The brain's mean response (unit,) to natural images, and to the one that the ensemble rates highest."""
     own, true = ensemble.index(units), torch.tensor([brain.units.index(unit) for unit in units])
     batches = to_float(images).split(64)
-    liked = torch.cat([ensemble(batch, own) for batch in batches]).argmax(0)
+    selected = torch.cat([ensemble(batch, own) for batch in batches]).argmax(0)
     truth = torch.cat([brain(batch, true) for batch in batches])
-    return truth.mean(0).numpy(), truth[liked, torch.arange(len(units))].numpy()
+    return truth.mean(0).numpy(), truth[selected, torch.arange(len(units))].numpy()
 
 
 def _dataset(

@@ -1,4 +1,4 @@
-"""How good reconstructions are: what every judge's neurons see of the difference, and how alike the pictures are."""
+"""How good reconstructions are: distance of every judge's responses, and similarity of the images."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,12 @@ def score_reconstructions(made: xr.Dataset, judges: Sequence[Judge], units: Sequ
     """Distances and similarities of reconstructions to the true images; of kind ``reconstruction_scores``.
 
     The response distance of a judge is the mean squared difference of its responses to the reconstruction and to the
-    true image: over all ``units`` that it knows where the reconstruction is from predicted responses, over those of the
+    true image: over all ``units`` that it has where the reconstruction is from predicted responses, over those of the
     image's session where it is from recorded ones. Each judge has its own units of response.
 
     Args:
         made: of kind ``reconstruction``.
-        judges: who compares.
+        judges: whose responses are compared.
         units: unit ids of the generators.
 
     Returns:

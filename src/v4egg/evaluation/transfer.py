@@ -32,9 +32,13 @@ MEASURES = (
 
 @dataclass
 class NaturalImages:
-    """The natural images of one session: uint8 (n, c, y, x) and their names, for target units of that session.
+    """The natural images of one session, with its target units.
 
-    ``known`` holds responses (n, U) that a judge, by name, has given already: some judges are slow.
+    Attributes:
+        images: uint8 (n, c, y, x).
+        names: The name of each image.
+        units: Ids of the target units of the session.
+        known: Name of a judge -> its responses (n, U) to these images, where they are stored: some judges are slow.
     """
 
     images: np.ndarray
@@ -44,9 +48,14 @@ class NaturalImages:
 
 
 def known_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndarray]:
-    """What a judge has said of a session's natural images (n, U), by its name, from a ``natural_responses`` store.
+    """Stored responses of a judge to the natural images of a session.
 
-    NaN for units that it does not know.
+    Args:
+        path: A ``natural_responses`` store.
+        units: Unit ids.
+
+    Returns:
+        Name of the judge -> its responses (n, U); NaN for units that it does not have.
     """
     natural = stores.load(path, "natural_responses")
     return {natural.attrs["judge"]: natural["response"].reindex(unit=list(units)).values}
@@ -55,18 +64,20 @@ def known_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndar
 def with_cached_predictions(
     judges: Sequence[Judge], natural: Sequence[NaturalImages], predictions: Sequence[xr.Dataset]
 ) -> list[NaturalImages]:
-    """The sessions with what judges that are ensembles say of their images: means of what their members have said.
+    """Copies of ``natural`` whose ``known`` also holds each ensemble's mean response to the natural images.
 
     Args:
-        predictions: of each session, of kind ``predictions``, for all of its images.
+        judges: Those of them that are ensembles are looked up.
+        natural: The natural images of each session.
+        predictions: The stored predictions of the members, of kind ``predictions``, for all images of each session.
 
     Raises:
-        V4eggError: members were not asked for all images, so that the best of them is not known.
+        V4eggError: Predictions for some images are missing, so that the best image is not known.
     """
     ensembles = {judge.name: judge.models[0] for judge in judges if isinstance(judge.models[0], Ensemble)}
-    heard = []
-    for session, said in zip(natural, predictions, strict=True):
-        own = said["response"].sel(unit=list(session.units))
+    completed = []
+    for session, stored in zip(natural, predictions, strict=True):
+        own = stored["response"].sel(unit=list(session.units))
         if own.isnull().any():
             name = next(iter(by_session(session.units)))
             raise V4eggError(
@@ -74,37 +85,37 @@ def with_cached_predictions(
                 "targets.sessions and run predict_responses again"
             )
         known = {name: _mean(ensemble, own) for name, ensemble in ensembles.items()}
-        heard.append(replace(session, known={**session.known, **known}))
-    return heard
+        completed.append(replace(session, known={**session.known, **known}))
+    return completed
 
 
-def _mean(ensemble: Ensemble, said: xr.DataArray) -> np.ndarray:
-    single = np.stack([said.sel(arch=member.arch, member=member.member).values for member in ensemble.members])
+def _mean(ensemble: Ensemble, responses: xr.DataArray) -> np.ndarray:
+    single = np.stack([responses.sel(arch=member.arch, member=member.member).values for member in ensemble.members])
     return np.tensordot(ensemble.get_buffer("weights").cpu().numpy(), single, 1)
 
 
 def judge_images(
     meis: Mapping[str, xr.DataArray], judges: Sequence[Judge], natural: Sequence[NaturalImages]
 ) -> xr.Dataset:
-    """Score the images of one architecture, and two controls: each unit's best natural image, and noise.
+    """Score the images of one architecture, and two controls: each unit's model-selected natural image, and noise.
 
-    The best natural image of a unit is the one that the generators, the first judge, like best of its session: they
-    know it as well as the images they made, so it is the fair rival. Noise has its mean colour and its contrast.
+    The model-selected natural image of a unit is the one of its session to which the generators, the first judge,
+    respond most: they know it as well as the images that they made. Noise has its mean colour and its contrast.
 
     Args:
-        meis: method -> image[unit, sample, channel, y, x] in [0, 1].
-        judges: the first is the generators.
-        natural: the natural images of each session that has target units.
+        meis: Method -> image[unit, sample, channel, y, x] in [0, 1].
+        judges: The first is the generators.
+        natural: The natural images of each session that has target units.
 
     Returns:
         :data:`MEASURES` [method, unit, sample, judge]; the last methods are ``model_selected_natural`` (sample 0 only)
-        and ``noise``.
-        With a the activation and m the mean response to natural images, all of the same judge: ``zscore`` (a - m) / sd
-        of those responses; ``normalized_activation`` (a - m) / (best natural - m); ``normalized_to_best_natural``
-        likewise with the image to which the judge itself responds most, a stricter scale; ``normalized_at_matched_contrast`` as the
-        second, of the image brought to the contrast of the best natural one. Moreover contrast[method, unit, sample]
-        (RMS, of the luminance), shares_weights[judge], model_selected_natural[unit] and natural_image[unit, channel, y,
-        x].
+        and ``noise``. With a the activation and m the mean response to natural images, all of the same judge:
+        ``zscore`` is (a - m) / sd of those responses; ``normalized_activation`` is (a - m) / (r - m), where r is the
+        response to the model-selected natural image; ``normalized_to_best_natural`` is the same with r the largest
+        response of the judge to a natural image, a stricter scale; ``normalized_at_matched_contrast`` is
+        ``normalized_activation`` of the image brought to the contrast of the model-selected natural image. Moreover
+        ``contrast`` [method, unit, sample] (RMS, of the luminance), ``shares_weights`` [judge],
+        ``model_selected_natural`` [unit] (the image's name) and ``natural_image`` [unit, channel, y, x].
     """
     template = next(iter(meis.values()))
     units, samples, names = list(template["unit"].values), template.sizes["sample"], [judge.name for judge in judges]
@@ -214,7 +225,7 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
             found["sd"][rows, j] = responses.std(0)
             found["best"][rows, j] = responses[picks, np.arange(len(rows))]
             found["own"][rows, j] = responses.max(0)
-        assert picks is not None  # there is a first judge
+        assert picks is not None  # the generators are a judge
         for row, pick in zip(rows, picks, strict=True):
             found["name"][row], found["image"][row] = session.names[pick], session.images[pick]
     return found
