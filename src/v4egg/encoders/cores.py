@@ -4,7 +4,7 @@ Every core has ``penalty()``, a scalar that the training adds to its loss: ``smo
 kernels that look at pixels.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,10 +34,24 @@ def roughness(maps: Tensor) -> Tensor:
     return (laplacian.square().sum((1, 2, 3)) / norm).mean()
 
 
+class Core(nn.Module, ABC):
+    """Base of cores: z-scored images (B, C, y, x) -> feature map (B, channels, h, w).
+
+    Attributes:
+        channels: of the trained part of the feature map.
+    """
+
+    channels: int
+
+    @abstractmethod
+    def penalty(self) -> Tensor:
+        """Scalar that training adds to its loss."""
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around which the features also pass unchanged (He et al. 2016)."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
@@ -49,10 +63,11 @@ class ResidualBlock(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, features: Tensor) -> Tensor:
+        """Features (B, channels, h, w) of the same shape."""
         return self.activation(features + self.body(features))
 
 
-class ResidualCore(nn.Sequential):
+class ResidualCore(nn.Sequential, Core):
     """A data-driven convolutional core that is fast on a CPU: two reductions of the image, then residual blocks.
 
     A 56 px image becomes a 14 x 14 map, and so does one of 112 px with ``patch_size`` 4, for little more time. Three
@@ -70,7 +85,7 @@ class ResidualCore(nn.Sequential):
         first_kernel: int = 5,
         patch_size: int = 2,
         smoothness: float = 0.0,
-    ):
+    ) -> None:
         super().__init__(
             nn.PixelUnshuffle(patch_size),
             nn.Conv2d(patch_size**2 * in_channels, channels, first_kernel, padding=first_kernel // 2, bias=False),
@@ -85,14 +100,14 @@ class ResidualCore(nn.Sequential):
 
     def pixel_kernels(self) -> Tensor:
         """The first kernels on the image's pixel grid, (channels, in_channels, patch_size k, patch_size k)."""
-        return F.pixel_shuffle(self[1].weight, self.patch_size)
+        return F.pixel_shuffle(self.get_parameter("1.weight"), self.patch_size)
 
     def penalty(self) -> Tensor:
         """Roughness of the first kernels in pixels."""
         return _smoothness_penalty(self.smoothness, self.pixel_kernels())
 
 
-class DepthSeparableCore(nn.Sequential):
+class DepthSeparableCore(nn.Sequential, Core):
     """The data-driven core of Pierzchlewicz et al. 2023: one wide convolution, then depth-separable layers.
 
     The first convolution is unpadded; each layer after it is 1x1, depthwise ``kernel`` x ``kernel`` with padding, 1x1.
@@ -112,7 +127,7 @@ class DepthSeparableCore(nn.Sequential):
         kernel: int = 5,
         first_stride: int = 1,
         smoothness: float = 0.0,
-    ):
+    ) -> None:
         if kernel % 2 == 0:
             raise V4eggError(f"encoders: core 'depth_separable': kernel is {kernel}; use an odd number of pixels")
         super().__init__(
@@ -123,6 +138,11 @@ class DepthSeparableCore(nn.Sequential):
         self.channels, self.first_kernel, self.smoothness = channels, first_kernel, smoothness
 
     def forward(self, images: Tensor) -> Tensor:
+        """Feature map of z-scored images (B, C, y, x).
+
+        Raises:
+            V4eggError: an image is smaller than the first kernels.
+        """
         size = min(images.shape[-2:])
         if size < self.first_kernel:
             raise V4eggError(
@@ -133,7 +153,7 @@ class DepthSeparableCore(nn.Sequential):
 
     def penalty(self) -> Tensor:
         """Roughness of the first kernels."""
-        return _smoothness_penalty(self.smoothness, self[0].weight)
+        return _smoothness_penalty(self.smoothness, self.get_parameter("0.weight"))
 
 
 def _depth_separable(channels: int, kernel: int) -> list[nn.Module]:
@@ -153,7 +173,7 @@ def _smoothness_penalty(weight: float, kernels: Tensor) -> Tensor:
     return weight * roughness(kernels) if weight else kernels.new_zeros(())
 
 
-class TaskDrivenCore(nn.Module):
+class TaskDrivenCore(Core):
     """A frozen network trained elsewhere, and a head that is trained on its features.
 
     The features are normalised by channel, then pass 1x1 and residual 3x3 convolutions.
@@ -175,7 +195,7 @@ class TaskDrivenCore(nn.Module):
         blocks: int = 2,
         dropout: float = 0.0,
         concat_backbone: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         self.backbone = make_backbone(**backbone)
         self.head = nn.Sequential(
@@ -193,20 +213,20 @@ class TaskDrivenCore(nn.Module):
         self.backbone.load_pretrained(prior)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Z-scored images (B, C, y, x) -> feature map (B, channels, grid, grid); differentiable in the images."""
+        """Feature map (B, channels, grid, grid) of z-scored images (B, C, y, x); differentiable in the images."""
         return self.on_frozen(self.backbone(images))
 
     def on_frozen(self, features: Tensor) -> Tensor:
-        """What the frozen network gives (B, feature, grid, grid) -> feature map."""
-        maps = self.head(features)
+        """Feature map for the output of the frozen network (B, feature, grid, grid)."""
+        maps: Tensor = self.head(features)
         return torch.cat([maps, features.to(maps.dtype)], 1) if self.concat_backbone else maps
 
     def penalty(self) -> Tensor:
-        """Nothing: the head looks at no pixel."""
-        return self.head[2].weight.new_zeros(())
+        """Zero: the head has no kernels on pixels."""
+        return self.head.get_parameter("2.weight").new_zeros(())
 
     def train(self, mode: bool = True) -> "TaskDrivenCore":
-        """The frozen network stays as it was trained: its batch normalisation never learns."""
+        """Set the mode of the head; the frozen network, its batch normalization included, stays in evaluation mode."""
         super().train(mode)
         self.backbone.eval()
         return self
@@ -216,7 +236,7 @@ class CoreOptions(Options):
     """Base of the options of cores."""
 
     @abstractmethod
-    def build(self, in_channels: int) -> nn.Module:
+    def build(self, in_channels: int) -> Core:
         """The untrained core for images with that many channels."""
 
 
@@ -273,7 +293,7 @@ class TaskDrivenOptions(CoreOptions):
         return TaskDrivenCore(in_channels, **self.model_dump())
 
 
-def make_core(name: str, in_channels: int, **options: Any) -> nn.Module:
+def make_core(name: str, in_channels: int, **options: Any) -> Core:
     """The core of that name, untrained.
 
     Args:
@@ -288,16 +308,17 @@ def make_core(name: str, in_channels: int, **options: Any) -> nn.Module:
         >>> make_core("residual", 3, channels=8)(torch.zeros(1, 3, 16, 16)).shape
         torch.Size([1, 8, 4, 4])
     """
-    return options_of(CORES, name, options, "core").build(in_channels)
+    core: Core = options_of(CORES, name, options, "core").build(in_channels)
+    return core
 
 
 def completed_core(core: Mapping[str, Any], prior: str | Path | None) -> dict[str, Any]:
-    """A core's options with what only the workflow knows, see :func:`v4egg.encoders.backbones.completed`."""
+    """A core's options with those that depend on the prior, see :func:`v4egg.encoders.backbones.completed`."""
     return {**core, "backbone": completed(core["backbone"], prior)} if "backbone" in core else dict(core)
 
 
-def seen_images(core: Mapping[str, Any], size: int, stimulus_spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Size, channels, mean and std of what a core's network sees: a frozen network's own, or those of the canvas."""
+def input_spec(core: Mapping[str, Any], size: int, stimulus_spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Size, channels, mean and std of a core's input: those of its frozen network, or of the synthesized images."""
     if "backbone" not in core:
         return {**stimulus_spec, "size": size}
     mean, std = make_backbone(**core["backbone"]).statistics

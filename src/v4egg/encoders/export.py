@@ -30,12 +30,12 @@ from v4egg.errors import V4eggError
 from v4egg.io import files
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-FORMAT, FORMAT_VERSION = "v4egg-ensemble", 1
+FORMAT, FORMAT_VERSION = "v4egg-ensemble", 2  # 2: options and core_groups under their present names
 IMAGES = {"dims": ["batch", "channel", "y", "x"], "dtype": "float32", "range": [0, 1], "channels": [1, 3]}
 RESPONSE_UNITS = {"identity": "z-score over the unit's fit images", "elu+1": "spikes in the counting window"}
 _KEYS = {"architecture": str, "units": list, "members": list, "shared": dict, "weights_sha256": str}
 _MEMBER_KEYS = {"name": str, "role": str, "spec": dict}
-_JSON = {str: "text", list: "list", dict: "mapping"}
+_JSON: dict[type, str] = {str: "text", list: "list", dict: "mapping"}
 _REPOSITORY_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -149,7 +149,7 @@ def _without_folders(value: Any) -> Any:
 def _card(config: Mapping[str, Any], license: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
     """The model card: YAML front matter that the hub reads, then what a user must know."""
     results = [_result(session, scores) for session, scores in metrics.items()]
-    front = {
+    front: dict[str, Any] = {
         "library_name": "v4egg",
         "license": license,
         "tags": ["v4egg", "neuroscience", "visual-cortex", "macaque-v4", "encoding-model"],

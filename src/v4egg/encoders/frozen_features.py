@@ -1,4 +1,4 @@
-"""What a frozen network says of a session's images, asked once: heads then train on it for a twentieth of the cost."""
+"""Outputs of a frozen network for a session's images, computed once, so that training heads costs a twentieth."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,16 +26,17 @@ def frozen_features(
     size: int,
     views: int = 1,
     shift: float = 0.0,
-    key: tuple = (),
+    key: tuple[object, ...] = (),
     prior: str | Path | None = None,
     device: str = "cpu",
-    progress: Callable = iter,
+    progress: Callable[[range], Any] = iter,
 ) -> np.ndarray:
     """Features float16 (n, view, channel, y, x) of images uint8 (n, c, y, x).
 
     Args:
+        images: uint8 (n, c, y, x).
         backbone: name and options, see :data:`v4egg.encoders.backbones.BACKBONES`.
-        size: pixels a side at which the network sees the images.
+        size: side in pixels of the network's input.
         views: view 0 is the image, the others are shifted copies (augmentation).
         shift: largest shift, as a share of the image's side.
         key: names the random shifts.
@@ -45,7 +46,7 @@ def frozen_features(
     network.load_pretrained(prior)
     mean, std = network.statistics
     preprocess = Preprocess(size, len(mean), mean, std).to(device)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped
     largest = round(shift * size)
     shifts = torch.randint(-largest, largest + 1, (len(images), views, 2), generator=torch_generator(*key, "shifts"))
     shifts[:, 0] = 0
@@ -54,18 +55,18 @@ def frozen_features(
         inputs = preprocess(to_float(images[start : start + BATCH]).to(device))
         copies = [_shifted(inputs, shifts[start : start + BATCH, view], largest) for view in range(views)]
         with autocast(device):
-            seen = [network(copy.contiguous(memory_format=torch.channels_last)) for copy in copies]
-        parts.append(torch.stack(seen, 1).half().cpu().numpy())
+            outputs = [network(copy.contiguous(memory_format=torch.channels_last)) for copy in copies]
+        parts.append(torch.stack(outputs, 1).half().cpu().numpy())
     return np.concatenate(parts)
 
 
 def load_features(path: str | Path) -> np.ndarray:
-    """The features (image, view, feature, y, x) in a store of kind ``features``."""
+    """Load the features (image, view, feature, y, x), float16, of a store of kind ``features``."""
     return stores.load(path, "features")["features"].values
 
 
 def _shifted(images: Tensor, shifts: Tensor, largest: int) -> Tensor:
-    """Each image moved by its own (rows, columns), edges repeated."""
+    """Shift each image by (rows, columns); edge pixels are repeated."""
     if not shifts.any():
         return images
     size = images.shape[-1]

@@ -1,6 +1,7 @@
-"""What every member predicts for a session's natural images: asked once, for scores and for judges."""
+"""Predictions of every member for a session's natural images, computed once for scores and for judges."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,28 +21,29 @@ def predict_session(
     rows: np.ndarray | None = None,
     *,
     device: str = "cpu",
-    progress: Callable = iter,
+    progress: Callable[[range], Any] = iter,
 ) -> xr.Dataset:
-    """Predictions of each single member; of kind ``predictions``, which wants a coordinate ``image`` besides.
+    """Predictions of each member as a dataset of kind ``predictions``, without its coordinate ``image``.
 
-    Architectures may have a frozen network in common: it sees each image once for all of them.
+    A frozen network that architectures share is evaluated once per image.
 
     Args:
         ensembles: architecture -> its members, whose names and roles are the same for all architectures.
         images: uint8 (n, c, y, x).
-        units: ids of the units asked for.
-        rows: which images are asked for; all by default.
+        units: unit ids.
+        rows: positions of the images to predict; all by default.
 
     Returns:
-        response[arch, member, image, unit] as the member gives it (z-scored or in spikes per window, see ``output``),
-        NaN for images that were not asked for. Coordinates: role[member]; core, readout and output[arch].
+        response[arch, member, image, unit] in the units of the member's output (z-scored or in spikes per
+        window, see ``output``),
+        NaN for images that are not in ``rows``. Coordinates: role[member]; core, readout and output[arch].
     """
     rows = np.arange(len(images)) if rows is None else rows
     members = [member for ensemble in ensembles.values() for member in ensemble.members]
-    everyone = Ensemble(members).to(device)
-    index = everyone.index(units).to(device)
+    ensemble_of_all = Ensemble(members).to(device)
+    index = ensemble_of_all.index(units).to(device)
     parts = [
-        everyone.each(to_float(images[rows[start : start + BATCH]]).to(device), index).cpu()
+        ensemble_of_all.each(to_float(images[rows[start : start + BATCH]]).to(device), index).cpu()
         for start in progress(range(0, len(rows), BATCH))
     ]
     first = next(iter(ensembles.values())).members

@@ -5,6 +5,7 @@ None for all, ``paired(features, units[B]) -> (B,)`` with one target unit an ima
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +17,28 @@ from v4egg.encoders.cores import roughness
 from v4egg.encoders.registry import READOUTS
 from v4egg.errors import V4eggError
 from v4egg.registry import Entry, Options, Registry, options_of
+
+
+class Readout(nn.Module, ABC):
+    """Base of readouts: feature map (B, C, h, w) -> responses before the output nonlinearity.
+
+    Attributes:
+        bias: of each unit (U,).
+    """
+
+    bias: nn.Parameter
+
+    @abstractmethod
+    def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        """Responses (B, U) of all units, or of those of an index tensor."""
+
+    @abstractmethod
+    def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        """Responses (B,) of one unit to each image, given the units' indices (B,)."""
+
+    @abstractmethod
+    def penalty(self, units: Tensor) -> Tensor:
+        """Scalar that training adds to its loss, for the units of an index tensor."""
 
 
 def sinusoidal_code(channels: int, height: int, width: int) -> Tensor:
@@ -34,10 +57,12 @@ def sinusoidal_code(channels: int, height: int, width: int) -> Tensor:
     return torch.cat([rows, columns], -1).reshape(height * width, channels).float()
 
 
-class _Attention(nn.Module):
-    """What readouts with attention share: heads, and where queries look; the subclasses draw their own weights."""
+class _Attention(Readout):
+    """Base of readouts with attention: heads and attention weights; subclasses have the parameters."""
 
-    def __init__(self, dim: int, heads: int, temperature: float):
+    position: Tensor
+
+    def __init__(self, dim: int, heads: int, temperature: float) -> None:
         super().__init__()
         if dim % heads:
             raise V4eggError(f"encoders: attention readout: dim {dim} is not divisible by heads {heads}")
@@ -47,11 +72,11 @@ class _Attention(nn.Module):
     def _grouped(self, vectors: Tensor) -> Tensor:
         return vectors.unflatten(-1, (self.heads, -1))
 
-    def _look(self, keys: Tensor, query: Tensor) -> Tensor:
+    def _attend(self, keys: Tensor, query: Tensor) -> Tensor:
         """Keys (B, S, heads, d) and queries (N, heads, d) -> a distribution over places (B, N, heads, S)."""
         return torch.einsum("bshd,nhd->bnhs", keys, query * self.scale).float().softmax(-1)
 
-    def _look_paired(self, keys: Tensor, query: Tensor) -> Tensor:
+    def _attend_paired(self, keys: Tensor, query: Tensor) -> Tensor:
         """The same for one query an image (B, heads, d) -> (B, heads, S)."""
         return torch.einsum("bshd,bhd->bhs", keys, query * self.scale).float().softmax(-1)
 
@@ -73,7 +98,7 @@ class AttentionReadout(_Attention):
         temperature: float = 1.0,
         dropout: float = 0.1,
         l1: float = 0.0,
-    ):
+    ) -> None:
         super().__init__(dim, heads, temperature)
         channels, height, width = shape
         self.l1 = l1
@@ -90,18 +115,21 @@ class AttentionReadout(_Attention):
         return self._grouped(self.key(tokens)), self._grouped(self.value(tokens))
 
     def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        """Responses (B, U) to feature maps (B, C, h, w)."""
         query, feature, bias = self._of(units)
         keys, values = self._keys_values(features)
         drive = torch.einsum("bshd,nhd->bnhs", values, feature)
-        return (self._look(keys, query) * drive).sum((-1, -2)) + bias
+        return (self._attend(keys, query) * drive).sum((-1, -2)) + bias
 
     def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        """Responses (B,) of one unit to each feature map."""
         query, feature, bias = self._of(units)
         keys, values = self._keys_values(features)
         drive = torch.einsum("bshd,bhd->bhs", values, feature)
-        return (self._look_paired(keys, query) * drive).sum((-1, -2)) + bias
+        return (self._attend_paired(keys, query) * drive).sum((-1, -2)) + bias
 
     def penalty(self, units: Tensor) -> Tensor:
+        """Weighted mean absolute weights of the units, see the options."""
         return self.l1 * (self.query[units].abs().mean() + self.feature[units].abs().mean())
 
     def _of(self, units: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,7 +159,7 @@ class RefittedAttention(_Attention):
         heads: int = 1,
         temperature: float = 1.0,
         l1: float = 0.0,
-    ):
+    ) -> None:
         super().__init__(dim, heads, temperature)
         channels, height, width = shape
         self.key_channels, self.l1 = channels if key_channels is None else key_channels, l1
@@ -147,14 +175,16 @@ class RefittedAttention(_Attention):
         return torch.einsum("bnhs,bsc->bnhc", self._attention(tokens, units), tokens)
 
     def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        """Responses (B, U) to feature maps (B, C, h, w)."""
         tokens = self._tokens(features)
         weight, bias = (self.weight, self.bias) if units is None else (self.weight[units], self.bias[units])
         drive = torch.einsum("bsc,nhc->bnhs", tokens, weight)
         return (self._attention(tokens, units) * drive).sum((-1, -2)) + bias
 
     def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        """Responses (B,) of one unit to each feature map."""
         tokens = self._tokens(features)
-        attention = self._look_paired(self._keys(tokens), self._grouped(self.query[units]))
+        attention = self._attend_paired(self._keys(tokens), self._grouped(self.query[units]))
         drive = torch.einsum("bsc,bhc->bhs", tokens, self.weight[units])
         return (attention * drive).sum((-1, -2)) + self.bias[units]
 
@@ -173,10 +203,10 @@ class RefittedAttention(_Attention):
     def _attention(self, tokens: Tensor, units: Tensor | None) -> Tensor:
         """Where each unit looks (B, U, heads, h * w), a distribution over places."""
         query = self.query if units is None else self.query[units]
-        return self._look(self._keys(tokens), self._grouped(query))
+        return self._attend(self._keys(tokens), self._grouped(query))
 
 
-class GaussianReadout(nn.Module):
+class GaussianReadout(Readout):
     """Each unit reads the features at one learned position (Lurz et al. 2021).
 
     In training the position is drawn from N(mu_n, sigma_n^2), which lets the gradient look around; in evaluation it is
@@ -185,7 +215,7 @@ class GaussianReadout(nn.Module):
 
     def __init__(
         self, shape: tuple[int, int, int], n_units: int, init_mu_range: float = 0.4, sigma: float = 0.6, l1: float = 0.0
-    ):
+    ) -> None:
         super().__init__()
         self.l1 = l1
         self.mu = nn.Parameter(torch.empty(n_units, 2).uniform_(-init_mu_range, init_mu_range))
@@ -194,17 +224,20 @@ class GaussianReadout(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_units))
 
     def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        """Responses (B, U) to feature maps (B, C, h, w)."""
         units = torch.arange(len(self.bias), device=features.device) if units is None else units
         position = self._positions(units).expand(len(features), -1, -1)
         sampled = F.grid_sample(features.float(), self._jittered(position, units)[:, :, None], align_corners=False)
         return torch.einsum("bcn,nc->bn", sampled.squeeze(-1), self.feature[units]) + self.bias[units]
 
     def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        """Responses (B,) of one unit to each feature map."""
         position = self._jittered(self._positions(units)[:, None], units[:, None])
         sampled = F.grid_sample(features.float(), position[:, :, None], align_corners=False)
         return (sampled.flatten(1) * self.feature[units]).sum(-1) + self.bias[units]
 
     def penalty(self, units: Tensor) -> Tensor:
+        """Weighted mean absolute weights of the units, see the options."""
         return self.l1 * self.feature[units].abs().mean()
 
     def _positions(self, units: Tensor) -> Tensor:
@@ -216,7 +249,7 @@ class GaussianReadout(nn.Module):
         return (position + self.log_sigma[units].exp() * torch.randn_like(position)).clamp(-1, 1)
 
 
-class FactorizedReadout(nn.Module):
+class FactorizedReadout(Readout):
     """Each unit reads the features through one spatial mask and one set of feature weights (Klindt et al. 2017).
 
     y_n = sum_s m_{n,s} sum_c f_{n,c} x_{s,c} + b_n, where the mask m_n (h, w) has either sign and no softmax. Masks
@@ -235,7 +268,7 @@ class FactorizedReadout(nn.Module):
         l1: float = 0.0,
         mask_l1: float = 0.0,
         smoothness: float = 0.0,
-    ):
+    ) -> None:
         super().__init__()
         channels, height, width = shape
         self.l1, self.mask_l1, self.smoothness = l1, mask_l1, smoothness
@@ -244,16 +277,19 @@ class FactorizedReadout(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_units))
 
     def forward(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+        """Responses (B, U) to feature maps (B, C, h, w)."""
         units = torch.arange(len(self.bias), device=features.device) if units is None else units
         # positions first: (B, n, channels) is smaller than (B, n, h, w)
         seen = torch.einsum("bcs,ns->bnc", features.flatten(2), self.mask[units].flatten(1))
         return (seen * self.feature[units]).sum(-1) + self.bias[units]
 
     def paired(self, features: Tensor, units: Tensor) -> Tensor:
+        """Responses (B,) of one unit to each feature map."""
         seen = torch.einsum("bcs,bs->bc", features.flatten(2), self.mask[units].flatten(1))
         return (seen * self.feature[units]).sum(-1) + self.bias[units]
 
     def penalty(self, units: Tensor) -> Tensor:
+        """Weighted mean absolute weights of the units, see the options."""
         mask = self.mask[units]
         lasso = self.l1 * self.feature[units].abs().mean() + self.mask_l1 * mask.abs().mean()
         return lasso + self.smoothness * roughness(mask[:, None]) if self.smoothness else lasso
@@ -262,9 +298,9 @@ class FactorizedReadout(nn.Module):
 class ReadoutOptions(Options):
     """Base of the options of readouts; ``readout`` is the class that a subclass configures."""
 
-    readout: ClassVar[type[nn.Module]]
+    readout: ClassVar[type[Readout]]
 
-    def build(self, shape: tuple[int, int, int], n_units: int) -> nn.Module:
+    def build(self, shape: tuple[int, int, int], n_units: int) -> Readout:
         """The untrained readout of feature maps of ``shape`` (channels, h, w) for ``n_units`` units."""
         return self.readout(shape, n_units, **self.model_dump())
 
@@ -313,7 +349,7 @@ class FactorizedOptions(ReadoutOptions):
 REFITTED: Registry = {"refitted_attention": Entry("v4egg.encoders.readouts:RefittedAttentionOptions")}
 
 
-def make_readout(name: str, shape: tuple[int, int, int], n_units: int, **options: Any) -> nn.Module:
+def make_readout(name: str, shape: tuple[int, int, int], n_units: int, **options: Any) -> Readout:
     """The readout of that name, untrained.
 
     Args:
@@ -329,4 +365,5 @@ def make_readout(name: str, shape: tuple[int, int, int], n_units: int, **options
         >>> make_readout("gaussian", (8, 4, 4), n_units=3)(torch.zeros(2, 8, 4, 4)).shape
         torch.Size([2, 3])
     """
-    return options_of({**READOUTS, **REFITTED}, name, options, "readout").build(shape, n_units)
+    readout: Readout = options_of({**READOUTS, **REFITTED}, name, options, "readout").build(shape, n_units)
+    return readout

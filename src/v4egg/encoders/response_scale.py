@@ -1,4 +1,4 @@
-"""Recorded responses in the units in which an encoder predicts: z-scores or spikes per window."""
+"""Recorded responses in the units of an encoder's predictions: z-scores or spikes per window."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,23 @@ from v4egg.recordings.responses import Responses
 
 
 def recorded_responses(responses: Responses, encoder: Encoder) -> np.ndarray:
-    """Repeat means of the selected units as the encoder would predict them, float32 (image, selected unit)."""
+    """Repeat means (image, selected unit), float32, in the units of the encoder's predictions.
+
+    Args:
+        responses: of one session.
+        encoder: predicts z-scores or spikes per window.
+    """
     values = responses.zscored() if _zscored(encoder) else responses.mean()
     return values[:, responses.selected]
 
 
 def deviations(sessions: Sequence[Responses], encoder: Encoder) -> dict[str, float]:
-    """Unit id -> sd over fit images of its response, in the encoder's units."""
-    found = {}
+    """Standard deviation over fit images by unit id, in the units of the encoder's predictions."""
+    sd: dict[str, float] = {}
     for responses in sessions:
         chosen = np.flatnonzero(responses.selected)
-        found |= {responses.units[i]: 1.0 if _zscored(encoder) else float(responses.sd_count[i]) for i in chosen}
-    return found
+        sd |= {responses.units[i]: 1.0 if _zscored(encoder) else float(responses.sd_count[i]) for i in chosen}
+    return sd
 
 
 def _zscored(encoder: Encoder) -> bool:

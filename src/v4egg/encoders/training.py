@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from v4egg.device import autocast
+from v4egg.device import autocast, device_of
 from v4egg.encoders.adversarial_training import changed_against
-from v4egg.encoders.cores import completed_core, seen_images
+from v4egg.encoders.cores import TaskDrivenCore, completed_core, input_spec
 from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.encoders.training_data import TrainingSession, count_batches, feature_maps, shuffled_batches
 from v4egg.errors import V4eggError
@@ -47,7 +47,7 @@ def train_member(
         options: ``size``, ``channels``, ``loss`` (mse or poisson), ``epochs``, ``batch_size``, ``learning_rate``,
             ``weight_decay``, ``shift`` (pixels), ``noise`` (sd of z-scored pixels), ``adversarial``
             (:func:`~v4egg.encoders.adversarial_training.changed_against`: L2 norm of a z-scored change; 0: none),
-            ``average`` (decay a step of the averaged weights that are validated and kept; 0: the weights themselves),
+            ``ema_decay`` (decay per step of the averaged weights that are validated and kept; 0: no averaging),
             ``patience`` (epochs without a better validation after which training stops; 0: never).
         seed: everything random follows from it.
         prior: store of the workflow's prior, for cores that take their frozen network from it.
@@ -64,14 +64,14 @@ def train_member(
     """
     if options["adversarial"] and any(session.features is not None for session in sessions):
         raise V4eggError("training: adversarial changes images, and these sessions have stored features; set it to 0")
-    shared = {"progress": progress, "device": device}
+    shared: dict[str, Any] = {"progress": progress, "device": device}
     if "core_groups" in architecture:
         return _train_groups(sessions, architecture, options, seed, prior, checkpoint, **shared)
     torch.manual_seed(seed_of(seed, "initialisation"))
     if start:
         encoder = _copied(start)
     else:
-        encoder = _new_encoder(sessions, architecture, options, prior, _canvas(sessions, options))
+        encoder = _new_encoder(sessions, architecture, options, prior, _stimulus_spec(sessions, options))
     return _trained(encoder, sessions, options, seed, checkpoint, **shared)
 
 
@@ -84,28 +84,30 @@ def _train_groups(
     checkpoint: Checkpoint | None,
     **shared: Any,
 ) -> tuple[GroupedEncoder, dict[str, list[float]]]:
-    """An encoder for each group, trained by itself; all make images for the canvas of all sessions."""
+    """One encoder per core group, each trained separately; all have the stimulus specification of all sessions."""
     encoders, curves, counts = {}, [], []
-    stimulus_spec = _canvas(sessions, options)
+    stimulus_spec = _stimulus_spec(sessions, options)
     for name, group in _grouped(sessions, architecture["core_groups"]).items():
-        own = seed_of(seed, "group", name)
-        torch.manual_seed(seed_of(own, "initialisation"))
+        group_seed = seed_of(seed, "group", name)
+        torch.manual_seed(seed_of(group_seed, "initialisation"))
         encoder = _new_encoder(group, architecture, options, prior, stimulus_spec)
         state = checkpoint.part(name) if checkpoint else None
-        encoders[name], found = _trained(encoder, group, options, own, state, **shared)
-        curves.append(found)
+        encoders[name], curve = _trained(encoder, group, options, group_seed, state, **shared)
+        curves.append(curve)
         counts.append(len(encoders[name].units))
     units = list(itertools.chain.from_iterable(session.units for session in sessions))
     return GroupedEncoder.of(units, encoders), {name: _mean_curve(curves, name, counts) for name in curves[0]}
 
 
-def _grouped(sessions: Sequence[TrainingSession], groups: Mapping[str, Sequence[str]]) -> dict[str, list]:
+def _grouped(
+    sessions: Sequence[TrainingSession], groups: Mapping[str, Sequence[str]]
+) -> dict[str, list[TrainingSession]]:
     """The sessions of each group that has any; ``others`` are those that no group names."""
     group_of = {session: name for name, members in groups.items() for session in members}
-    found: dict[str, list[TrainingSession]] = {}
+    grouped: dict[str, list[TrainingSession]] = {}
     for session in sessions:
-        found.setdefault(group_of.get(session.session, "others"), []).append(session)
-    return found
+        grouped.setdefault(group_of.get(session.session, "others"), []).append(session)
+    return grouped
 
 
 def _mean_curve(curves: Sequence[Mapping[str, list[float]]], name: str, counts: Sequence[int]) -> list[float]:
@@ -124,13 +126,13 @@ def _trained(
     progress: Callable[[range], Any],
     device: str,
 ) -> tuple[Encoder, dict[str, list[float]]]:
-    encoder = encoder.to(device, memory_format=torch.channels_last)
+    encoder = encoder.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped
     steps = options["epochs"] * sum(count_batches(session, options["batch_size"]) for session in sessions)
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options["learning_rate"], weight_decay=options["weight_decay"])
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options["learning_rate"], steps, pct_start=0.2)
     average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(options["ema_decay"]), use_buffers=True)
-    parts = {"encoder": encoder, "average": average, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {"encoder": encoder, "average": average, "optimizer": optimizer, "schedule": schedule}
     curves: dict[str, list[float]] = {"loss": [], "validation": []}
     best = _clone(encoder)
     state = checkpoint.resume(parts) if checkpoint else None
@@ -141,9 +143,9 @@ def _trained(
             break
         torch.manual_seed(seed_of(seed, "epoch", epoch))
         curves["loss"].append(_epoch(parts, sessions, options, seed, epoch))
-        curves["validation"].append(validation_correlation(average.module, sessions))
+        curves["validation"].append(validation_correlation(parts["average"].module, sessions))
         if curves["validation"][-1] >= max(curves["validation"]):
-            best = _clone(average.module)
+            best = _clone(parts["average"].module)
         if checkpoint:
             states = {name: part.state_dict() for name, part in parts.items()}
             checkpoint.save(states | {"curves": curves, "best": best})
@@ -151,18 +153,18 @@ def _trained(
     return encoder.eval().cpu(), curves
 
 
-def _canvas(sessions: Sequence[TrainingSession], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Size, colour and scale of images that are made for an encoder of these sessions."""
-    shown = [conform(session.images[session.train], options["size"], options["channels"]) for session in sessions]
-    mean, std = channel_statistics(np.concatenate(shown))
+def _stimulus_spec(sessions: Sequence[TrainingSession], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Size, colour and scale of images that are synthesized for an encoder of these sessions."""
+    images = [conform(session.images[session.train], options["size"], options["channels"]) for session in sessions]
+    mean, std = channel_statistics(np.concatenate(images))
     return {"size": options["size"], "channels": options["channels"], "mean": mean, "std": std}
 
 
 def _new_encoder(
     sessions: Sequence[TrainingSession],
-    architecture: Mapping,
-    options: Mapping,
-    prior,
+    architecture: Mapping[str, Any],
+    options: Mapping[str, Any],
+    prior: str | Path | None,
     stimulus_spec: Mapping[str, Any],
 ) -> Encoder:
     """Before training: random weights, and those of a frozen network where the core has one."""
@@ -170,12 +172,12 @@ def _new_encoder(
     spec = {
         "core": core,
         "readout": architecture["readout"],
-        **seen_images(core, architecture.get("size", options["size"]), stimulus_spec),
+        **input_spec(core, architecture.get("size", options["size"]), stimulus_spec),
         "stimulus_spec": stimulus_spec,
         "output": "identity" if options["loss"] == "mse" else "elu+1",
     }
     encoder = Encoder(list(itertools.chain.from_iterable(session.units for session in sessions)), spec)
-    if hasattr(encoder.core, "load_pretrained"):
+    if isinstance(encoder.core, TaskDrivenCore):
         encoder.core.load_pretrained(prior)
     return encoder
 
@@ -183,7 +185,7 @@ def _new_encoder(
 def _copied(encoder: Encoder) -> Encoder:
     """The same encoder for training: all of it learns but a frozen network."""
     copied = copy.deepcopy(encoder).requires_grad_(True)
-    if hasattr(copied.core, "backbone"):
+    if isinstance(copied.core, TaskDrivenCore):
         copied.core.backbone.requires_grad_(False)
     return copied
 
@@ -192,10 +194,16 @@ def _patience_is_over(validation: Sequence[float], patience: int) -> bool:
     return bool(patience) and len(validation) > patience and int(np.argmax(validation)) < len(validation) - patience
 
 
-def _epoch(parts: Mapping[str, Any], sessions, options, seed: int, epoch: int) -> float:
+def _epoch(
+    parts: Mapping[str, Any],
+    sessions: Sequence[TrainingSession],
+    options: Mapping[str, Any],
+    seed: int,
+    epoch: int,
+) -> float:
     encoder, optimizer = parts["encoder"].train(), parts["optimizer"]
-    total = count = 0
-    device = encoder.preprocess.mean.device
+    total, count = 0.0, 0
+    device = device_of(encoder)
     for step, (session, batch) in enumerate(shuffled_batches(sessions, options["batch_size"], seed, epoch)):
         units = encoder.index(session.units).to(device)
         target = torch.from_numpy(session.target[batch]).to(device)
@@ -244,14 +252,14 @@ def validation_correlation(encoder: Encoder | GroupedEncoder, sessions: Sequence
     encoder.eval()
     correlations = []
     for session in sessions:
-        own = next(part for part in getattr(encoder, "parts", [encoder]) if session.units[0] in part.units)
-        device = own.preprocess.mean.device
+        part = next(part for part in getattr(encoder, "parts", [encoder]) if session.units[0] in part.units)
+        device = device_of(part)
         with autocast(device):
-            features = feature_maps(own, session, session.validation)
-            prediction = own.respond(features, own.index(session.units).to(device))
+            features = feature_maps(part, session, session.validation)
+            prediction = part.respond(features, part.index(session.units).to(device))
         correlations.append(metrics.correlation(prediction.float().cpu().numpy(), session.target[session.validation]))
     return float(np.nanmean(np.concatenate(correlations)))
 
 
-def _clone(encoder: Encoder) -> dict[str, Tensor]:
+def _clone(encoder: torch.nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in encoder.state_dict().items()}

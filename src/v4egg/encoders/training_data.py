@@ -1,4 +1,4 @@
-"""What training sees: the fit images and targets of each session, their batches, and augmented feature maps."""
+"""Training data: the fit images and targets of each session, their batches, and augmented feature maps."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from v4egg.device import device_of
 from v4egg.encoders.encoder import Encoder
 from v4egg.encoders.frozen_features import load_features
 from v4egg.images.processing import conform, to_float
@@ -21,9 +22,16 @@ from v4egg.seeding import seed_of
 
 @dataclass
 class TrainingSession:
-    """What training sees of one session: images uint8 (n, c, y, x), targets (n, U), trials an image (n,).
+    """The training data of one session.
 
-    ``features`` (n, view, channels, h, w) are what a frozen network gives for them; view 0 is the image as it is.
+    Attributes:
+        session: session id.
+        units: ids of the U units.
+        images: fit images, uint8 (n, c, y, x).
+        target: responses, float32 (n, U).
+        trials: number of trials of each image (n,).
+        train, validation: rows of the train and validation images.
+        features: outputs of a frozen network (n, view, channels, h, w); view 0 is the image itself.
     """
 
     session: str
@@ -81,7 +89,7 @@ def training_sessions(
             load_responses(response),
             options,
             size=size,
-            features=f and load_features(f),
+            features=load_features(f) if f else None,
         )
         for recording, response, f in itertools.zip_longest(recordings, responses, features)
     ]
@@ -96,20 +104,20 @@ def shuffled_batches(
     sessions: Sequence[TrainingSession], batch_size: int, seed: int, epoch: int
 ) -> list[tuple[TrainingSession, np.ndarray]]:
     """The batches of an epoch, each the rows of one session's images; their order depends on seed and epoch alone."""
-    generator = np.random.default_rng(seed_of(seed, "order", epoch))
+    rng = np.random.default_rng(seed_of(seed, "order", epoch))
     batches = []
     for session in sessions:
-        order = generator.permutation(session.train)
+        order = rng.permutation(session.train)
         parts = np.array_split(order, count_batches(session, batch_size))
         batches += [(session, part) for part in parts]
-    return [batches[i] for i in generator.permutation(len(batches))]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def feature_maps(
     encoder: Encoder,
     session: TrainingSession,
     rows: np.ndarray,
-    options: Mapping | None = None,
+    options: Mapping[str, Any] | None = None,
     change: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """The core's feature map for some images, which are augmented where training ``options`` are given.
@@ -117,7 +125,7 @@ def feature_maps(
     ``change`` is what happens to augmented images (B, C, y, x) before the encoder sees them; stored features of a
     frozen network are past it.
     """
-    device = encoder.preprocess.mean.device
+    device = device_of(encoder)
     if session.features is None:
         images = to_float(session.images[rows]).to(device)
         images = _augmented(images, encoder, options) if options else images
@@ -127,8 +135,8 @@ def feature_maps(
     return encoder.maps(frozen.contiguous(memory_format=torch.channels_last))
 
 
-def _augmented(images: Tensor, encoder: Encoder, options: Mapping) -> Tensor:
-    """A random shift of each image by up to ``shift`` canvas pixels (edges repeat) and Gaussian pixel noise."""
+def _augmented(images: Tensor, encoder: Encoder, options: Mapping[str, Any]) -> Tensor:
+    """Shift each image at random by up to ``shift`` pixels (edges repeat) and add Gaussian pixel noise."""
     size = images.shape[-1]
     shift = round(options["shift"] * size / options["size"])
     if shift:

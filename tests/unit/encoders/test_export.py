@@ -161,7 +161,7 @@ def test_a_core_for_each_group_of_sessions(tmp_path):
 
 def test_config_says_what_a_user_must_know(exported):
     config = json.loads((exported / "config.json").read_text())
-    assert config["format_version"] == 1
+    assert config["format_version"] == 2
     assert config["architecture"] == "attention"
     assert config["units"] == ["s1-u000", "s1-u007", "s2-u001"]
     assert config["images"]["range"] == [0, 1]
@@ -226,7 +226,7 @@ def test_members_without_names_or_of_two_architectures_are_refused(tmp_path):
     ("change", "words"),
     [
         (lambda c: c.update(format="other"), "key 'format' is not"),
-        (lambda c: c.update(format_version=2), "key 'format_version' is 2, this v4egg reads 1"),
+        (lambda c: c.update(format_version=1), "key 'format_version' is 1, this v4egg reads 2"),
         (lambda c: c.pop("units"), "key 'units' is missing or no list"),
         (lambda c: c.update(members=[]), "key 'members' is missing or no list"),
         (lambda c: c["members"][1].pop("role"), "key 'members[1].role' is missing or no text"),

@@ -17,8 +17,7 @@ from v4egg.images.processing import Preprocess
 from v4egg.registry import PathText
 from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator
 
-Network = AutoencoderKL | AutoencoderTiny | VQModel
-CLASSES: dict[str, type[Network]] = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny, VQModel)}
+CLASSES: dict[str, Any] = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny, VQModel)}
 _FOLDERS = ("", "vae", "vqvae", "movq")  # subfolders of an autoencoder or of a pipeline
 
 
@@ -40,7 +39,7 @@ class Autoencoder(ImageGenerator):
     spread: Tensor
     centre: Tensor
 
-    def __init__(self, network: Network, size: int) -> None:
+    def __init__(self, network: Any, size: int) -> None:
         super().__init__()
         config: Any = network.config
         reduction = _reduction(network)
@@ -96,10 +95,10 @@ def load_autoencoder(folder: str | Path, size: int, image_size: int | None = Non
     reduction = _reduction(network)
     image_size = -(-size // reduction) * reduction if image_size is None else image_size
     generator = Autoencoder(network, image_size)
-    return generator.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return generator.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
 
 
-def _class(path: Path) -> type[Network]:
+def _class(path: Path) -> Any:
     try:
         name = json.loads(path.read_text())["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -109,7 +108,7 @@ def _class(path: Path) -> type[Network]:
     return CLASSES[name]
 
 
-def _load_network(folder: Path, kind: type[Network]) -> Network:
+def _load_network(folder: Path, kind: Any) -> Any:
     """Load a network and check that no weights are missing, which diffusers would initialize at random."""
     options = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
     level = logging.get_verbosity()
@@ -130,7 +129,7 @@ def _load_network(folder: Path, kind: type[Network]) -> Network:
     return network
 
 
-def _reduction(network: Network) -> int:
+def _reduction(network: Any) -> int:
     """Side of the images divided by that of the latents."""
     config: Any = network.config
     blocks = getattr(config, "block_out_channels", None) or config.decoder_block_out_channels

@@ -121,7 +121,7 @@ def load_decoder(path: str | Path, device: str = "cpu") -> Decoder:
         raise V4eggError(f"{path}: the weights are not those of a decoder; give a store of the rule train_decoder")
     decoder = Decoder(**json.loads(attrs["decoder"]))
     decoder.load_state_dict(state)
-    return decoder.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return decoder.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
 
 
 def train_decoder(
@@ -155,7 +155,7 @@ def train_decoder(
     """
     torch.manual_seed(seed_of(seed, "decoder"))
     decoder = Decoder(options["size"], options["channels"], options["latent"], options["widths"])
-    decoder = decoder.to(device, memory_format=torch.channels_last).train()
+    decoder = decoder.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=options["learning_rate"], weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, options["learning_rate"], total_steps=options["steps"] + 1, pct_start=0.1, cycle_momentum=False
