@@ -46,7 +46,7 @@ COWLEY = "name: x\nsessions: {s190923: {format: cowley, split: halves}}\n"
     ("config", "message"),
     [
         (COWLEY + "encoders: {member: 3}\n", "'encoders.member' is unknown"),
-        (COWLEY + "seed: one\n", "'seed' is 'one' (str)"),
+        (COWLEY + "seed: one\n", "'seed' is 'one'; it must be a whole number"),
         ("name: x\nsessions: {s1: {format: nwb, split: halves}}\n", "sessions.s1.file"),
         (
             COWLEY.replace("s190923", "s210325") + "circuits: {models: [published]}\n",

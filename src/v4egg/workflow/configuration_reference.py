@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from v4egg.registry import load
-from v4egg.workflow.schema import configuration_schema
+from v4egg.workflow.schema import configuration_schema, definition_of
 
 Schema = Mapping[str, Any]
 _HEAD = """# Configuration
@@ -48,7 +48,7 @@ def _entry(name: str, target: str, schema: Schema) -> str:
     """One entry of a registry: what it is, and its options."""
     options = load(target)
     what = " ".join((options.__doc__ or "").strip().splitlines()[0].split())
-    raw = schema["$defs"].get(options.__name__, {"properties": {}})
+    raw = schema["$defs"].get(definition_of(options), {"properties": {}})
     rows = list(_rows(raw, schema, ""))
     table = _TABLE + "\n".join(rows) + "\n" if rows else "No options.\n"
     return f"### `{name}`\n\n{what}\n\n{table}"
@@ -63,7 +63,7 @@ def _rows(schema: Schema, root: Schema, prefix: str) -> Iterator[str]:
 def _key(schema: Schema, root: Schema, name: str) -> Iterator[str]:
     reference = schema.get("$ref", "").rsplit("/", 1)[-1]
     if reference.startswith("choice of "):
-        yield _row(name, schema, f"a {reference.removeprefix('choice of ')} and its options")
+        yield _row(name, schema, f"{reference.removeprefix('choice of ')} and its options")
     elif reference or "properties" in schema:
         yield from _nested(schema, root, name, reference)
     elif isinstance(schema.get("additionalProperties"), Mapping) and "$ref" in schema["additionalProperties"]:

@@ -9,12 +9,12 @@ word for is marked with ``x-``: see :mod:`v4egg.registry` for choices from a reg
 - ``x-exists``: a path to a ``file`` or ``folder`` that has to be there
 """
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from v4egg.errors import V4eggError
 from v4egg.registry import Entry, Options, load
 from v4egg.workflow.models.configuration import Configuration
 
@@ -59,28 +59,36 @@ def _with_sections(root: Schema, builder: "_Builder") -> Schema:
     return {**root, "properties": properties}
 
 
+def definition_of(model: type[Options]) -> str:
+    """The name of a model's definition in the schema: its module and its class, since classes may share a name."""
+    return f"{model.__module__.removeprefix('v4egg.')}.{model.__name__}"
+
+
 class _Builder:
     """Turns pydantic's schemas of options into those of the configuration."""
 
     def __init__(self) -> None:
         self.definitions: dict[str, Schema] = {}
+        self.raw: dict[str, Schema] = {}
 
     def model(self, model: type[Options]) -> Schema:
         """A reference to the definition of a model."""
         raw = model.model_json_schema()
         for name, nested in raw.pop("$defs", {}).items():
             self._define(name, nested)
-        self._define(model.__name__, raw)
-        return {"$ref": f"#/$defs/{model.__name__}"}
+        self._define(definition_of(model), raw)
+        return {"$ref": f"#/$defs/{definition_of(model)}"}
 
     def options(self, entry: Entry) -> Schema:
         """A reference to the definition of an entry's options."""
         return self.model(load(entry.target))
 
     def _define(self, name: str, raw: Schema) -> None:
-        if name not in self.definitions:
-            self.definitions[name] = {}
+        if name not in self.raw:
+            self.raw[name] = raw
             self.definitions[name] = self._object(raw)
+        elif self.raw[name] != raw:
+            raise V4eggError(f"two parts of the configuration are called {name}; rename the class of one")
 
     def _object(self, raw: Schema) -> Schema:
         """An object: its properties, and branches by the names that some of them choose."""
@@ -108,7 +116,7 @@ class _Builder:
         if "x-name-in" in found:
             found = {"enum": list(load(found.pop("x-name-in"))), **found}
         if found.pop("x-options-of", None):
-            found["default"] = {}
+            found |= {"type": "object", "default": {}}
         if "x-entries" in found:
             entries = load(found.pop("x-entries")).items()
             found |= {
@@ -122,7 +130,7 @@ class _Builder:
         return {**found, "default": {}} if "$ref" in found else found
 
     def _without_defaults(self, path: str) -> Schema:
-        definition = copy.deepcopy(self.definitions[self.model(load(path))["$ref"].rsplit("/", 1)[-1]])
+        definition = self._object(load(path).model_json_schema())
         for value in definition["properties"].values():
             value.pop("default", None)
         return definition
