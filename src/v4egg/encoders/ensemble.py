@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from v4egg.encoders.backbones import Backbone
-from v4egg.encoders.cores import TaskDrivenCore
 from v4egg.encoders.encoder import Encoder, GroupedEncoder, load_member
 from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess
@@ -119,10 +118,10 @@ def _share_backbones(members: Sequence[Encoder | GroupedEncoder]) -> None:
             core.backbone = same
 
 
-def _frozen_cores(members: Sequence[Encoder | GroupedEncoder]) -> list[TaskDrivenCore]:
+def _frozen_cores(members: Sequence[Encoder | GroupedEncoder]) -> list[Any]:
     """The cores with a frozen network, of members and of their parts."""
     cores = (getattr(part, "core", None) for member in members for part in getattr(member, "parts", [member]))
-    return [core for core in cores if isinstance(core, TaskDrivenCore)]
+    return [core for core in cores if hasattr(core, "backbone")]
 
 
 def _backbones(members: Sequence[Encoder | GroupedEncoder]) -> list[Backbone]:
