@@ -1,6 +1,10 @@
-"""Closed loop: images made, shown to the simulated brain, learned from, and made again; off where rounds is 0."""
+"""Makes rounds of a closed loop: images synthesized, shown to the simulated brain, trained on, and synthesized again.
 
-ENVIRONMENT = environment("models")
+closed_loop/<arch>-<session>.zarr, where closed_loop.rounds is set
+"""
+
+
+include: "helpers/closed_loop.smk"
 
 
 rule closed_loop:
@@ -13,19 +17,11 @@ rule closed_loop:
         brain=f"{RESULTS}/simulated/{{session}}.brain.zarr",
     output:
         directory(f"{RESULTS}/closed_loop/{{arch}}-{{session}}.zarr"),
-    log:
-        f"{RESULTS}/logs/closed_loop/{{arch}}-{{session}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/closed_loop/{{arch}}-{{session}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         gpu=1,
         mem_mb=mem_mb(3000),
         runtime=120,
     params:
-        code=code("closed_loop"),
         seed=config["seed"],
         loop=config["closed_loop"],
         training=lambda wildcards: training_options(wildcards.arch),

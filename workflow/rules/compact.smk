@@ -1,6 +1,11 @@
-"""Compact models: a teacher asked once, then small networks of single units, distilled, pruned and trained again."""
+"""Makes compact models: responses of a teacher, then networks of single units, distilled, pruned and trained again.
 
-ENVIRONMENT = environment("models")
+teacher.zarr; compact/<session>/<batch>.zarr, gathered as compact/<session>.zarr; compact_shared/<session>.zarr: models
+that all units of a session share. Where compact.teacher is set.
+"""
+
+
+include: "helpers/compact.smk"
 
 
 rule teach:
@@ -11,19 +16,12 @@ rule teach:
         splits=f"{RESULTS}/splits.zarr",
     output:
         directory(f"{RESULTS}/teacher.zarr"),
-    log:
-        f"{RESULTS}/logs/teach.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/compact/teach.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     resources:
         gpu=1,
         mem_mb=mem_mb(4000),
         runtime=240,
     params:
-        code=code("teach"),
         state=f"{RESULTS}/.training",
         seed=config["seed"],
         pool={
@@ -44,19 +42,11 @@ rule distil:
         responses=f"{RESULTS}/responses/{{session}}.zarr",
     output:
         directory(f"{RESULTS}/compact/{{session}}/{{batch}}.zarr"),
-    log:
-        f"{RESULTS}/logs/distil/{{session}}-{{batch}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/compact/distil-{{session}}-{{batch}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         gpu=1,
         mem_mb=mem_mb(4000),
         runtime=600,
     params:
-        code=code("distil"),
         state=f"{RESULTS}/.training",
         seed=config["seed"],
         jobs=config["compact"]["jobs"],
@@ -76,18 +66,7 @@ rule gather_compact:
         external_judges=lambda wildcards: external_judge_files([wildcards.session]),
     output:
         directory(f"{RESULTS}/compact/{{session}}.zarr"),
-    log:
-        f"{RESULTS}/logs/gather_compact/{{session}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/compact/gather_compact-{{session}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=mem_mb(2000),
-        runtime=10,
     params:
-        code=code("gather_compact"),
         external_judge=lambda wildcards: external_judges([wildcards.session]).get(wildcards.session, {}),
     script:
         "../scripts/gather_compact.py"
@@ -100,19 +79,11 @@ rule distil_shared:
         responses=f"{RESULTS}/responses/{{session}}.zarr",
     output:
         directory(f"{RESULTS}/compact_shared/{{session}}.zarr"),
-    log:
-        f"{RESULTS}/logs/distil_shared/{{session}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/compact/distil_shared-{{session}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         gpu=1,
         mem_mb=mem_mb(4000),
         runtime=240,
     params:
-        code=code("distil_shared"),
         state=f"{RESULTS}/.training",
         seed=config["seed"],
         options=compact_options("shared", "widths", "batch_size", "sample", "smoothing", "distillation"),

@@ -1,6 +1,10 @@
-"""Evolution: XDream's experiment on black-box neurons, a store for each condition."""
+"""Makes XDream's experiment on black-box neurons, a store for each condition.
 
-ENVIRONMENT = environment("models")
+evolution/<condition>.zarr, for each of evolution.conditions
+"""
+
+
+include: "helpers/evolution.smk"
 
 
 rule evolve_neurons:
@@ -10,19 +14,11 @@ rule evolve_neurons:
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
     output:
         directory(f"{RESULTS}/evolution/{{condition}}.zarr"),
-    log:
-        f"{RESULTS}/logs/evolve_neurons/{{condition}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evolution/{{condition}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         gpu=1,
         mem_mb=mem_mb(4000),
         runtime=600,
     params:
-        code=code("evolve_neurons"),
         state=f"{RESULTS}/.training",
         seed=config["seed"],
         external_judges=external_judges(TARGET_SESSIONS),

@@ -1,6 +1,7 @@
-"""The image prior: a pool that holds no test image, and a diffusion model and an image decoder trained on it."""
+"""Makes the image pool, which holds no test image, and the diffusion prior and the image decoder trained on it.
 
-ENVIRONMENT = environment("models")
+pool.zarr; prior.zarr, trained or imported; samples.zarr, unguided, where samples.n is set; decoder.zarr
+"""
 
 
 rule image_pool:
@@ -9,18 +10,9 @@ rule image_pool:
         splits=f"{RESULTS}/splits.zarr",
     output:
         directory(f"{RESULTS}/pool.zarr"),
-    log:
-        f"{RESULTS}/logs/image_pool.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/prior/image_pool.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=mem_mb(4000),
-        runtime=30,
     params:
-        code=code("image_pool"),
         seed=config["seed"],
         options={**config["images"], **{k: config["prior"][k] for k in ("sessions", "photographs")}},
     script:
@@ -30,20 +22,13 @@ rule image_pool:
 if config["prior"]["pretrained"]["weights"]:
 
     rule import_prior:
+        input:
+            given(config["prior"]["pretrained"]["weights"]),
         output:
             directory(f"{RESULTS}/prior.zarr"),
-        log:
-            f"{RESULTS}/logs/import_prior.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/prior/import_prior.tsv"
-        conda:
-            ENVIRONMENT
-        threads: 1
         resources:
             mem_mb=mem_mb(6000),
-            runtime=30,
         params:
-            code=code("import_prior"),
             options=config["prior"]["pretrained"],
         script:
             "../scripts/import_prior.py"
@@ -55,20 +40,12 @@ else:
             pool=f"{RESULTS}/pool.zarr",
         output:
             directory(f"{RESULTS}/prior.zarr"),
-        log:
-            f"{RESULTS}/logs/train_prior.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/prior/train_prior.tsv"
         priority: 10  # the longest job: it starts first, and encoders train beside it
-        conda:
-            ENVIRONMENT
-        threads: 1
         resources:
             gpu=1,
             mem_mb=mem_mb(6000),
             runtime=600,
         params:
-            code=code("train_prior"),
             seed=config["seed"],
             state=f"{RESULTS}/.training",
             options={
@@ -85,19 +62,11 @@ rule sample_prior:
         pool=f"{RESULTS}/pool.zarr",
     output:
         directory(f"{RESULTS}/samples.zarr"),
-    log:
-        f"{RESULTS}/logs/sample_prior.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/prior/sample_prior.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         gpu=1,
         mem_mb=mem_mb(3000),
         runtime=60,
     params:
-        code=code("sample_prior"),
         seed=config["seed"],
         options=config["samples"],
     script:
@@ -109,19 +78,11 @@ rule train_decoder:
         pool=f"{RESULTS}/pool.zarr",
     output:
         directory(f"{RESULTS}/decoder.zarr"),
-    log:
-        f"{RESULTS}/logs/train_decoder.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/prior/train_decoder.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         gpu=1,
         mem_mb=mem_mb(4000),
         runtime=240,
     params:
-        code=code("train_decoder"),
         seed=config["seed"],
         state=f"{RESULTS}/.training",
         options={**config["images"], **config["decoder"]},

@@ -1,29 +1,21 @@
-"""Recordings: simulated, read from a file, or downloaded and read, into one store a session."""
+"""Makes a recording of each session: simulated, read from a file, or downloaded and read.
 
-from v4egg.recordings.sources import missing_public_files, source_files, source_path
+simulated/<session>.nwb and .brain.zarr, data/V4_compact_models/..., recordings/<session>.zarr
+"""
 
-ENVIRONMENT = environment("recordings")
+
+include: "helpers/recordings.smk"
+
 
 with one_line_errors():
-    MISSING = missing_public_files(config["sessions"], COWLEY, named="V4EGG_DATA" in os.environ)
+    MISSING = sources.missing_public_files(config["sessions"], COWLEY, named="V4EGG_DATA" in os.environ)
 
 
 rule simulate_recording:
     output:
         nwb=f"{RESULTS}/simulated/{{session}}.nwb",
         brain=directory(f"{RESULTS}/simulated/{{session}}.brain.zarr"),
-    log:
-        f"{RESULTS}/logs/simulate_recording/{{session}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/recordings/simulate_recording-{{session}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=mem_mb(2000),
-        runtime=30,
     params:
-        code=code("simulate_recording"),
         seed=config["seed"],
         options=lambda wildcards: config["sessions"][wildcards.session]["simulation"],
     script:
@@ -37,18 +29,9 @@ for session, files in MISSING.items():
             f"download_{session}"
         output:
             files,
-        log:
-            f"{RESULTS}/logs/download_recording/{session}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/recordings/download_recording-{session}.tsv"
-        conda:
-            ENVIRONMENT
-        threads: 1
         resources:
-            mem_mb=mem_mb(1000),
             runtime=60,
         params:
-            code=code("download_recording"),
             folder=COWLEY,
             session=session,
         script:
@@ -57,22 +40,12 @@ for session, files in MISSING.items():
 
 rule read_recording:
     input:
-        lambda wildcards: source_files(wildcards.session, config["sessions"][wildcards.session], COWLEY, RESULTS),
+        lambda wildcards: source_inputs(wildcards.session),
     output:
         directory(f"{RESULTS}/recordings/{{session}}.zarr"),
-    log:
-        f"{RESULTS}/logs/read_recording/{{session}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/recordings/read_recording-{{session}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=mem_mb(2000),
-        runtime=30,
     params:
-        code=code("read_recording"),
         source=lambda wildcards: config["sessions"][wildcards.session],
-        path=lambda wildcards: source_path(wildcards.session, config["sessions"][wildcards.session], COWLEY, RESULTS),
+        path=lambda wildcards: source_path(wildcards.session),
+        images=lambda wildcards: folder_digest(image_folder(wildcards.session)),
     script:
         "../scripts/read_recording.py"

@@ -1,6 +1,7 @@
-"""Responses: image-wise splits over all sessions, then windowed counts, reliability and unit selection."""
+"""Makes the splits of images, over all sessions at once, and each session's responses.
 
-ENVIRONMENT = environment("recordings")
+splits.zarr; responses/<session>.zarr: windowed counts, reliability and unit selection
+"""
 
 
 rule split_images:
@@ -8,18 +9,9 @@ rule split_images:
         expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
     output:
         directory(f"{RESULTS}/splits.zarr"),
-    log:
-        f"{RESULTS}/logs/split_images.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/responses/split_images.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=mem_mb(4000),
-        runtime=30,
     params:
-        code=code("split_images"),
         seed=config["seed"],
         policies={
             s: {k: source[k] for k in ("split", "min_repeats") if k in source}
@@ -36,18 +28,7 @@ rule count_responses:
         splits=f"{RESULTS}/splits.zarr",
     output:
         directory(f"{RESULTS}/responses/{{session}}.zarr"),
-    log:
-        f"{RESULTS}/logs/count_responses/{{session}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/responses/count_responses-{{session}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=mem_mb(2000),
-        runtime=30,
     params:
-        code=code("count_responses"),
         seed=config["seed"],
         options={k: config["responses"][k] for k in ("window", "selection")},
     script:

@@ -8,16 +8,22 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# this repository, also where another workflow uses it as a module; V4EGG_HOME where only its Snakefiles were sent to
-HOME = Path(os.environ.get("V4EGG_HOME") or Path(str(workflow.current_basedir)).parents[1])
-SOURCE = str(HOME / "src")
-sys.path.insert(0, SOURCE)
-environment = os.environ  # inherited by scripts
-environment["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, environment.get("PYTHONPATH")]))
-environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # jobs that share cores must not spin
+# Where a job gets nothing but Snakefiles and scripts, as on Kubernetes, the image holds the rest and names its place.
+HOME = os.environ.get("V4EGG_HOME")
+SOURCE = Path(HOME or Path(str(workflow.current_basedir)).parents[1]) / "src"
+if SOURCE.is_dir():  # a workflow that Snakemake fetches from a repository by itself needs the installed package
+    sys.path.insert(0, str(SOURCE))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # jobs that share cores must not spin
 
-from v4egg.workflow.configuration import check
-from v4egg.errors import V4eggError
+try:
+    from v4egg.errors import V4eggError
+    from v4egg.workflow.configuration import check
+except ModuleNotFoundError as error:
+    raise WorkflowError(
+        f"there is no Python package {error.name}: install v4egg where Snakemake runs (pip install and the address of "
+        "this workflow's repository), or use the workflow from a local clone"
+    ) from None
 
 
 @contextmanager

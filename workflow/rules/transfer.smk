@@ -1,6 +1,7 @@
-"""Transfer: what judges from outside say of natural images, and every image under every judge."""
+"""Makes the responses of external judges to natural images, and those of every judge to every image.
 
-ENVIRONMENT = environment("models")
+judges/<session>.zarr, transfer.zarr
+"""
 
 
 rule judge_natural_images:
@@ -9,18 +10,10 @@ rule judge_natural_images:
         external_judges=lambda wildcards: external_judge_files([wildcards.session]),
     output:
         directory(f"{RESULTS}/judges/{{session}}.zarr"),
-    log:
-        f"{RESULTS}/logs/judge_natural_images/{{session}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/transfer/judge_natural_images-{{session}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=mem_mb(3000),
         runtime=120,
     params:
-        code=code("judge_natural_images"),
         external_judge=lambda wildcards: external_judges([wildcards.session])[wildcards.session],
     script:
         "../scripts/judge_natural_images.py"
@@ -28,8 +21,8 @@ rule judge_natural_images:
 
 rule transfer:
     input:
-        images=[f"{RESULTS}/mei/{method}/{arch}.zarr" for method in METHODS for arch in SOURCES],
-        members=[path for arch in ARCHITECTURES for path in members(arch)],
+        images=MEIS,
+        members=all_members(),
         targets=f"{RESULTS}/targets.zarr",
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=TARGET_SESSIONS),
         predictions=expand(f"{RESULTS}/predictions/{{session}}.zarr", session=TARGET_SESSIONS),
@@ -37,18 +30,11 @@ rule transfer:
         natural_responses=list(natural_responses(TARGET_SESSIONS).values()),
     output:
         directory(f"{RESULTS}/transfer.zarr"),
-    log:
-        f"{RESULTS}/logs/transfer.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/transfer/transfer.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=mem_mb(4000),
         runtime=120,
     params:
-        code=code("transfer"),
         images={m: {arch: f"{RESULTS}/mei/{m}/{arch}.zarr" for arch in SOURCES} for m in METHODS},
         sources=SOURCES,
         members={name: members(name) for name in NAMED},

@@ -10,11 +10,11 @@ from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, seed = snakemake.input, snakemake.params.numbers["seed"]
-    models, session = snakemake.wildcards.models, snakemake.wildcards.session
+    model_source, session = snakemake.wildcards.model_source, snakemake.wildcards.session
     path = run.local(snakemake.params.path)
-    unpruned = load_models(models, path, session, "distilled") if models == STUDENTS else None
+    unpruned = load_models(model_source, path, session, "distilled") if model_source == STUDENTS else None
     images = held_out_images(load_recording(inputs.recording), load_responses(inputs.responses))
     probe = to_float(random_subset(images, snakemake.params.numbers["images"], seed, "circuits", session))
-    result = circuits(load_models(models, path, session), probe, unpruned, seed, run.progress)
-    result.attrs |= {"models": models, "session": session}
+    result = circuits(load_models(model_source, path, session), probe, unpruned, seed, run.progress)
+    result.attrs |= {"model_source": model_source, "session": session}
     stores.save(result, snakemake.output[0], "circuits", seed=seed, inputs=[inputs.recording, inputs.responses])

@@ -8,14 +8,14 @@ from v4egg.io import stores
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
-    models, numbers = snakemake.wildcards.models, snakemake.params.numbers
+    model_source, numbers = snakemake.wildcards.model_source, snakemake.params.numbers
     tunings = [stores.load(path, "tuning").load() for path in snakemake.input.tuning]
     scores = xr.concat([dot_scores(tuning) for tuning in tunings], "unit")
     unit = best_dot_detector(scores)
     run.log(f"{unit} has the highest dot index of {scores.sizes['unit']} units")
     tuning = next(tuning for tuning in tunings if unit in tuning["unit"].values)
-    found = load_models(models, run.local(snakemake.params.paths)[tuning.attrs["session"]], tuning.attrs["session"])
+    found = load_models(model_source, run.local(snakemake.params.paths)[tuning.attrs["session"]], tuning.attrs["session"])
     circuit = dot_circuit(found, tuning, unit, **numbers)
     result = scores.merge(circuit, combine_attrs="no_conflicts")
-    result.attrs |= {"models": models}
+    result.attrs |= {"model_source": model_source}
     stores.save(result, snakemake.output[0], "dot_detector", seed=numbers["seed"], inputs=snakemake.input.tuning)

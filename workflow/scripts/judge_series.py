@@ -15,5 +15,5 @@ with job(snakemake) as run:
         arch = series.attrs["arch"]
         parts[arch] = judge_series(series["image"], [*encoder_judges(ensembles, arch), *external_judges])
     result = join_architectures(parts)
-    result.attrs |= {"family": snakemake.wildcards.family}
+    result.attrs |= {"sweep": snakemake.wildcards.sweep}
     stores.save(result, snakemake.output[0], "judged", inputs=[*snakemake.input.series, *snakemake.input.members])

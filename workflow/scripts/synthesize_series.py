@@ -14,7 +14,7 @@ with job(snakemake) as run:
     chosen = targets["unit"].values[: options["units"]]
     generators = load_encoder(inputs.members)
     series = synthesize_sweep(
-        snakemake.wildcards.family,
+        snakemake.wildcards.sweep,
         generators,
         [str(unit) for unit in chosen[first : first + size]],
         options,
@@ -24,5 +24,5 @@ with job(snakemake) as run:
         device=run.device,
         progress=run.progress,
     )
-    series.attrs |= {name: snakemake.wildcards[name] for name in ("family", "arch")}
+    series.attrs |= {name: snakemake.wildcards[name] for name in ("sweep", "arch")}
     stores.save(series, snakemake.output[0], "series", config=options, seed=numbers["seed"], inputs=list(inputs))

@@ -10,16 +10,14 @@ from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     inputs, params = snakemake.input, snakemake.params
-    models, session = snakemake.wildcards.models, snakemake.wildcards.session
-    own = load_models(models, run.local(params.path), session)
+    model_source, session = snakemake.wildcards.model_source, snakemake.wildcards.session
+    own = load_models(model_source, run.local(params.path), session)
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(params.members).items()}
-    judges = compact_judges(models, own, ensembles, params.teachers, run.local(params.external_judges))
+    judges = compact_judges(model_source, own, ensembles, params.teachers, run.local(params.external_judges))
     meis = stores.load(inputs.images, "mei")
     known = {name: said for path in inputs.natural_responses for name, said in known_responses(path, own.units).items()}
     recording = load_recording(inputs.recording)
     natural = [NaturalImages(recording.images, recording.image_ids, own.units, known)]
-    result = gather_architectures(
-        {JUDGE_NAMES[models]: judge_images({meis.attrs["method"]: meis["image"]}, judges, natural)}
-    )
+    result = gather_architectures({JUDGE_NAMES[model_source]: judge_images({meis.attrs["method"]: meis["image"]}, judges, natural)})
     read = [path for path in inputs if str(path).endswith(".zarr")]
     stores.save(result, snakemake.output[0], "transfer", inputs=read)

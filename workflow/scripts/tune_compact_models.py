@@ -7,9 +7,9 @@ from v4egg.io import stores
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
-    models, session = snakemake.wildcards.models, snakemake.wildcards.session
+    model_source, session = snakemake.wildcards.model_source, snakemake.wildcards.session
     options = snakemake.params.options
-    found = load_models(models, run.local(snakemake.params.path), session)
+    found = load_models(model_source, run.local(snakemake.params.path), session)
     result = tuning(found, probe_table(**options), found.size, run.progress)
-    result.attrs |= {"models": models, "session": session}
+    result.attrs |= {"model_source": model_source, "session": session}
     stores.save(result, snakemake.output[0], "tuning", config=options, inputs=snakemake.input)

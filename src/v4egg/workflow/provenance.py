@@ -1,13 +1,15 @@
-"""Digests of code: Snakemake does not notice changed imports, so every rule carries the digest of what it uses.
+"""Digests of code: Snakemake does not notice changed imports, so every rule carries the digest of the code that it runs.
 
-The digest covers a script and all v4egg modules that it reaches by import, with comments and docstrings left out:
-changed code reruns what it touches and nothing else.
+The digest covers a script and all v4egg modules that it reaches by import, or by name in a string as registries do.
+Comments, docstrings and blank lines are left out: changed code reruns the jobs that it concerns and no others.
 """
 
 import ast
 import hashlib
+import io
 import json
-from collections.abc import Iterable, Mapping
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,83 @@ _ROOT = Path(__file__).parents[1]
 
 
 def code_digest(script: str | Path) -> str:
-    """Digest of a script and of every v4egg module it imports, directly or not."""
+    """Digest of a script and of every v4egg module that it reaches.
+
+    Returns:
+        16 hexadecimal digits, the same under every minor version of Python.
+    """
     modules = _reached(Path(script))
-    text = _normalised(Path(script)) + "".join(f"{name}\n{_normalised(modules[name])}" for name in sorted(modules))
+    text = _code_of(Path(script)) + "".join(f"{name}\n{_code_of(modules[name])}" for name in sorted(modules))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def reached_files(script: str | Path) -> list[Path]:
-    """A script and the files of every v4egg module it imports, directly or not."""
+    """A script and the files of every v4egg module that it imports or names in a string, directly or not."""
     return [Path(script), *_reached(Path(script)).values()]
+
+
+def configuration_digest(options: Mapping[str, Any]) -> str:
+    """Digest of a part of the configuration, whatever the order of its keys: for names of folders."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def code_without_remarks(source: str) -> str:
+    """Source code without comments, docstrings, blank lines and white space at the ends of lines.
+
+    They are cut out of the text by position, since what :mod:`ast` prints differs between versions of Python. What
+    strings hold is left alone.
+
+    Example:
+        >>> code_without_remarks('def f():  # one\\n    "Returns 1."\\n\\n    return 1\\n')
+        'def f():\\n    return 1'
+    """
+    lines = source.splitlines(keepends=True)
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    cuts = [(token.start, token.end) for token in tokens if token.type == tokenize.COMMENT]
+    cuts += [_in_characters(node, lines) for node in _docstrings(ast.parse(source))]
+    for (first, start), (last, end) in sorted(cuts, reverse=True):
+        before, after = lines[first - 1][:start], lines[last - 1][end:]
+        lines[first - 1 : last] = [before + after] if first == last else [before, *[""] * (last - first - 1), after]
+    in_docstring = {line for (first, _), (last, _) in cuts for line in range(first, last)}
+    kept = _line_ends_inside_strings(tokens) - in_docstring
+    return "\n".join(
+        line.removesuffix("\n") if number in kept else line.rstrip()
+        for number, line in enumerate(lines, 1)
+        if number in kept or line.strip()
+    )
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
+    """The docstrings of a module and of its classes and functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                if isinstance(first.value.value, str):
+                    yield first.value
+
+
+def _in_characters(node: ast.expr, lines: list[str]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where a node begins and ends: lines from 1, and characters of them where :mod:`ast` counts bytes."""
+    first, last = node.lineno, node.end_lineno or node.lineno
+    start = len(lines[first - 1].encode()[: node.col_offset].decode())
+    end = len(lines[last - 1].encode()[: node.end_col_offset].decode())
+    return (first, start), (last, end)
+
+
+def _line_ends_inside_strings(tokens: list[tokenize.TokenInfo]) -> set[int]:
+    """The lines whose end lies inside a string; f-strings are one token up to Python 3.11 and several from 3.12 on."""
+    inside: set[int] = set()
+    open_at: list[int] = []
+    for token in tokens:
+        kind = tokenize.tok_name[token.type]
+        if kind == "STRING":
+            inside |= set(range(token.start[0], token.end[0]))
+        elif kind.endswith("STRING_START"):
+            open_at.append(token.start[0])
+        elif kind.endswith("STRING_END"):
+            inside |= set(range(open_at.pop(), token.end[0]))
+    return inside
 
 
 def _reached(script: Path) -> dict[str, Path]:
@@ -56,25 +126,14 @@ def _chosen_from_registries(files: Iterable[Path]) -> set[str]:
     return {name for path in {*map(_file_of, registries), *own} for name in _registered(path)}
 
 
-def configuration_digest(options: Mapping[str, Any]) -> str:
-    """Digest of a part of the configuration, whatever the order of its keys: for names of folders."""
-    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-
-
 @cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
 @cache
-def _normalised(path: Path) -> str:
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        if documented and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            node.body = body[1:]
-    return ast.dump(tree)
+def _code_of(path: Path) -> str:
+    return code_without_remarks(path.read_text())
 
 
 @cache

@@ -1,18 +1,99 @@
 """Code digests change with the code that a script reaches, and with nothing else."""
 
+import shutil
+import subprocess
+import sys
+
+import pytest
+
 from v4egg.workflow import provenance
 
 SCRIPT = "from v4egg.workflow.jobs import job\nfrom v4egg import stores\nx = 1\n"
+# all that versions of Python parse or print differently: f-strings, nested quotes, decorators, docstrings of each kind
+SNIPPET = '''"""A module.
+
+Over lines."""
+import functools  # why
+
+
+@functools.cache  # kept for speed
+def outer(α: str = "é", *, b: int = 1) -> str:
+    """Über
+    lines."""; more = b  # after a docstring
+
+    async def inner():
+        "Short."
+
+    class Deep:
+        \'\'\'Of a class.\'\'\'
+
+        text = "# no comment"  # a comment
+        long = """keeps
+
+        its blank lines   
+        # and this
+        """
+
+    return f"{α!r:>{b}} # {b + 1:.2f} {'nested'}" f"""
+      {b}
+
+    # in an f-string
+    """
+
+
+if True:
+
+    pass
+'''  # noqa: W291
+CODE = '''import functools
+@functools.cache
+def outer(α: str = "é", *, b: int = 1) -> str:
+; more = b
+    async def inner():
+    class Deep:
+        text = "# no comment"
+        long = """keeps
+
+        its blank lines   
+        # and this
+        """
+    return f"{α!r:>{b}} # {b + 1:.2f} {'nested'}" f"""
+      {b}
+
+    # in an f-string
+    """
+if True:
+    pass'''  # noqa: W291
+DIGEST = "dc6810e9c5ba3101"
+OTHERS = [f"python3.{minor}" for minor in range(11, 16) if minor != sys.version_info.minor]
 
 
 def digest(folder, text):
     folder.mkdir(exist_ok=True)
     path = folder / "script.py"
     path.write_text(text)
-    provenance._normalised.cache_clear()
+    provenance._code_of.cache_clear()
     provenance._imports.cache_clear()
-    provenance._tree.cache_clear()
     return provenance.code_digest(path)
+
+
+def test_comments_docstrings_and_blank_lines_are_cut_out_and_strings_are_left_alone():
+    assert provenance.code_without_remarks(SNIPPET) == CODE
+
+
+def test_the_digest_of_a_snippet_is_what_it_was(tmp_path):
+    assert digest(tmp_path, SNIPPET) == DIGEST
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_versions_of_python_find_the_same_code(name, tmp_path):
+    python = shutil.which(name)
+    if python is None or subprocess.run([python, "--version"], capture_output=True, check=False).returncode:
+        pytest.skip(f"there is no {name} here")
+    (tmp_path / "snippet.py").write_text(SNIPPET)
+    program = "import runpy, sys; print(runpy.run_path(sys.argv[1])['code_digest'](sys.argv[2]))"
+    command = [python, "-c", program, provenance.__file__, tmp_path / "snippet.py"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == [DIGEST]
 
 
 def test_comments_and_docstrings_do_not_count(tmp_path):

@@ -1,0 +1,29 @@
+"""Makes the summary of the run, and the configuration as it was used: summary.json, config.yaml."""
+
+
+include: "helpers/summary.smk"
+
+
+rule summarise:
+    input:
+        scores=f"{RESULTS}/encoders/scores.zarr",
+        transfer=f"{RESULTS}/transfer.zarr",
+        meis=MEIS,
+        compact=[f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS if "compact" in STAGES],
+        adversarial=[f"{RESULTS}/adversarial/{models}.zarr" for models in LISTS["adversarial"]],
+        **summarised_inputs(),
+    output:
+        f"{RESULTS}/summary.json",
+    params:
+        benchmarks=f"{RESULTS}/benchmarks",
+    script:
+        "../scripts/summarise.py"
+
+
+rule write_configuration:
+    output:
+        f"{RESULTS}/config.yaml",
+    params:
+        config=config,
+    script:
+        "../scripts/write_configuration.py"
