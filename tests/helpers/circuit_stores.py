@@ -9,7 +9,7 @@ from v4egg.compact.probes import PARAMETERS, probe_table
 from v4egg.io import stores
 from v4egg.seeding import numpy_generator
 
-HEAD = {"models": "published", "session": "s1"}
+HEAD = {"model_source": "published", "session": "s1"}
 N = 5
 UNITS = [f"s1-u{i:03d}" for i in range(N)]
 
@@ -72,7 +72,7 @@ def save_dot_detector(path, size=16, prefers_dots=True):
         "map": (("layer", "shown", "stimulus", "y", "x"), draw.random((5, 3, 2, size, size))),
         "flow": (("layer", "shown", "source"), flow),
     }
-    attrs = {"models": "published", "unit": UNITS[2], "selectivity": 1.2 if prefers_dots else -1}
+    attrs = {"model_source": "published", "unit": UNITS[2], "selectivity": 1.2 if prefers_dots else -1}
     attrs |= {"dot": "dots-size0.07-polarity-1-phase180", "rival": "edge-x0.5-orientation45"}
     coords = {"unit": UNITS, "layer": range(5), "removed": [1, 2, 4], "stimulus": ["dot", "rival"]}
     stores.save(xr.Dataset(variables, coords, attrs), path, "dot_detector")

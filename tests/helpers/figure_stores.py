@@ -104,9 +104,9 @@ SERIES = ("unit", "setting", "sample")
 IMAGE = ("channel", "y", "x")
 
 
-def save_series(path, family, arch, settings=(0, 1, 10), n_units=6, samples=2, channels=3):
+def save_series(path, sweep, arch, settings=(0, 1, 10), n_units=6, samples=2, channels=3):
     """Images whose samples are the less alike the later the setting."""
-    generator = numpy_generator("series", family, arch)
+    generator = numpy_generator("series", sweep, arch)
     shape = (n_units, len(settings), samples)
     spread = np.arange(len(settings))[None, :, None, None, None, None]
     same = generator.uniform(0.2, 0.8, (n_units, 1, 1, channels, 6, 6))
@@ -117,7 +117,7 @@ def save_series(path, family, arch, settings=(0, 1, 10), n_units=6, samples=2, c
         "seconds": (SERIES, np.ones(shape)),
     }
     coords = {"unit": units_of({"s": n_units}), "setting": list(map(float, settings))}
-    stores.save(xr.Dataset(variables, coords, {"family": family, "arch": arch}), path, "series")
+    stores.save(xr.Dataset(variables, coords, {"sweep": sweep, "arch": arch}), path, "series")
     return path
 
 

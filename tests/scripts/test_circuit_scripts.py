@@ -17,7 +17,7 @@ from v4egg.seeding import torch_generator
 
 SIZE = 16
 UNITS = ["s1-u000", "s1-u001"]
-WILDCARDS = {"models": "students", "session": "s1"}
+WILDCARDS = {"model_source": "students", "session": "s1"}
 
 
 def network(width, *key):
@@ -53,7 +53,7 @@ def tune(run_script, session, tmp_path):
 def test_a_dot_detector_is_searched_among_all_students(run_script, session, tmp_path):
     path, out = tune(run_script, session, tmp_path), str(tmp_path / "dot.zarr")
     params = {"paths": {"s1": session["compact"]}, "numbers": {"draws": 2, "seed": 1}}
-    wildcards = {"models": "students"}
+    wildcards = {"model_source": "students"}
     run_script("find_dot_detector", input={"tuning": [path]}, output=[out], params=params, wildcards=wildcards)
     found = stores.load(out, "dot_detector")
     assert found["unit"].values.tolist() == UNITS

@@ -14,8 +14,9 @@ with job(snakemake) as run:
     unit = best_dot_detector(scores)
     run.log(f"{unit} has the highest dot index of {scores.sizes['unit']} units")
     tuning = next(tuning for tuning in tunings if unit in tuning["unit"].values)
-    found = load_models(model_source, run.local(snakemake.params.paths)[tuning.attrs["session"]], tuning.attrs["session"])
-    circuit = dot_circuit(found, tuning, unit, **numbers)
+    session = tuning.attrs["session"]
+    models = load_models(model_source, run.local(snakemake.params.paths)[session], session)
+    circuit = dot_circuit(models, tuning, unit, **numbers)
     result = scores.merge(circuit, combine_attrs="no_conflicts")
     result.attrs |= {"model_source": model_source}
     stores.save(result, snakemake.output[0], "dot_detector", seed=numbers["seed"], inputs=snakemake.input.tuning)

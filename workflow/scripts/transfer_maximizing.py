@@ -15,9 +15,12 @@ with job(snakemake) as run:
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(params.members).items()}
     judges = compact_judges(model_source, own, ensembles, params.teachers, run.local(params.external_judges))
     meis = stores.load(inputs.images, "mei")
-    known = {name: said for path in inputs.natural_responses for name, said in known_responses(path, own.units).items()}
+    responses = {}
+    for path in inputs.natural_responses:
+        responses |= known_responses(path, own.units)
     recording = load_recording(inputs.recording)
-    natural = [NaturalImages(recording.images, recording.image_ids, own.units, known)]
-    result = gather_architectures({JUDGE_NAMES[model_source]: judge_images({meis.attrs["method"]: meis["image"]}, judges, natural)})
+    natural = [NaturalImages(recording.images, recording.image_ids, own.units, responses)]
+    judged = judge_images({meis.attrs["method"]: meis["image"]}, judges, natural)
+    result = gather_architectures({JUDGE_NAMES[model_source]: judged})
     read = [path for path in inputs if str(path).endswith(".zarr")]
     stores.save(result, snakemake.output[0], "transfer", inputs=read)

@@ -73,7 +73,7 @@ def _adversarial(path: str | Path) -> tuple[str, dict[str, Any]]:
         for judge in store["judge"].values
     }
     epsilon = {"epsilon": float(moved["epsilon"])}
-    return f"{store.attrs['models']}-{store.attrs['session']}", epsilon | {"judges": by_judge}
+    return f"{store.attrs['model_source']}-{store.attrs['session']}", epsilon | {"judges": by_judge}
 
 
 def _median(values: xr.DataArray | None) -> float:

@@ -1,8 +1,9 @@
-"""The conda environments of the rules, made from imports and lock file: ``python -m v4egg.workflow.environments``.
+"""The conda environment of all rules, from code and lock: ``python -m v4egg.workflow.environments`` writes it.
 
-A rules file names its family. The family's environment contains the packages that its scripts import, directly or not,
-and their requirements, all with the versions of the lock file. Snakemake copies an environment file before conda reads
-it, so that a file cannot refer to the lock file and has to contain the versions itself.
+It holds what the scripts of the rules import, directly or not, each package with the version of the lock and with all
+that it needs in turn. One environment serves all rules, since all of them import torch and most of the other packages:
+an environment for each stage would be the same gigabytes again. Snakemake copies an environment file elsewhere before
+conda reads it, so that the file cannot point to the lock and repeats its versions.
 """
 
 import ast
@@ -14,30 +15,17 @@ from pathlib import Path
 
 from v4egg.workflow.provenance import PACKAGE, reached_files
 
-FAMILY = re.compile(r'environment\("(\w+)"\)')
-SCRIPT = re.compile(r'"\.\./scripts/(\w+)\.py"')
-# optional packages, which users install if their configuration needs them
+ENVIRONMENT = "envs/v4egg.yaml"
+# imported only where a configuration asks for it, and installed by who does so
 _BY_HAND = {"timm"}
 
 
-def families(root: Path) -> dict[str, list[Path]]:
-    """Return the scripts of each family's rules, from the rules files under the repository's root."""
-    scripts_of: dict[str, list[Path]] = {}
-    for path in sorted((root / "workflow/rules").glob("*.smk")):
-        text = path.read_text()
-        scripts = [root / f"workflow/scripts/{name}.py" for name in sorted(set(SCRIPT.findall(text)))]
-        for family in FAMILY.findall(text) if scripts else ():
-            scripts_of.setdefault(family, []).extend(scripts)
-    return scripts_of
-
-
-def environment_file(family: str, scripts: Iterable[Path], lock: str) -> str:
-    """Return the text of ``envs/<family>.yaml``.
+def environment_file(scripts: Iterable[Path], lock: str) -> str:
+    """The text of the environment file.
 
     Args:
-        family: its name.
-        scripts: of the family's rules.
-        lock: text of the lock file, with lines such as ``numpy==2.4.6``.
+        scripts: The scripts that it must serve.
+        lock: The text of the lock, ``name==version`` in each line.
     """
     wanted = {name for script in scripts for path in reached_files(script) for name in _third_party(path)}
     installed = packages_distributions()
@@ -45,15 +33,15 @@ def environment_file(family: str, scripts: Iterable[Path], lock: str) -> str:
     packages = _with_needs({installed[name][0] for name in wanted if name in installed and name not in _BY_HAND}, pins)
     lines = "\n".join(f"      - {pins[name]}" for name in sorted(packages))
     return (
-        f"# Packages of the {family} rules for --sdm conda, from requirements.lock. Made by `make docs`.\n"
-        f"name: v4egg-{family}\nchannels:\n  - conda-forge\n"
+        "# Packages of all rules for --sdm conda, from requirements.lock. Made by `make docs`.\n"
+        "name: v4egg\nchannels:\n  - conda-forge\n"
         f"dependencies:\n  - python=3.11\n  - pip\n  - pip:\n{lines}\n"
     )
 
 
 def _third_party(path: Path) -> set[str]:
-    """Top-level modules that a file imports or names in a call, except those of Python and of this package."""
-    found: set[str] = set()
+    """Top-level modules that a file imports anywhere or names in a call, other than Python's own and this package's."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
@@ -65,8 +53,8 @@ def _third_party(path: Path) -> set[str]:
 
 
 def _with_needs(packages: Iterable[str], pins: Iterable[str]) -> set[str]:
-    """Those of the packages that are in the lock file, and all their requirements."""
-    pending, seen = [_plain(name) for name in packages], set[str]()
+    """The packages of the lock among these and all that they need in turn."""
+    pending, seen = [_plain(name) for name in packages], set()
     while pending:
         name = pending.pop()
         if name in seen or name not in pins:
@@ -77,7 +65,7 @@ def _with_needs(packages: Iterable[str], pins: Iterable[str]) -> set[str]:
 
 
 def _needs(name: str) -> list[str]:
-    """The requirements of an installed package, without those of its extras."""
+    """What an installed package needs without extras."""
     try:
         return [need for need in requires(name) or [] if "extra ==" not in need]
     except PackageNotFoundError:
@@ -88,12 +76,12 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def main(root: Path) -> None:
-    """Write the environment of every family."""
-    lock = (root / "envs/requirements.lock").read_text()
-    for family, scripts in families(root).items():
-        (root / f"envs/{family}.yaml").write_text(environment_file(family, scripts, lock))
+def environment_of(root: Path) -> str:
+    """The text of the environment file for the scripts and the lock of the repository at ``root``."""
+    scripts = sorted((root / "workflow/scripts").glob("*.py"))
+    return environment_file(scripts, (root / "envs/requirements.lock").read_text())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
+    repository = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    (repository / ENVIRONMENT).write_text(environment_of(repository))

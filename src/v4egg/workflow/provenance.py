@@ -1,4 +1,4 @@
-"""Digests of code: Snakemake does not notice changed imports, so every rule carries the digest of the code that it runs.
+"""Digests of code: Snakemake does not notice changed imports, so every rule carries the digest of the code it runs.
 
 The digest covers a script and all v4egg modules that it reaches by import, or by name in a string as registries do.
 Comments, docstrings and blank lines are left out: changed code reruns the jobs that it concerns and no others.
@@ -72,9 +72,9 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                if isinstance(first.value.value, str):
-                    yield first.value
+            value = first.value if isinstance(first, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield value
 
 
 def _in_characters(node: ast.expr, lines: list[str]) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -44,7 +44,7 @@ def outer(α: str = "é", *, b: int = 1) -> str:
 if True:
 
     pass
-'''  # noqa: W291
+'''
 CODE = '''import functools
 @functools.cache
 def outer(α: str = "é", *, b: int = 1) -> str:
@@ -63,7 +63,7 @@ def outer(α: str = "é", *, b: int = 1) -> str:
     # in an f-string
     """
 if True:
-    pass'''  # noqa: W291
+    pass'''
 DIGEST = "dc6810e9c5ba3101"
 OTHERS = [f"python3.{minor}" for minor in range(11, 16) if minor != sys.version_info.minor]
 
