@@ -13,7 +13,8 @@ HOME = os.environ.get("V4EGG_HOME")
 SOURCE = Path(HOME or Path(str(workflow.current_basedir)).parents[1]) / "src"
 if SOURCE.is_dir():  # a workflow that Snakemake fetches from a repository by itself needs the installed package
     sys.path.insert(0, str(SOURCE))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+    os.environ.update(PYTHONPATH=path)  # which scripts inherit
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # jobs that share cores must not spin
 
 try:

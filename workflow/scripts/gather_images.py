@@ -1,4 +1,4 @@
-"""Gather the batches of units of one method or family and architecture."""
+"""Gather the batches of units of one method or sweep and architecture."""
 
 import xarray as xr
 

@@ -1,4 +1,4 @@
-"""Score the images of a family of series, or those that natural search found, under every judge."""
+"""Score the images of a sweep, or those that natural search found, under every judge."""
 
 from v4egg.encoders.ensemble import load_encoder
 from v4egg.evaluation.judges import encoder_judges, load_external_judges

@@ -37,10 +37,10 @@ def prior(tmp_path_factory):
     return save_small_prior(tmp_path_factory.mktemp("prior") / "prior.zarr")
 
 
-def make(family, generators, prior, units=UNITS, **options):
-    options = {**(MENI if family == "meni" else DIVERSE), **options}
+def make(sweep, generators, prior, units=UNITS, **options):
+    options = {**(MENI if sweep == "meni" else DIVERSE), **options}
     scale = dict.fromkeys(UNITS, 0.5)
-    return synthesize_sweep(family, generators, units, options, deviations=scale, prior=prior)
+    return synthesize_sweep(sweep, generators, units, options, deviations=scale, prior=prior)
 
 
 def test_lambda_raises_the_response_from_the_same_noise(generators, prior):
@@ -64,13 +64,13 @@ def test_the_weight_of_diversity_makes_a_unit_s_images_differ(generators, prior)
     ).any()
 
 
-@pytest.mark.parametrize("family", ["meni", "diverse"])
-def test_any_chunking_of_units_gives_the_same(family, generators, prior):
-    whole = make(family, generators, prior)
-    parts = [make(family, generators, prior, UNITS[:1]), make(family, generators, prior, UNITS[1:])]
+@pytest.mark.parametrize("sweep", ["meni", "diverse"])
+def test_any_chunking_of_units_gives_the_same(sweep, generators, prior):
+    whole = make(sweep, generators, prior)
+    parts = [make(sweep, generators, prior, UNITS[:1]), make(sweep, generators, prior, UNITS[1:])]
     parted = np.concatenate([part["image"] for part in parts])
     assert np.allclose(parted, whole["image"], atol=1e-5)
-    empty = make(family, generators, prior, [])
+    empty = make(sweep, generators, prior, [])
     assert empty.sizes["unit"] == 0
     assert set(empty.dims) == set(whole.dims)
 
