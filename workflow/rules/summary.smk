@@ -6,12 +6,12 @@ include: "helpers/summary.smk"
 
 rule summarise:
     input:
+        **summarised_inputs(),
         scores=f"{RESULTS}/encoders/scores.zarr",
         transfer=f"{RESULTS}/transfer.zarr",
         meis=MEIS,
         compact=[f"{RESULTS}/compact/{s}.zarr" for s in COMPACT_SESSIONS if "compact" in STAGES],
         adversarial=[f"{RESULTS}/adversarial/{models}.zarr" for models in LISTS["adversarial"]],
-        **summarised_inputs(),
     output:
         f"{RESULTS}/summary.json",
     params:

@@ -41,8 +41,8 @@ def draw(numbers: pd.DataFrame, adversarial: Sequence[str | Path]) -> Figure:
     blocks = figure.subfigures(len(adversarial), 1, squeeze=False)[:, 0]
     for block, path in zip(blocks, adversarial, strict=True):
         data = stores.load(path, "adversarial")
-        models, session = data.attrs["models"], data.attrs["session"]
-        here = numbers[(numbers["models"] == models) & (numbers["session"] == session)]
+        model_source, session = data.attrs["model_source"], data.attrs["session"]
+        here = numbers[(numbers["model_source"] == model_source) & (numbers["session"] == session)]
         above, below = block.subfigures(2, 1, height_ratios=(1.0, 1.6))
         _draw_examples(above, here, data, next(letters))
         panels = below.subplots(1, 4, width_ratios=(1.35, 0.8, 1.0, 1.15))
@@ -80,7 +80,7 @@ def _draw_examples(block: SubFigure, here: pd.DataFrame, data: xr.Dataset, lette
             draw_image(panel, image)
             panel.set_aspect("equal")
             panel.set_title(title.replace("-", "\u2212"), fontsize=style.SMALL)
-    head = f"{data.attrs['session']}, {style.label(data.attrs['models'])}"
+    head = f"{data.attrs['session']}, {style.label(data.attrs['model_source'])}"
     epsilon = examples["epsilon"].iloc[0]
     block.suptitle(f"{head}: {' and '.join(units)}, epsilon {epsilon:g}", x=0.03, ha="left")
     block.text(0.005, 0.98, letter, fontsize=style.BASE + 2, fontweight="bold", va="top")

@@ -39,11 +39,11 @@ def draw(numbers: pd.DataFrame, detectors: Sequence[str | Path]) -> Figure:
     blocks = figure.subfigures(len(detectors), 1, squeeze=False)[:, 0]
     for block, path in zip(blocks, detectors, strict=True):
         data = stores.load(path, "dot_detector").load()
-        models, unit = data.attrs["models"], data.attrs["unit"]
-        here = numbers[numbers["models"] == models]
+        model_source, unit = data.attrs["model_source"], data.attrs["unit"]
+        here = numbers[numbers["model_source"] == model_source]
         above, middle, below = block.subfigures(3, 1, height_ratios=(1.2, 1.9, 1.1))
         search, layers = above.subplots(1, 2, width_ratios=(1.5, 1))
-        _draw_search(search, here, unit, models)
+        _draw_search(search, here, unit, model_source)
         _draw_layers(layers, here[here["unit"] == unit])
         style.panel_letter(search, "a", -28)
         style.panel_letter(layers, "b", -28)
@@ -52,7 +52,7 @@ def draw(numbers: pd.DataFrame, detectors: Sequence[str | Path]) -> Figure:
     return figure
 
 
-def _draw_search(axes: Axes, here: pd.DataFrame, unit: str, models: str) -> None:
+def _draw_search(axes: Axes, here: pd.DataFrame, unit: str, model_source: str) -> None:
     index = here[here["measure"] == "dot_index"].set_index("unit")["value"].sort_values(ascending=False)
     colours = [_EXCITES if name == unit else style.GREY for name in index.index]
     axes.scatter(range(len(index)), index, color=colours, s=7, linewidths=0)
@@ -60,7 +60,7 @@ def _draw_search(axes: Axes, here: pd.DataFrame, unit: str, models: str) -> None
     axes.annotate(unit, (0, index.iloc[0]), (6, -1), textcoords="offset points", fontsize=style.SMALL)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     count = here[here["unit"] == ""].set_index("measure")["value"]
-    axes.set(xlabel=f"units, {style.label(models)}", ylabel="dot index", ylim=(-1.08, 1.08))
+    axes.set(xlabel=f"units, {style.label(model_source)}", ylabel="dot index", ylim=(-1.08, 1.08))
     title = f"{count['n_prefer_dots']:.0f} of {count['n_units']:.0f} respond to dots more than to anything else"
     axes.set_title(title, loc="left")
 

@@ -15,7 +15,8 @@ from v4egg.evaluation.tables.common import finite, median_interval, with_adjuste
 from v4egg.io import stores
 from v4egg.stats.inference import paired_wilcoxon
 
-COLUMNS = ["models", "session", "judge", "shares_weights", "measure", "direction", "kind", "epsilon", "unit", "value"]
+HEAD = ["model_source", "session", "judge", "shares_weights"]
+COLUMNS = [*HEAD, "measure", "direction", "kind", "epsilon", "unit", "value"]
 BOTH = "both"  # in the place of a direction: raising and lowering pooled
 EXAMPLES = 2  # units whose images are shown
 _HEAD = ["measure", "judge", "direction", "kind", "epsilon"]
@@ -29,7 +30,7 @@ def table(adversarial: Sequence[str | Path], transfer: Sequence[str | Path]) -> 
         transfer: The ``transfer`` stores of their maximizing images, in the same order.
 
     Returns:
-        Columns: ``models``, ``session``, ``judge``, ``shares_weights``; ``measure``; ``direction`` (``raise``,
+        Columns: ``model_source``, ``session``, ``judge``, ``shares_weights``; ``measure``; ``direction`` (``raise``,
         ``lower``, ``both``); ``kind`` (``adversarial``, ``white``, ``spectrum``, ``natural``); ``epsilon``; ``unit``
         (empty: over units); ``value``. Measures of a unit: ``movement`` (in standard deviations of the judge's natural
         responses, in the direction asked for; of random changes, ``white`` or ``spectrum``, of either sign),
@@ -73,7 +74,7 @@ def _table(data: xr.Dataset, transfer: xr.Dataset) -> pd.DataFrame:
     over = pd.DataFrame(rows + _against_random(moved), columns=[*_HEAD, "value"]).assign(unit="").dropna(subset="value")
     whole = pd.concat([each, over, _examples(data, moved)], ignore_index=True)
     shared = whole["judge"].map(data["shares_weights"].to_series())
-    head = {"models": data.attrs["models"], "session": data.attrs["session"]}
+    head = {"model_source": data.attrs["model_source"], "session": data.attrs["session"]}
     return whole.assign(**head, shares_weights=shared.values)[COLUMNS]
 
 

@@ -14,7 +14,7 @@ from v4egg.io import stores
 from v4egg.stats.inference import paired_wilcoxon
 
 MEASURES = ("response", "kernel")
-COLUMNS = ["models", "session", "measure", "condition", "layer", "unit", "value"]
+COLUMNS = ["model_source", "session", "measure", "condition", "layer", "unit", "value"]
 
 
 def table(circuits: Sequence[str | Path]) -> pd.DataFrame:
@@ -24,7 +24,7 @@ def table(circuits: Sequence[str | Path]) -> pd.DataFrame:
         circuits: Stores of kind ``circuits``, one per set of compact models.
 
     Returns:
-        Columns: ``models``, ``session``; ``measure``; ``condition`` (``models``, ``shuffled``, ``unpruned``);
+        Columns: ``model_source``, ``session``; ``measure``; ``condition`` (``models``, ``shuffled``, ``unpruned``);
         ``layer``; ``unit`` (empty: over units); ``value``. Measures of a unit: ``filters``, ``parameters``,
         ``consolidation`` (condition ``shuffled``: mean over all orders of its layers), ``similarity_response`` and
         ``similarity_kernel`` (best match among all filters of another unit), ``matched_response`` and
@@ -59,7 +59,7 @@ def _table(data: xr.Dataset) -> pd.DataFrame:
         numbers = _early_late(data, measure)
         rows += [(f"early_late_{name}_{measure}", MODELS, np.nan, value) for name, value in numbers.items()]
     over = pd.DataFrame(rows, columns=["measure", "condition", "layer", "value"]).assign(unit="")
-    head = {"models": data.attrs["models"], "session": data.attrs["session"]}
+    head = {"model_source": data.attrs["model_source"], "session": data.attrs["session"]}
     return pd.concat([each, over], ignore_index=True).assign(**head)[COLUMNS]
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 
-COLUMNS = ["models", "measure", "unit", "layer", "filter", "removed", "draw", "value"]
+COLUMNS = ["model_source", "measure", "unit", "layer", "filter", "removed", "draw", "value"]
 
 
 def table(detectors: Sequence[str | Path]) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def table(detectors: Sequence[str | Path]) -> pd.DataFrame:
         detectors: Stores of kind ``dot_detector``, one per set of compact models.
 
     Returns:
-        Columns: ``models``, ``measure``, ``unit``, ``layer``, ``filter``, ``removed`` (number of filters), ``draw``,
+        Columns: ``model_source``, ``measure``, ``unit``, ``layer``, ``filter``, ``removed`` (number of filters), ``draw``,
         ``value``. Of all units ``dot_index``, ``dot_response``, ``rival_response``; over units (``unit`` empty)
         ``n_units`` with a dot index and ``n_prefer_dots``, those whose index is above 0. Of the unit with the highest
         index, by filter ``contribution``, ``rival_contribution``, ``filter_index``, ``share_lost`` (contribution over
@@ -37,7 +37,8 @@ def table(detectors: Sequence[str | Path]) -> pd.DataFrame:
     parts = []
     for data in (stores.load(path, "dot_detector").load() for path in detectors):
         own = _of_best_unit(data).assign(unit=data.attrs["unit"])
-        parts.append(pd.concat([_of_all_units(data), own]).assign(models=data.attrs["models"]).dropna(subset="value"))
+        whole = pd.concat([_of_all_units(data), own]).assign(model_source=data.attrs["model_source"])
+        parts.append(whole.dropna(subset="value"))
     return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
 
 

@@ -23,7 +23,7 @@ CURVES = (
     ("colour", ["hue", "size"]),
     ("colour", ["hue"]),
 )
-COLUMNS = ["models", "session", "unit", "stimulus_class", "probe", "parameters", "first", "second", "response"]
+COLUMNS = ["model_source", "session", "unit", "stimulus_class", "probe", "parameters", "first", "second", "response"]
 
 
 def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
         tuning: Stores of kind ``tuning``, one per set of compact models.
 
     Returns:
-        Columns: ``models``, ``session``, ``unit``, ``stimulus_class`` of probes; ``probe`` (of every unit, the one of
+        Columns: ``model_source``, ``session``, ``unit``, ``stimulus_class`` of probes; ``probe`` (of every unit, the one of
         the class that it responds to most); or else, for the unit with the highest dot index, tuning curves:
         ``parameters``, their values ``first`` and ``second``; ``response``, which for curves is the best over all other
         parameters of the class.
@@ -45,7 +45,7 @@ def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
         raise V4eggError("tuning: no session with targets has these compact models; see circuits.models")
     parts = []
     for data in (stores.load(path, "tuning").load() for path in tuning):
-        head = {"models": data.attrs["models"], "session": data.attrs["session"]}
+        head = {"model_source": data.attrs["model_source"], "session": data.attrs["session"]}
         parts.append(_best(data).assign(**head))
         example = data.sel(unit=[best_dot_detector(dot_scores(data))])
         for stimulus_class, parameters in CURVES:
