@@ -20,7 +20,8 @@ def table(detectors: Sequence[str | Path]) -> pd.DataFrame:
         detectors: Stores of kind ``dot_detector``, one per set of compact models.
 
     Returns:
-        Columns: ``model_source``, ``measure``, ``unit``, ``layer``, ``filter``, ``removed`` (number of filters), ``draw``,
+        Columns: ``model_source``, ``measure``, ``unit``, ``layer``, ``filter``, ``removed`` (number of filters),
+        ``draw``,
         ``value``. Of all units ``dot_index``, ``dot_response``, ``rival_response``; over units (``unit`` empty)
         ``n_units`` with a dot index and ``n_prefer_dots``, those whose index is above 0. Of the unit with the highest
         index, by filter ``contribution``, ``rival_contribution``, ``filter_index``, ``share_lost`` (contribution over

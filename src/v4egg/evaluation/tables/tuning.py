@@ -33,7 +33,8 @@ def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
         tuning: Stores of kind ``tuning``, one per set of compact models.
 
     Returns:
-        Columns: ``model_source``, ``session``, ``unit``, ``stimulus_class`` of probes; ``probe`` (of every unit, the one of
+        Columns: ``model_source``, ``session``, ``unit``, ``stimulus_class`` of probes; ``probe`` (of every unit, the
+        one of
         the class that it responds to most); or else, for the unit with the highest dot index, tuning curves:
         ``parameters``, their values ``first`` and ``second``; ``response``, which for curves is the best over all other
         parameters of the class.
