@@ -16,16 +16,16 @@ from pathlib import Path
 from v4egg.workflow.provenance import PACKAGE, reached_files
 
 ENVIRONMENT = "envs/v4egg.yaml"
-# imported only where a configuration asks for it, and installed by who does so
+# optional packages, which users install if their configuration needs them
 _BY_HAND = {"timm"}
 
 
 def environment_file(scripts: Iterable[Path], lock: str) -> str:
-    """The text of the environment file.
+    """Return the text of the environment file.
 
     Args:
-        scripts: The scripts that it must serve.
-        lock: The text of the lock, ``name==version`` in each line.
+        scripts: the scripts that run in the environment.
+        lock: text of the lock file, with lines such as ``numpy==2.4.6``.
     """
     wanted = {name for script in scripts for path in reached_files(script) for name in _third_party(path)}
     installed = packages_distributions()
@@ -40,8 +40,8 @@ def environment_file(scripts: Iterable[Path], lock: str) -> str:
 
 
 def _third_party(path: Path) -> set[str]:
-    """Top-level modules that a file imports anywhere or names in a call, other than Python's own and this package's."""
-    found = set()
+    """Top-level modules that a file imports or names in a call, except those of Python and of this package."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
@@ -53,8 +53,8 @@ def _third_party(path: Path) -> set[str]:
 
 
 def _with_needs(packages: Iterable[str], pins: Iterable[str]) -> set[str]:
-    """The packages of the lock among these and all that they need in turn."""
-    pending, seen = [_plain(name) for name in packages], set()
+    """Those of the packages that are in the lock file, and all their requirements."""
+    pending, seen = [_plain(name) for name in packages], set[str]()
     while pending:
         name = pending.pop()
         if name in seen or name not in pins:
@@ -65,7 +65,7 @@ def _with_needs(packages: Iterable[str], pins: Iterable[str]) -> set[str]:
 
 
 def _needs(name: str) -> list[str]:
-    """What an installed package needs without extras."""
+    """The requirements of an installed package, without those of its extras."""
     try:
         return [need for need in requires(name) or [] if "extra ==" not in need]
     except PackageNotFoundError:
