@@ -26,14 +26,6 @@ def compact_sessions(model_source):
     return [s for s in TARGET_SESSIONS if judges.get(s, {}).get("judge") == "published_compact"]
 
 
-for stage in ("circuits", "adversarial"):
-    if "published" in config[stage]["models"] and not compact_sessions("published"):
-        raise WorkflowError(
-            f"configuration key '{stage}.models' names published; there are published models of no session that gets "
-            f"images ({', '.join(TARGET_SESSIONS)}): remove it, or add one such as s190923 to targets.sessions"
-        )
-
-
 def compact_path(model_source, session):
     """Where the compact models of a session are: the published folder, or the students' store."""
     return COWLEY if model_source == "published" else f"{RESULTS}/compact/{session}.zarr"
