@@ -27,15 +27,15 @@ _HEIGHT = 2.0  # inches per row
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw the figure from the table of :func:`table`."""
-    found = style.groups(numbers, "session", "models")
+    found = style.groups(numbers, "session", "model_source")
     figure = style.new_figure(_HEIGHT * len(found) + 0.3)
     panels = figure.subplots(len(found), 4, squeeze=False, width_ratios=(1.2, 0.7, 1.1, 1.1))
     letters = itertools.cycle(string.ascii_lowercase)
-    for row, ((session, models), here) in zip(panels, found, strict=True):
+    for row, ((session, model_source), here) in zip(panels, found, strict=True):
         each = here[here["unit"] != ""]
         over = here[here["unit"] == ""].set_index(["measure", "condition", "layer"])["value"].sort_index()
         _draw_filters(row[0], each, over, session)
-        title = f"{session}, {style.label(models)}: {each['unit'].nunique()} units"
+        title = f"{session}, {style.label(model_source)}: {each['unit'].nunique()} units"
         row[0].set_title(title, loc="left", pad=14)
         _draw_consolidation(row[1], each, over, session)
         for axes, measure in zip(row[2:], _MEASURES, strict=True):

@@ -22,19 +22,19 @@ _POLARITY = {1.0: (style.LIGHT, "white"), -1.0: (style.BLACK, "black")}
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw the figure from the table of :func:`table`; probes are rendered from their names."""
-    found = style.groups(numbers, "session", "models")
+    found = style.groups(numbers, "session", "model_source")
     figure = style.new_figure(_HEIGHT * len(found))
     blocks = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
-    for block, ((_, models), here) in zip(blocks, found, strict=True):
+    for block, ((_, model_source), here) in zip(blocks, found, strict=True):
         unit = here.loc[here["parameters"].notna(), "unit"].iloc[0]
-        _draw_unit(block, here[here["unit"] == unit], unit, models)
+        _draw_unit(block, here[here["unit"] == unit], unit, model_source)
     return figure
 
 
-def _draw_unit(block: SubFigure, here: pd.DataFrame, unit: str, models: str) -> None:
+def _draw_unit(block: SubFigure, here: pd.DataFrame, unit: str, model_source: str) -> None:
     best = here[here["probe"].notna()]
     above, below = np.ravel(np.asarray(block.subfigures(2, 1, height_ratios=(1.0, 1.5))))
-    above.suptitle(f"{unit}, {style.label(models)}: best probe of each stimulus class", x=0.01, ha="left")
+    above.suptitle(f"{unit}, {style.label(model_source)}: best probe of each stimulus class", x=0.01, ha="left")
     images = render(probe_of(best["probe"].tolist()), _SIDE).numpy()
     for axes, image, row in zip(above.subplots(1, len(best)), images, best.to_dict("records"), strict=True):
         draw_image(axes, image)
