@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from v4egg.encoders.encoder import Encoder
+from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.recordings.responses import Responses
 
 
-def recorded_responses(responses: Responses, encoder: Encoder) -> np.ndarray:
+def recorded_responses(responses: Responses, encoder: Encoder | GroupedEncoder) -> np.ndarray:
     """Repeat means (image, selected unit), float32, in the units of the encoder's predictions.
 
     Args:
@@ -19,7 +19,7 @@ def recorded_responses(responses: Responses, encoder: Encoder) -> np.ndarray:
     return values[:, responses.selected]
 
 
-def deviations(sessions: Sequence[Responses], encoder: Encoder) -> dict[str, float]:
+def deviations(sessions: Sequence[Responses], encoder: Encoder | GroupedEncoder) -> dict[str, float]:
     """Standard deviation over fit images by unit id, in the units of the encoder's predictions."""
     sd: dict[str, float] = {}
     for responses in sessions:
@@ -28,5 +28,5 @@ def deviations(sessions: Sequence[Responses], encoder: Encoder) -> dict[str, flo
     return sd
 
 
-def _zscored(encoder: Encoder) -> bool:
+def _zscored(encoder: Encoder | GroupedEncoder) -> bool:
     return encoder.spec["output"] == "identity"
