@@ -120,11 +120,16 @@ def stages(units: int) -> dict[str, Stage]:
     }
 
 
+COMMON_MB = 2000  # mem_mb of the default-resources in profiles/
+
+
 def memory(rules: tuple[str, ...]) -> int:
-    """The most that a rule of the stage asks for at its first attempt, MB."""
+    """The most that a rule of the stage asks for at its first attempt, MB; the profile says what most rules ask for."""
     text = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
-    asked = dict(re.findall(r"rule (\w+):.*?mem_mb=(?:mem_mb\()?(\d+)", text, re.DOTALL))
-    return max(int(asked.get(rule.split("/")[0], 0)) for rule in rules)
+    blocks = dict(re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", text, re.DOTALL | re.MULTILINE))
+    asked = {rule: re.search(r"mem_mb=mem_mb\((\d+)\)", block) for rule, block in blocks.items()}
+    names = [rule.split("/")[0] for rule in rules]
+    return max(int(found[1]) if (found := asked.get(name)) else COMMON_MB for name in names)
 
 
 def jobs(rules: tuple[str, ...], counted: dict[str, int]) -> int:

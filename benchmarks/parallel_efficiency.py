@@ -21,8 +21,6 @@ import pandas as pd
 
 from job_overhead import ROOT, import_seconds
 
-WILDCARD = re.compile(r"\{\w+\}")
-
 
 def run(folder: Path, configs: list[str], cores: int) -> float:
     """Seconds of a whole run."""
@@ -39,30 +37,26 @@ def run(folder: Path, configs: list[str], cores: int) -> float:
     return time.perf_counter() - start
 
 
-def rules() -> dict[str, tuple[str, str]]:
-    """Of every rule with a script and a benchmark: where the latter is, with {wildcards}, and the script."""
-    found = {}
+def rules() -> dict[str, str]:
+    """Of every rule with a name in the rules files: its script; the rules of figures share one."""
+    found = {"figure": "figure"}
     for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
-        for block in re.split(r"^\s*rule ", path.read_text(), flags=re.M)[1:]:
-            name = block[: block.index(":")]
-            written = re.search(r'benchmark:\s+f"\{RESULTS\}/benchmarks/(.+?)"', block)
-            script = re.search(r'script:\s+"\.\./scripts/(\w+)\.py"', block)
-            if written and script:
-                found[name] = re.sub(r"\{+(\w+)\}+", r"{\1}", written[1]), script[1]
+        for name, block in re.findall(
+            r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", path.read_text(), re.DOTALL | re.MULTILINE
+        ):
+            found[name] = re.search(r'script:\s+"\.\./scripts/(\w+)\.py"', block)[1]
     return found
 
 
 def jobs(folder: Path) -> pd.DataFrame:
     """A row for each job that ran: rule, script, wall and processor seconds."""
     known, rows = rules(), []
-    for path in sorted(folder.glob("results/*/benchmarks/**/*.tsv")):
-        name = str(path.relative_to(next(p for p in path.parents if p.name == "benchmarks")))
-        fitting = [rule for rule, (pattern, _) in known.items() if re.fullmatch(WILDCARD.sub("[^/]+", pattern), name)]
-        if fitting:  # the most literal pattern is the rule's own
-            rule = max(fitting, key=lambda rule: len(WILDCARD.sub("", known[rule][0])))
+    for path in sorted(folder.glob("results/*/benchmarks/*/*.tsv")):  # named <rule>-<wildcards>.tsv
+        rule = "figure" if path.stem.startswith("figure_") else path.stem.partition("-")[0]
+        if rule in known:
             measured = pd.read_csv(path, sep="\t").iloc[0]
             times = {"wall": measured["s"], "processor": measured["cpu_time"]}
-            rows.append({"rule": rule, "script": known[rule][1], **times})
+            rows.append({"rule": rule, "script": known[rule], **times})
     return pd.DataFrame(rows)
 
 

@@ -35,7 +35,8 @@ def sent(tmp_path) -> Path:
     folder = tmp_path / "sent"
     for part in ("workflow/rules", "workflow/scripts", "envs"):
         shutil.copytree(ROOT / part, folder / part)
-    shutil.copy(ROOT / "Snakefile", folder)
+    for file in ("Snakefile", "workflow/Snakefile"):
+        shutil.copy(ROOT / file, folder / file)
     return folder
 
 

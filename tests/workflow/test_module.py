@@ -16,7 +16,7 @@ configfile: "config.yaml"
 
 module v4egg:
     snakefile:
-        "ROOT/Snakefile"
+        "ROOT/workflow/Snakefile"
     config:
         config["v4egg"]
 
@@ -34,6 +34,8 @@ rule mine:
         "cp {input} {output}"
 """
 
+ABSENT = ("V4EGG_DATA", "V4EGG_HOME", "PYTHONPATH")
+
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
@@ -44,7 +46,7 @@ def folder(tmp_path) -> Path:
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name not in ("V4EGG_DATA", "PYTHONPATH")}
+    environment = {name: value for name, value in os.environ.items() if name not in ABSENT}
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
 
@@ -60,3 +62,21 @@ def test_the_whole_of_the_module_is_planned(folder):
     run = snakemake(folder, "--dry-run", "results/tiny/summary.json")
     assert run.returncode == 0, run.stderr[-2000:]
     assert "v4egg_synthesize" in run.stdout
+
+
+def test_the_configuration_of_a_deployed_workflow_is_its_own(folder):
+    """As catalogs deploy it: rules keep their names, and the configuration is the whole of the module's."""
+    text = SNAKEFILE.replace("ROOT", str(ROOT)).partition("rule mine:")[0]
+    text = text.replace('config["v4egg"]', "config").replace(" as v4egg_*", "")
+    (folder / "Snakefile").write_text(text)
+    (folder / "config.yaml").write_text(TINY.read_text())
+    run = snakemake(folder, "--dry-run")
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "rule synthesize:" in run.stdout
+
+
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_either_snakefile_runs_from_another_folder(snakefile, tmp_path):
+    run = snakemake(tmp_path, "--snakefile", str(ROOT / snakefile), "--configfile", str(TINY), "--dry-run")
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "rule all:" in run.stdout
