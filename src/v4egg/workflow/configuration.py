@@ -93,8 +93,7 @@ def _filled_branch(value: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[
 def _beside_default_architectures(config: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Architectures that are given stand beside the default ones; null removes one of either."""
     encoders = config.get("encoders")
-    given = encoders.get("architectures") if isinstance(encoders, dict) else None
-    if not isinstance(given, dict):
+    if not isinstance(encoders, dict) or not isinstance(given := encoders.get("architectures"), dict):
         return config
     default = _resolved(schema["properties"]["encoders"], schema)["properties"]["architectures"]["default"]
     every = {**copy.deepcopy(default), **given}

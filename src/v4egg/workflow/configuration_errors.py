@@ -84,18 +84,21 @@ def _unusable_names(value: Any, where: str) -> Iterator[str]:
 def _explained(error: jsonschema.ValidationError) -> list[str]:
     key = ".".join(str(part) for part in error.absolute_path)
     where = f"configuration key '{key}'" if key else "the configuration"
+    schema: Any = error.schema  # a mapping, and the value below fits the validator, in errors of validation
+    expected: Any = error.validator_value
+    instance: Any = error.instance
     if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
-        return [_unknown(f"{key}.{name}" if key else name, name, known) for name in error.instance if name not in known]
+        known = list(schema.get("properties", {}))
+        return [_unknown(f"{key}.{name}" if key else name, name, known) for name in instance if name not in known]
     if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
+        missing = [name for name in expected if name not in instance]
         return [f"configuration key '{f'{key}.{name}' if key else name}' is missing; give it" for name in missing]
     if error.validator == "type":
-        return [f"{where} is {error.instance!r}; it must be {_types(error.validator_value)}"]
+        return [f"{where} is {instance!r}; it must be {_types(expected)}"]
     if error.validator in ("enum", "const"):
-        return [_not_among(key, error.instance, error.schema.get("enum", [error.schema.get("const")]))]
+        return [_not_among(key, instance, schema.get("enum", [schema.get("const")]))]
     if error.validator == "not":
-        return [f"{where} is {error.instance!r}; it must be odd"]
+        return [f"{where} is {instance!r}; it must be odd"]
     return [f"{where}: {error.message}; correct it (config/README.md lists all keys)"]
 
 

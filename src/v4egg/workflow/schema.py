@@ -111,7 +111,7 @@ class _Builder:
         found = _without_null(found) if found.pop("x-absent", False) else _with_null(found)
         if "x-choice" in found:
             choice = found.pop("x-choice")
-            default = {"default": {}} if choice["default"] else {}
+            default: dict[str, Any] = {"default": {}} if choice["default"] else {}
             return {**self._choice(**choice), **found, **default}
         if "x-name-in" in found:
             found = {"enum": list(load(found.pop("x-name-in"))), **found}

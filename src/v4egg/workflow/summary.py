@@ -85,7 +85,7 @@ def summarise(
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as JSON holds them."""
     return [
-        {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
+        {str(name): _number(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in table.to_dict("records")
     ]
 
@@ -97,7 +97,7 @@ def _statistics(table: pd.DataFrame) -> list[dict[str, Any]]:
         one |= table[column].map(_is_known) if column in table else False
     curve = table["measure"] == "mean_activation" if "measure" in table else False
     return [
-        {name: _plain(value) for name, value in row.items() if _is_known(value)}
+        {str(name): _plain(value) for name, value in row.items() if _is_known(value)}
         for row in table[~(one | curve)].to_dict("records")
     ]
 
@@ -143,7 +143,9 @@ def _others(scores: xr.Dataset, kind: str) -> dict[str, Any]:
 def _by_session(correlation: xr.DataArray | None, sessions: Sequence[str], model: str) -> dict[str, Any]:
     """Mean and interval over each session's units of a correlation (unit,), where any is finite."""
     found: dict[str, Any] = {}
-    for session in sessions if correlation is not None else ():
+    if correlation is None:
+        return found
+    for session in sessions:
         here = correlation.values[correlation["session"].values == session]
         n_units = int(np.isfinite(here).sum())
         mean, low, high = mean_interval(here, session, model, "correlation_to_average")

@@ -11,8 +11,8 @@ from v4egg.workflow.models import evolution as evolution_models
 from v4egg.workflow.models import recordings
 from v4egg.workflow.models import synthesis as synthesis_models
 
-UNIQUE = {"uniqueItems": True}
-ABSENT = {"x-absent": True}  # has no default: a key that is not given is not there
+UNIQUE: dict[str, Any] = {"uniqueItems": True}
+ABSENT: dict[str, Any] = {"x-absent": True}  # has no default: a key that is not given is not there
 
 
 class Session(Options):
