@@ -8,7 +8,7 @@ recordings), OUT a folder for ablation.csv and ablation.png. The first N target 
 made by the generators of each source (an architecture or a mixture). --encoders are architectures that stand in for a
 source's own generators, such as the same network on larger images, and judge nothing (all with as many members as the
 fewest has); --priors are priors that stand in for that of the run. They are the levels of "encoders" and "prior".
-Judges are encoders only, so that settings are chosen without a look at judges from outside. Rows are added to
+Judges are encoders only, so that settings are chosen without a look at external judges. Rows are added to
 ablation.csv as they come, and settings that it has are not run again. Every setting that both methods have is tried on
 both: the comparison is of methods, not of care.
 """

@@ -1,4 +1,4 @@
-"""Ask the judge from outside for its responses to all natural images of a session, once for scores and transfer."""
+"""Predict an external judge's responses to all natural images of a session, for both scores and transfer."""
 
 import xarray as xr
 

@@ -1,7 +1,7 @@
-"""Frozen networks trained elsewhere, for other tasks: from z-scored images (B, 3, y, x) to one feature map.
+"""Frozen backbones: networks pretrained on other tasks that map z-scored images (B, 3, y, x) to one feature map.
 
-A backbone is built empty and gets its weights apart (:meth:`Backbone.load_pretrained`), so that a stored encoder, which
-holds them already, needs the library that defines the network but not the file that once brought the weights.
+A backbone is built with random weights, and :meth:`Backbone.load_pretrained` loads the pretrained ones. A stored
+encoder contains them, so that loading it requires the library that defines the network but no file of weights.
 """
 
 import importlib
@@ -26,17 +26,17 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 def _blocks(last: int) -> dict[str, Any]:
-    """Bounds of the numbers of blocks, for the schema."""
+    """JSON schema that restricts block indices to 0 to ``last``."""
     return {"items": {"type": "integer", "minimum": 0, "maximum": last}}
 
 
 class Backbone(nn.Module, ABC):
-    """The feature maps of some stages of a network, brought to one grid and concatenated.
+    """The feature maps of selected stages of a network, resampled to one grid and concatenated over channels.
 
     Attributes:
-        statistics: mean and standard deviation of each channel, in [0, 1] units, by which its images are z-scored.
+        statistics: mean and standard deviation of each channel, for images in [0, 1], by which images are z-scored.
         grid: side of the feature map.
-        options: what it was made with.
+        options: the name and the options from which :func:`make_backbone` built the backbone.
     """
 
     statistics: tuple[list[float], list[float]]
@@ -44,24 +44,51 @@ class Backbone(nn.Module, ABC):
     options: dict[str, Any]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, y, x) -> (B, channels, grid, grid): larger maps are averaged down, smaller ones interpolated."""
+        """Concatenate the feature maps of the selected stages on one grid.
+
+        Larger maps are average-pooled, smaller ones interpolated bilinearly.
+
+        Args:
+            images: z-scored images (B, 3, y, x).
+
+        Returns:
+            The feature map (B, channels, grid, grid).
+        """
         return torch.cat([_on_grid(stage, self.grid) for stage in self.stages(images)], 1)
 
     @abstractmethod
     def stages(self, images: Tensor) -> list[Tensor]:
-        """The maps of the chosen stages (B, c, h, w)."""
+        """The feature map (B, c, h, w) of each selected stage.
+
+        Args:
+            images: z-scored images (B, 3, y, x).
+        """
 
     @abstractmethod
     def load_pretrained(self, prior: str | Path | None = None) -> None:
-        """Fetch the weights from where they come from, or from ``prior``, the store of the workflow's prior."""
+        """Load the pretrained weights in place.
+
+        Args:
+            prior: the store of the workflow's prior, for backbones that take their weights from it.
+
+        Raises:
+            V4eggError: the weights are not available, or do not fit the network.
+        """
 
 
 class EfficientNetLite(Backbone):
-    """EfficientNet-lite0, -lite1 or -lite2 trained on ImageNet (Tan & Le 2019), whose weights come as a pip package.
+    """EfficientNet-lite0, -lite1 or -lite2 trained on ImageNet (Tan & Le 2019), with weights from a pip package.
 
-    Code and weights are under the Apache License 2.0. ``blocks`` are those whose outputs are features, of 0 to 15 in
-    lite0 and 0 to 20 in the others; later ones are left out. At 224 px, blocks 3-4 of lite0 are 28 x 28, 5-10 are
-    14 x 14 and 11-15 are 7 x 7; in the others these are blocks 4-6, 7-14 and 15-20.
+    Code and weights are under the Apache License 2.0. At 224 px, the outputs of blocks 3-4 of lite0 are 28 x 28, of
+    blocks 5-10 14 x 14 and of blocks 11-15 7 x 7; in lite1 and lite2 these are blocks 4-6, 7-14 and 15-20.
+
+    Args:
+        version: 0, 1 or 2.
+        blocks: indices of the blocks whose outputs are features, 0 to 15 for lite0, 0 to 20 for lite1 and lite2.
+        grid: side of the feature map.
+
+    Raises:
+        V4eggError: the library is not installed, or a block does not exist.
     """
 
     statistics = ([127 / 255] * 3, [128 / 255] * 3)
@@ -70,17 +97,17 @@ class EfficientNetLite(Backbone):
         super().__init__()
         self.version, self.name = version, f"efficientnet_lite{version}"
         library = _library("efficientnet_lite_pytorch", self.name)
-        # without a fixed size its convolutions pad by the image that they see
+        # without a fixed image size, the convolutions compute their padding from each input
         network = library.EfficientNet.from_name(f"efficientnet-lite{version}", image_size=None)
-        known = len(network._blocks)
-        if not blocks or not all(0 <= block < known for block in blocks):
-            raise V4eggError(f"encoders: {self.name}: blocks {list(blocks)}; give some of 0 to {known - 1}")
+        n_blocks = len(network._blocks)
+        if not blocks or not all(0 <= block < n_blocks for block in blocks):
+            raise V4eggError(f"encoders: {self.name}: blocks {list(blocks)}; give some of 0 to {n_blocks - 1}")
         self.chosen, self.grid = sorted(set(blocks)), grid
         self.stem = nn.ModuleList([network._conv_stem, network._bn0, network._swish])
         self.blocks = network._blocks[: self.chosen[-1] + 1]
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """The maps (B, c, h, w) of the chosen stages for z-scored images."""
+        """The feature maps of the selected stages, see :meth:`Backbone.stages`."""
         for layer in self.stem:
             images = layer(images)
         outputs = []
@@ -99,13 +126,17 @@ class EfficientNetLite(Backbone):
 
 
 class TimmBackbone(Backbone):
-    """Any network of the timm library, with weights from a file (a robust ResNet50, say) or from timm.
+    """A network of the timm library, with weights from timm or from a file, such as those of a robust ResNet50.
 
     Args:
-        model: timm's name, such as ``resnet50``; torchvision's ResNet state dicts fit timm's of the same name.
-        nodes: modules whose outputs are features, such as ``layer3.0``.
-        weights: file of a state dict (safetensors or torch); ``pretrained`` lets timm fetch its own.
+        model: the name of the network in timm, such as ``resnet50``; state dicts of torchvision's ResNets fit the
+            networks of the same name in timm.
+        nodes: names of the modules whose outputs are features, such as ``layer3.0``.
+        weights: path to a state dict (safetensors or torch), or ``pretrained`` for the weights that timm downloads.
         grid: side of the feature map.
+
+    Raises:
+        V4eggError: timm is not installed, or the network has no such module.
     """
 
     statistics = IMAGENET
@@ -124,7 +155,7 @@ class TimmBackbone(Backbone):
             modules[node].register_forward_hook(_Keep(self._outputs, node))
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """The maps (B, c, h, w) of the chosen stages for z-scored images."""
+        """The feature maps of the selected stages, see :meth:`Backbone.stages`."""
         self.network(images)
         return _taken(self._outputs, self.nodes)
 
@@ -134,27 +165,32 @@ class TimmBackbone(Backbone):
             state = _library("timm", "timm").create_model(self.model, pretrained=True).state_dict()
         else:
             state = _network_state(read_weights(self.weights))
-        wanted = self.network.state_dict()
-        wrong = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
-        if wrong:
+        expected = self.network.state_dict()
+        unfit = [key for key in expected if key not in state or state[key].shape != expected[key].shape]
+        if unfit:
             raise V4eggError(
-                f"{self.weights}: no weights for {wrong[0]} of {self.model} ({len(wrong)} of {len(wanted)} missing "
+                f"{self.weights}: no weights for {unfit[0]} of {self.model} ({len(unfit)} of {len(expected)} missing "
                 "or of another shape); give weights of that network"
             )
-        self.network.load_state_dict({key: state[key] for key in wanted})
+        self.network.load_state_dict({key: state[key] for key in expected})
 
 
 class Denoiser(Backbone):
-    """The workflow's own prior as a feature extractor: a network whose task was denoising.
+    """The network of the workflow's diffusion prior, trained to denoise, as a feature extractor.
 
-    The image is scaled as at noise level ``timestep`` and no noise is added, so that features are deterministic. They
-    are read from the decoder (Baranchuk et al. 2022, "Label-efficient semantic segmentation with diffusion models").
+    Features are activations of the decoder (Baranchuk et al. 2022, "Label-efficient semantic segmentation with
+    diffusion models"). The image is scaled as at noise level ``timestep``, but no noise is added, so that the features
+    are deterministic.
 
     Args:
-        network: the prior's specification, :meth:`v4egg.priors.prior.Prior.spec`; the workflow fills it in.
-        levels: which of the decoder's stages are features, 0 the coarsest.
-        timestep: noise level, in training steps of the schedule.
+        network: the prior's specification, :meth:`v4egg.priors.prior.Prior.spec`, which the workflow fills in.
+        levels: indices of the decoder's stages whose outputs are features, 0 being the coarsest.
+        timestep: noise level, in training timesteps of the noise schedule.
         grid: side of the feature map.
+
+    Raises:
+        V4eggError: there is no specification, it is one of a latent prior or of another network than a UNet2DModel,
+            or a level does not exist.
     """
 
     def __init__(
@@ -179,16 +215,16 @@ class Denoiser(Backbone):
             raise V4eggError(f"encoders: backbone 'denoiser' reads a UNet2DModel, and the prior is a {kind}; train one")
         channels = self.prior.shape[0]
         self.statistics = ([0.5] * channels, [0.5] * channels)  # the prior's images lie in [-1, 1]
-        known = len(self.prior.unet.up_blocks)
-        if not self.levels or not all(0 <= level < known for level in self.levels):
-            raise V4eggError(f"encoders: denoiser: levels {self.levels}; give some of 0 to {known - 1}")
+        n_levels = len(self.prior.unet.up_blocks)
+        if not self.levels or not all(0 <= level < n_levels for level in self.levels):
+            raise V4eggError(f"encoders: denoiser: levels {self.levels}; give some of 0 to {n_levels - 1}")
         self.signal = float(self.prior.scheduler().alphas_cumprod[timestep]) ** 0.5
         self._outputs: dict[int, Tensor] = {}
         for level in self.levels:
             self.prior.unet.up_blocks[level].register_forward_hook(_Keep(self._outputs, level))
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """The maps (B, c, h, w) of the chosen stages for z-scored images."""
+        """The feature maps of the selected stages, see :meth:`Backbone.stages`."""
         self.prior.predict(self.signal * images, self.timestep)
         return _taken(self._outputs, self.levels)
 
@@ -200,7 +236,10 @@ class Denoiser(Backbone):
 
 
 class _Keep:
-    """A forward hook that leaves the module's output in ``outputs[name]``; copies of a network keep their own."""
+    """A forward hook that stores the module's output in ``outputs[name]``.
+
+    It is a class and not a closure because a deep copy of the network then copies ``outputs`` along with the hook.
+    """
 
     def __init__(self, outputs: dict[Any, Tensor], name: Any) -> None:
         self.outputs, self.name = outputs, name
@@ -210,20 +249,20 @@ class _Keep:
 
 
 def _taken(outputs: dict[Any, Tensor], names: Sequence[Any]) -> list[Tensor]:
-    """The outputs kept by hooks, no longer held after this."""
-    taken = [outputs[name].float() for name in names]
+    """The outputs that hooks stored, as float32; clears ``outputs`` to free their memory."""
+    selected = [outputs[name].float() for name in names]
     outputs.clear()
-    return taken
+    return selected
 
 
 class BackboneOptions(Options):
-    """Base of the options of frozen networks."""
+    """Base of the options of backbones."""
 
     grid: int = Field(14, ge=1, description="Side of the feature map.")
 
     @abstractmethod
     def build(self) -> Backbone:
-        """The network without weights."""
+        """Build the backbone with random weights."""
 
 
 class EfficientNetLite0Options(BackboneOptions):
@@ -235,7 +274,7 @@ class EfficientNetLite0Options(BackboneOptions):
     )
 
     def build(self) -> Backbone:
-        """The network without weights."""
+        """Build the backbone with random weights."""
         return EfficientNetLite(self.version, list(self.blocks), self.grid)
 
 
@@ -264,7 +303,7 @@ class TimmOptions(BackboneOptions):
     )
 
     def build(self) -> Backbone:
-        """The network without weights."""
+        """Build the backbone with random weights."""
         return TimmBackbone(self.model, list(self.nodes), self.weights, self.grid)
 
 
@@ -285,26 +324,38 @@ class DenoiserOptions(BackboneOptions):
     )
 
     def build(self) -> Backbone:
-        """The network without weights."""
+        """Build the backbone with random weights."""
         return Denoiser(self.network, list(self.levels), self.timestep, self.grid)
 
 
 def completed(backbone: Mapping[str, Any], prior: str | Path | None) -> dict[str, Any]:
-    """The options of a backbone with what only the workflow knows: the network of its prior."""
+    """The options of a backbone, with the specification of the workflow's prior filled in for ``denoiser``.
+
+    Args:
+        backbone: the name and the options of the backbone.
+        prior: the store of the workflow's prior, or None.
+
+    Example:
+        >>> completed({"name": "timm", "model": "resnet50"}, None)
+        {'name': 'timm', 'model': 'resnet50'}
+    """
     if backbone["name"] != "denoiser" or prior is None:
         return dict(backbone)
     return {**backbone, "network": json.loads(stores.load_weights(prior)[1]["prior"])}
 
 
 def make_backbone(name: str, **options: Any) -> Backbone:
-    """The frozen network of that name, without weights yet, in evaluation mode.
+    """Build a frozen backbone with random weights, in evaluation mode.
 
     Args:
         name: a name of :data:`v4egg.encoders.registry.BACKBONES`.
-        options: of the network.
+        options: the options of the backbone.
+
+    Returns:
+        The backbone; :meth:`Backbone.load_pretrained` loads its weights.
 
     Raises:
-        V4eggError: no network has that name, an option is unknown or impossible, or its library is not installed.
+        V4eggError: the name or an option is unknown, an option is invalid, or a library is not installed.
     """
     backbone: Backbone = options_of(BACKBONES, name, options, "backbone").build().eval().requires_grad_(False)
     backbone.options = {"name": name, **options}
@@ -322,7 +373,7 @@ def _library(module: str, backbone: str) -> Any:
 
 
 def _network_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state dict inside what training programs save, without the names of the wrappers around the network."""
+    """The network's state dict in a checkpoint, without the key prefixes of modules that wrapped it in training."""
     state = dict(state)
     for key in ("state_dict", "model"):
         state = dict(state[key]) if isinstance(state.get(key), Mapping) else state
@@ -337,6 +388,7 @@ def _renamed(key: str, names: Mapping[str, str]) -> str:
 
 
 def _on_grid(features: Tensor, grid: int) -> Tensor:
+    """Feature maps (B, c, h, w) resampled to (B, c, grid, grid)."""
     side = features.shape[-1]
     if side == grid:
         return features

@@ -1,8 +1,9 @@
-"""Simpler models of the same units: what an encoder has to beat, and what chance gives.
+"""Baseline models of the same units, which an encoder has to outperform, and the chance level.
 
-Everything is fitted on fit images: the choices (strength of the penalty, block of the denoiser) are those that predict
-the validation images best after fitting the train images; the model is then fitted on both. One choice holds for all
-units of a session, since the validation images are too few for a choice a unit. Images weigh by their trials.
+Baselines are fitted on the fit images (train and validation). The hyperparameters (strength of the penalty, block of
+the denoiser) are those that predict the validation images best after fitting the train images; the model is then fitted
+on both. All units of a session share one choice, because the validation images are too few to choose for each unit.
+Each image is weighted by its number of trials.
 """
 
 from abc import abstractmethod
@@ -28,25 +29,26 @@ from v4egg.registry import Options, options_of
 from v4egg.seeding import numpy_generator
 from v4egg.stats import metrics
 
-NOISE_LEVEL = 0.1  # of the schedule's timesteps: little noise, so that the features are those of the image
-GRID = 7  # positions a side that activations are pooled to
-PIXELS = 16  # pixels a side that the linear-nonlinear model sees
-STRENGTHS = 10.0 ** np.arange(-2, 4.1, 0.5)  # of the ridge penalty, for features of mean squared norm 1
-FOLDS = 5  # of the linear predictions to which nonlinearities are fitted
-SHARPNESS = (0.5, 1.0, 2.0, 4.0)  # of the softplus, a sd of the linear prediction
-THRESHOLDS = np.linspace(-3, 3, 13)  # in sd of the linear prediction; the lowest are nearly the identity
-MIN_GAIN = 1e-3  # a unit that pixels do not predict keeps the order of its linear prediction, and hardly any gain
+NOISE_LEVEL = 0.1  # fraction of the schedule's timesteps; low, so that the features represent the image itself
+GRID = 7  # side of the grid to which activations are pooled
+PIXELS = 16  # side of the images of the linear-nonlinear model, in pixels
+STRENGTHS = 10.0 ** np.arange(-2, 4.1, 0.5)  # of the ridge penalty, for features with a mean squared norm of 1
+FOLDS = 5  # of the cross-validation that yields the linear predictions to which nonlinearities are fitted
+SHARPNESS = (0.5, 1.0, 2.0, 4.0)  # of the softplus, per standard deviation of the linear prediction
+THRESHOLDS = np.linspace(-3, 3, 13)  # in standard deviations; with the lowest, the softplus is nearly linear
+MIN_GAIN = 1e-3  # positive, so that predictions keep their order even for units that pixels do not predict
 
 
 @dataclass
 class Problem:
-    """What a baseline is fitted to, for one session.
+    """The regression problem of one session.
 
     Attributes:
-        target: float64 (image, unit), z-scored repeat means of the selected units; 0, the mean, where missing.
-        weight: (image,), number of trials.
-        train, fit: positions of the train images, and of those with the validation images.
+        target: z-scored repeat means of the selected units, float64 (image, unit); missing values are 0, the mean.
+        weight: number of trials of each image, float64 (image,).
+        train: positions of the train images.
         validation: positions of the validation images.
+        fit: positions of the train and validation images.
     """
 
     target: np.ndarray
@@ -58,13 +60,13 @@ class Problem:
 
 @dataclass
 class BaselineTask:
-    """What a baseline is given: a session, and the prior where its entry requires it.
+    """The data to which a baseline is fitted: a session, and the prior for baselines whose entry requires it.
 
     Attributes:
-        images: uint8 (image, c, y, x), those of the recording.
-        responses: of the same session.
+        images: all images of the recording, uint8 (image, channel, y, x).
+        responses: the responses of the same session.
         prior: the diffusion prior, or None.
-        seed: of what is drawn.
+        seed: seed of the random permutations.
     """
 
     images: np.ndarray
@@ -74,30 +76,42 @@ class BaselineTask:
 
     @cached_property
     def problem(self) -> Problem:
-        """What is fitted."""
+        """The regression problem of the session."""
         return make_problem(self.responses)
 
     @cached_property
     def ridge(self) -> tuple[np.ndarray, str]:
-        """Ridge regression on the activations of the prior's network, which several baselines start from."""
+        """Predictions and hyperparameters of ridge regression on the prior's features, shared by several baselines.
+
+        Raises:
+            V4eggError: there is no prior, or its network is not a UNet2DModel.
+        """
         if self.prior is None:
             raise V4eggError("encoders.baselines: ridge and shuffled need the prior; give prior.zarr")
         return ridge(denoiser_features(self.prior, self.images), self.problem)
 
 
 class BaselineOptions(Options):
-    """Base of the baselines; none has an option so far."""
+    """Base of the options of baselines."""
 
     @abstractmethod
     def predictions(self, task: BaselineTask) -> tuple[np.ndarray, dict[str, str]]:
-        """z-scored predictions (image, unit) of the selected units, and what validation chose by what was fitted."""
+        """Fit the baseline to a session.
+
+        Args:
+            task: the session and, for baselines that require it, the prior.
+
+        Returns:
+            The z-scored predictions (image, unit) of the selected units for all images, and a description of the
+            selected hyperparameters, keyed by the name of the fitted model.
+        """
 
 
 class RidgeBaseline(BaselineOptions):
     """Ridge regression on the features of the prior."""
 
     def predictions(self, task: BaselineTask) -> tuple[np.ndarray, dict[str, str]]:
-        """See :func:`ridge` and :func:`denoiser_features`."""
+        """Fit :func:`ridge` to :func:`denoiser_features`; see :meth:`BaselineOptions.predictions`."""
         prediction, chosen = task.ridge
         return prediction, {"ridge": chosen}
 
@@ -106,17 +120,17 @@ class LinearNonlinearBaseline(BaselineOptions):
     """A linear-nonlinear model of the pixels."""
 
     def predictions(self, task: BaselineTask) -> tuple[np.ndarray, dict[str, str]]:
-        """See :func:`linear_nonlinear`."""
+        """Fit :func:`linear_nonlinear` to the pixels; see :meth:`BaselineOptions.predictions`."""
         pixels = conform(task.images, PIXELS, task.images.shape[1])
         prediction, chosen = linear_nonlinear(_flat(pixels), task.problem)
         return prediction, {"ln": chosen}
 
 
 class ShuffledBaseline(BaselineOptions):
-    """Predictions of ridge given to wrong images: what chance gives."""
+    """The predictions of ridge assigned to other images: the chance level."""
 
     def predictions(self, task: BaselineTask) -> tuple[np.ndarray, dict[str, str]]:
-        """See :func:`shuffled`."""
+        """Permute the predictions of :func:`ridge`, see :func:`shuffled` and :meth:`BaselineOptions.predictions`."""
         prediction, chosen = task.ridge
         return shuffled(prediction, task.responses, task.seed), {"ridge": chosen}
 
@@ -124,36 +138,36 @@ class ShuffledBaseline(BaselineOptions):
 def fit_baselines(
     names: Sequence[str], images: np.ndarray, responses: Responses, *, prior: Prior | None = None, seed: int = 0
 ) -> xr.Dataset:
-    """Predictions of the selected units for all images of a session, as a dataset of kind ``baselines``.
+    """Fit baselines to a session and predict the responses of the selected units to all its images.
 
     Args:
-        names: of :data:`v4egg.encoders.registry.BASELINES`.
-        images: uint8 (n, c, y, x), those of the recording.
-        responses: of the same session.
-        prior: for those whose entry requires it.
-        seed: of what is drawn.
+        names: names of :data:`v4egg.encoders.registry.BASELINES`.
+        images: all images of the recording, uint8 (image, channel, y, x).
+        responses: the responses of the same session.
+        prior: the diffusion prior, for baselines whose entry requires it.
+        seed: seed of the random permutations.
 
     Returns:
-        ``prediction`` (baseline, image, unit) in spikes per window; the attribute ``chosen`` says what
-        validation chose.
+        A dataset of kind ``baselines``: ``prediction`` (baseline, image, unit) in spikes per counting window; its
+        attribute ``chosen`` describes the hyperparameters selected on the validation images.
 
     Raises:
-        V4eggError: a name is unknown, or the prior is missing.
+        V4eggError: a name is unknown, the prior is missing, or its network is not a UNet2DModel.
     """
     task = BaselineTask(images, responses, prior, seed)
-    found = {name: options_of(BASELINES, name, {}, "baseline").predictions(task) for name in names}
-    fitted = {name: what for _, chosen in found.values() for name, what in chosen.items()}
-    chosen = {name: fitted[name] for name in BASELINES if name in fitted}
+    results = {name: options_of(BASELINES, name, {}, "baseline").predictions(task) for name in names}
+    hyperparameters = {model: text for _, by_model in results.values() for model, text in by_model.items()}
+    in_order = [(model, hyperparameters[model]) for model in BASELINES if model in hyperparameters]
     units = [unit for unit, selected in zip(responses.units, responses.selected, strict=True) if selected]
     scale, mean = responses.sd_count[responses.selected], responses.mean_count[responses.selected]
-    predictions = np.stack([prediction for prediction, _ in found.values()]) * scale + mean
+    predictions = np.stack([prediction for prediction, _ in results.values()]) * scale + mean
     coords = {"baseline": list(names), "image": list(responses.image_ids), "unit": units}
-    attrs = {"session": responses.session, "chosen": "; ".join(f"{name}: {what}" for name, what in chosen.items())}
+    attrs = {"session": responses.session, "chosen": "; ".join(f"{model}: {text}" for model, text in in_order)}
     return xr.Dataset({"prediction": (("baseline", "image", "unit"), predictions)}, coords, attrs)
 
 
 def make_problem(responses: Responses) -> Problem:
-    """The selected units of a session as a problem of regression."""
+    """The regression problem of the selected units of a session; see :class:`Problem`."""
     return Problem(
         target=np.nan_to_num(responses.zscored()[:, responses.selected].astype("float64")),
         weight=np.isfinite(responses.counts).any(2).sum(1).astype("float64"),
@@ -165,10 +179,21 @@ def make_problem(responses: Responses) -> Problem:
 
 @torch.no_grad()
 def denoiser_features(prior: Prior, images: np.ndarray, batch: int = 64) -> dict[str, np.ndarray]:
-    """Activations (image, feature) of each block of the prior's network, pooled to a grid of :data:`GRID` a side.
+    """Activations of each block of the prior's network, average-pooled to :data:`GRID` x :data:`GRID` positions.
 
-    ``images`` are uint8 (n, c, y, x) of any size. The network sees them as they are expected at a small noise level,
-    without the noise itself: the same image gives the same features.
+    The network receives the expected noisy image at a low noise level, without the noise itself, so that the features
+    are deterministic.
+
+    Args:
+        prior: a diffusion prior whose network is a UNet2DModel.
+        images: uint8 (image, channel, y, x) of any size.
+        batch: number of images per forward pass.
+
+    Returns:
+        Activations (image, feature), keyed by the name of the block.
+
+    Raises:
+        V4eggError: the prior's network is not a UNet2DModel.
     """
     if not hasattr(prior.unet, "up_blocks"):
         kind = type(prior.unet).__name__
@@ -178,8 +203,8 @@ def denoiser_features(prior: Prior, images: np.ndarray, batch: int = 64) -> dict
         "middle block": prior.unet.mid_block,
         **{f"up block {i}": block for i, block in enumerate(prior.unet.up_blocks)},
     }
-    seen: dict[str, list[np.ndarray]] = {name: [] for name in blocks}
-    hooks = [block.register_forward_hook(_pooled_into(seen[name])) for name, block in blocks.items()]
+    activations: dict[str, list[np.ndarray]] = {name: [] for name in blocks}
+    hooks = [block.register_forward_hook(_pooled_into(activations[name])) for name, block in blocks.items()]
     pixels = conform(images, prior.shape[-1], prior.shape[0])
     scheduler = prior.scheduler()
     timestep = int(NOISE_LEVEL * scheduler.config.num_train_timesteps)
@@ -190,14 +215,18 @@ def denoiser_features(prior: Prior, images: np.ndarray, batch: int = 64) -> dict
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: np.concatenate(parts) for name, parts in seen.items()}
+    return {name: np.concatenate(parts) for name, parts in activations.items()}
 
 
 def ridge(features: dict[str, np.ndarray], problem: Problem) -> tuple[np.ndarray, str]:
-    """Ridge regression on the best of several sets of features (image, feature).
+    """Ridge regression on the set of features that predicts the validation images best.
+
+    Args:
+        features: sets of features (image, feature), keyed by name.
+        problem: the regression problem of the session.
 
     Returns:
-        z-scored predictions (image, unit), and what validation chose.
+        The z-scored predictions (image, unit) for all images, and a description of the selected set and penalty.
     """
     coordinates = {name: principal_coordinates(values, problem.fit) for name, values in features.items()}
     name, strength = _choose(coordinates, problem)
@@ -206,13 +235,17 @@ def ridge(features: dict[str, np.ndarray], problem: Problem) -> tuple[np.ndarray
 
 
 def linear_nonlinear(features: np.ndarray, problem: Problem) -> tuple[np.ndarray, str]:
-    """Ridge regression on features (image, feature), then a softplus of its own for each unit.
+    """Ridge regression followed by a softplus nonlinearity for each unit.
 
-    The softplus (sharpness, threshold, gain, offset by least squares) is fitted to linear predictions of fit images
-    that took no part in them (cross-validation), since fitted ones are too good. It never falls.
+    The softplus (see :func:`fit_softplus`) is fitted to cross-validated linear predictions of the fit images, because
+    predictions of the images on which the regression was fitted are too accurate.
+
+    Args:
+        features: (image, feature).
+        problem: the regression problem of the session.
 
     Returns:
-        z-scored predictions (image, unit), and what validation chose.
+        The z-scored predictions (image, unit) for all images, and a description of the selected penalty.
     """
     x, rows = principal_coordinates(features, problem.fit), problem.fit
     _, strength = _choose({"": x}, problem)
@@ -224,10 +257,18 @@ def linear_nonlinear(features: np.ndarray, problem: Problem) -> tuple[np.ndarray
 
 
 def shuffled(prediction: np.ndarray, responses: Responses, seed: int) -> np.ndarray:
-    """Predictions (image, unit) given to wrong images: what chance gives.
+    """Predictions permuted over images, whose expected correlation with the responses is 0.
 
-    Images change places within their split, for each unit by a draw of its own: a draw shared by all units would move
-    their mean by chance together, and the interval over units would not show it. Expected correlation: 0.
+    Images are permuted within their split and independently for each unit: a permutation shared by all units would
+    shift their mean correlation as a whole, which a confidence interval over units would not reflect.
+
+    Args:
+        prediction: (image, unit) of the selected units.
+        responses: the responses of the session, with units and splits.
+        seed: seed of the permutations.
+
+    Returns:
+        The permuted predictions (image, unit).
     """
     units = [unit for unit, selected in zip(responses.units, responses.selected, strict=True) if selected]
     result = prediction.copy()
@@ -240,23 +281,38 @@ def shuffled(prediction: np.ndarray, responses: Responses, seed: int) -> np.ndar
 
 
 def fit_softplus(linear: np.ndarray, target: np.ndarray, weight: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The rising softplus of each unit that fits best (least squares weighted by ``weight`` (image,)).
+    """Fit a monotonically increasing softplus to each unit by weighted least squares.
 
-    ``linear`` and ``target`` are (image, unit). The result takes linear predictions (any image, unit) to responses.
+    Sharpness and threshold are searched on the grid of :data:`SHARPNESS` and :data:`THRESHOLDS`; gain and offset have
+    a closed form, with the gain at least :data:`MIN_GAIN`.
+
+    Args:
+        linear: linear predictions (image, unit).
+        target: responses (image, unit).
+        weight: weight of each image, (image,).
+
+    Returns:
+        A function from linear predictions (image, unit) of any images to predicted responses (image, unit).
+
+    Example:
+        >>> linear = np.linspace(-2, 2, 50)[:, None]
+        >>> curve = fit_softplus(linear, np.maximum(linear, 0), np.ones(50))
+        >>> bool(np.abs(curve(linear) - np.maximum(linear, 0)).max() < 0.2)
+        True
     """
     centre, scale = linear.mean(0), np.maximum(linear.std(0), 1e-9)
     weight = weight[:, None] / weight.sum()
     best: dict[str, np.ndarray] = {}
     for sharpness, threshold in ((s, t) for s in SHARPNESS for t in THRESHOLDS):
         curve = np.logaddexp(0, sharpness * ((linear - centre) / scale - threshold))
-        mean, aim = (weight * curve).sum(0), (weight * target).sum(0)
+        mean, target_mean = (weight * curve).sum(0), (weight * target).sum(0)
         spread = np.maximum((weight * (curve - mean) ** 2).sum(0), 1e-12)
-        gain = np.maximum((weight * (curve - mean) * (target - aim)).sum(0) / spread, MIN_GAIN)
-        error = (weight * (target - aim - gain * (curve - mean)) ** 2).sum(0)
-        found = {"error": error, "gain": gain, "offset": aim - gain * mean}
-        found |= {"sharpness": np.full(len(error), sharpness), "threshold": np.full(len(error), threshold)}
+        gain = np.maximum((weight * (curve - mean) * (target - target_mean)).sum(0) / spread, MIN_GAIN)
+        error = (weight * (target - target_mean - gain * (curve - mean)) ** 2).sum(0)
+        candidate = {"error": error, "gain": gain, "offset": target_mean - gain * mean}
+        candidate |= {"sharpness": np.full(len(error), sharpness), "threshold": np.full(len(error), threshold)}
         better = error < best.get("error", np.full(len(error), np.inf))
-        best = {name: np.where(better, values, best.get(name, values)) for name, values in found.items()}
+        best = {name: np.where(better, values, best.get(name, values)) for name, values in candidate.items()}
 
     def apply(values: np.ndarray) -> np.ndarray:
         z = (values - centre) / scale
@@ -266,21 +322,35 @@ def fit_softplus(linear: np.ndarray, target: np.ndarray, weight: np.ndarray) -> 
 
 
 def principal_coordinates(features: np.ndarray, fit: np.ndarray) -> np.ndarray:
-    """Features (image, feature) in the coordinates that the ``fit`` images span, at most one each.
+    """Coordinates of z-scored features along the principal axes of the fit images.
 
-    Features are z-scored by the fit images and scaled to a mean squared norm of 1; ridge regression on the coordinates
-    is ridge regression on them, at the cost of images rather than features.
+    Features are z-scored by the fit images and scaled to a mean squared norm of 1. Ridge regression on the coordinates
+    equals ridge regression on these features, but its cost depends on the number of images, not of features.
+
+    Args:
+        features: (image, feature).
+        fit: positions of the fit images.
+
+    Returns:
+        Coordinates (image, axis), float64, with at most as many axes as fit images.
+
+    Example:
+        >>> features = numpy_generator(0, "example").normal(size=(20, 1000))
+        >>> principal_coordinates(features, np.arange(12)).shape
+        (20, 11)
     """
     values = features.astype("float32")
     mean, sd = values[fit].mean(0), values[fit].std(0)
     values = (values - mean) * np.divide(1, sd * np.sqrt(sd.size), out=np.zeros_like(sd), where=sd > 1e-6 * sd.max())
     products = (values @ values[fit].T).astype("float64")
     variances, axes = np.linalg.eigh(products[fit])
-    kept = variances > 1e-6 * variances[-1]
-    return products @ (axes[:, kept] / np.sqrt(variances[kept]))
+    nonzero = variances > 1e-6 * variances[-1]
+    return products @ (axes[:, nonzero] / np.sqrt(variances[nonzero]))
 
 
 def _pooled_into(parts: list[np.ndarray]) -> Callable[..., None]:
+    """A forward hook that appends the pooled activations (image, feature) of a module to ``parts``."""
+
     def hook(module: nn.Module, arguments: Any, output: Any) -> None:
         activation = output[0] if isinstance(output, tuple) else output
         parts.append(F.adaptive_avg_pool2d(activation.float(), GRID).flatten(1).cpu().numpy())
@@ -297,13 +367,16 @@ def _fitted(x: np.ndarray, problem: Problem, rows: np.ndarray, strength: float) 
 
 
 def _choose(coordinates: dict[str, np.ndarray], problem: Problem) -> tuple[str, float]:
-    """The set of features and the strength that predict the validation images best."""
+    """The set of features and the penalty strength with the highest validation correlation."""
     scores = {(name, a): _validation(x, problem, a) for name, x in coordinates.items() for a in STRENGTHS}
     return max(scores, key=lambda choice: scores[choice])
 
 
 def _validation(x: np.ndarray, problem: Problem, strength: float) -> float:
-    """Mean correlation over units on the validation images after fitting the train images; 0 for a constant."""
+    """Mean correlation over units on the validation images after fitting the train images.
+
+    The correlation of a unit with constant predictions counts as 0.
+    """
     rows = problem.validation
     predicted = _fitted(x, problem, problem.train, strength).predict(x[rows]).reshape(len(rows), -1)
     return float(np.nan_to_num(metrics.correlation(predicted, problem.target[rows])).mean())
