@@ -1,9 +1,10 @@
-"""Trained ensembles in the layout of the Hugging Face hub: ``config.json``, ``model.safetensors`` and a model card.
+"""Export of ensembles in the layout of the Hugging Face hub: ``config.json``, ``model.safetensors`` and a model card.
 
-One folder holds one ensemble of one architecture. ``config.json`` holds all that rebuilds it and the SHA-256 of the
-weights; ``model.safetensors`` holds the state dict of :class:`~v4egg.encoders.ensemble.Ensemble`, its keys
-``members.<place>.<name>``. A tensor that several keys share (of a frozen network, say) lies there once, under the first
-key; ``shared`` in ``config.json`` names it for the others. Nothing is pickled; equal ensembles give equal bytes.
+A folder contains one ensemble of one architecture. ``config.json`` contains everything needed to rebuild it and the
+SHA-256 of the weights; ``model.safetensors`` contains the state dict of :class:`~v4egg.encoders.ensemble.Ensemble`,
+with keys ``members.<index>.<name>``. A tensor shared by several keys (such as one of a frozen network) is stored once,
+under the first key, to which ``shared`` in ``config.json`` maps the other keys. Nothing is pickled, and equal ensembles
+give identical bytes.
 
     python -m v4egg.encoders.export results/demo/encoders/attention my-ensemble
 """
@@ -46,19 +47,19 @@ def export_ensemble(
     license: str = "other",
     metrics: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Path:
-    """Write an ensemble to ``folder``, whole or not at all.
+    """Write an ensemble to a folder, atomically.
 
     Args:
         ensemble_or_paths: the ensemble, or the stores of its members.
-        folder: new or empty.
-        license: what the model card says of the weights, an identifier of the hub; it depends on the recordings.
-        metrics: scores for the model card by session and name, such as ``summary["encoders"]["attention"]``.
+        folder: a new or empty folder.
+        license: the hub's identifier of the licence of the weights, for the model card; it depends on the recordings.
+        metrics: scores for the model card, by session and name, such as ``summary["encoders"]["attention"]``.
 
     Returns:
-        The folder, absolute.
+        The absolute path of the folder.
 
     Raises:
-        V4eggError: the folder is not empty or cannot be written, or members lack names or differ in architecture.
+        V4eggError: the folder is not empty or cannot be written, or the members lack names or differ in architecture.
     """
     ensemble = ensemble_or_paths if isinstance(ensemble_or_paths, Ensemble) else load_encoder(ensemble_or_paths)
     config = _config(ensemble)
@@ -68,7 +69,8 @@ def export_ensemble(
         _refuse_occupied(folder)
         with files.replacing(folder) as temporary:
             temporary.mkdir()
-            (temporary / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file: for the owner only
+            # not save_file, which makes the file readable by its owner only
+            (temporary / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
             config["weights_sha256"] = files.sha256_of(temporary / WEIGHTS)
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             (temporary / CARD).write_text(_card(config, license, metrics or {}), encoding="utf-8")
@@ -78,22 +80,26 @@ def export_ensemble(
 
 
 def load_export(folder_or_repo_id: str | Path, revision: str | None = None) -> Ensemble:
-    """The exported ensemble, frozen, in evaluation mode; its outputs are those of the ensemble that was exported.
+    """Load an exported ensemble, whose outputs equal those of the original.
 
     Args:
-        folder_or_repo_id: a folder, which needs no network, or the id ``owner/name`` of a repository on the hub.
-        revision: branch, tag or commit on the hub; a commit names exactly one state.
+        folder_or_repo_id: a local folder, or the id ``owner/name`` of a repository on the hub.
+        revision: branch, tag or commit on the hub; only a commit identifies one fixed state.
+
+    Returns:
+        The ensemble, frozen and in evaluation mode.
 
     Raises:
-        V4eggError: there is no such folder, the hub gives nothing, or a file is missing, damaged, of another version or
-            does not hold a key; names file and key.
+        V4eggError: the folder does not exist, the download fails, or a file is missing, damaged, of another version or
+            lacks a key; the message names the file and the key.
     """
     folder = _folder(folder_or_repo_id, revision)
     config = _read_config(folder / CONFIG)
     members = [_empty_member(config, place, folder / CONFIG) for place in range(len(config["members"]))]
     tensors = _read_weights(folder / WEIGHTS, config)
     _fill(members, tensors, folder / WEIGHTS)
-    return Ensemble(members).eval().requires_grad_(False)  # last: members share a frozen network once weights are known
+    # created last because an ensemble recognises a frozen network that members share by its weights
+    return Ensemble(members).eval().requires_grad_(False)
 
 
 def _refuse_occupied(folder: Path) -> None:
@@ -102,19 +108,19 @@ def _refuse_occupied(folder: Path) -> None:
 
 
 def _distinct(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A state dict's tensors, each once under its first key, and the first key of every other."""
-    first: dict[tuple, str] = {}
+    """The distinct tensors of a state dict under their first keys, and the first key of each duplicate key."""
+    first_keys: dict[tuple, str] = {}
     shared = {}
     for key, tensor in state.items():
-        kept = first.setdefault((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()), key)
-        if kept != key:
-            shared[key] = kept
-    kept_tensors = {key: state[key].cpu().clone(memory_format=torch.contiguous_format) for key in first.values()}
-    return kept_tensors, shared
+        first = first_keys.setdefault((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()), key)
+        if first != key:
+            shared[key] = first
+    tensors = {key: state[key].cpu().clone(memory_format=torch.contiguous_format) for key in first_keys.values()}
+    return tensors, shared
 
 
 def _config(ensemble: Ensemble) -> dict[str, Any]:
-    """What rebuilds the ensemble, and what its user must know; without the digest of the weights."""
+    """The content of ``config.json``, except ``shared`` and the SHA-256 of the weights."""
     for place, member in enumerate(ensemble.members):
         missing = [name for name in ("arch", "member", "role") if not hasattr(member, name)]
         if missing:
@@ -136,7 +142,12 @@ def _config(ensemble: Ensemble) -> dict[str, Any]:
 
 
 def _without_folders(value: Any) -> Any:
-    """Of absolute paths only the name: an export rebuilds without the files that brought its weights."""
+    """The value with absolute paths reduced to file names, as an export does not depend on local files.
+
+    Example:
+        >>> _without_folders({"weights": "/data/robust.pt", "nodes": ["layer3.0"]})
+        {'weights': 'robust.pt', 'nodes': ['layer3.0']}
+    """
     if isinstance(value, Mapping):
         return {key: _without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -147,7 +158,7 @@ def _without_folders(value: Any) -> Any:
 
 
 def _card(config: Mapping[str, Any], license: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """The model card: YAML front matter that the hub reads, then what a user must know."""
+    """The model card: YAML front matter for the hub, followed by a description for users."""
     results = [_result(session, scores) for session, scores in metrics.items()]
     front: dict[str, Any] = {
         "library_name": "v4egg",
@@ -191,7 +202,7 @@ with torch.no_grad():
 
 
 def _result(session: str, scores: Mapping[str, float]) -> dict[str, Any]:
-    """One session's scores as the hub lists them; what is no finite number is left out."""
+    """The finite scores of one session in the format of the hub's model index."""
     numbers = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
     return {
         "task": {"type": "neural-response-prediction"},
@@ -201,7 +212,7 @@ def _result(session: str, scores: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _folder(source: str | Path, revision: str | None) -> Path:
-    """The folder that holds an export, downloaded where it is none of this machine's."""
+    """The folder of an export, which is downloaded from the hub if no local folder has this path."""
     if not Path(source).is_dir():
         return _download(str(source), revision)
     if revision is not None:
@@ -212,22 +223,22 @@ def _folder(source: str | Path, revision: str | None) -> Path:
 def _download(repository: str, revision: str | None) -> Path:
     if not _REPOSITORY_ID.fullmatch(repository):
         raise V4eggError(f"{repository}: no such folder, and no id owner/name of the hub; correct it")
-    from huggingface_hub import snapshot_download  # a local folder does not need it
+    from huggingface_hub import snapshot_download  # not required for local folders
 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=[CONFIG, WEIGHTS]))
-    except Exception as error:  # besides its own errors those of whatever carries its requests
-        wanted = repository if revision is None else f"{repository} at {revision}"
+    except Exception as error:  # errors of the HTTP client underneath pass through the library
+        source = repository if revision is None else f"{repository} at {revision}"
         raise V4eggError(
-            f"{wanted}: no such folder here, and the hub does not give it ({error}); correct it or connect"
+            f"{source}: no such folder here, and the hub does not give it ({error}); correct it or connect"
         ) from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """``config.json``, checked for what :func:`load_export` reads.
+    """Read ``config.json`` and check the keys that :func:`load_export` requires.
 
     Raises:
-        V4eggError: no such file, not JSON, another format or version, or a key is missing; names it.
+        V4eggError: the file does not exist, is not JSON, has another format or version, or lacks a key.
     """
     if not path.is_file():
         raise V4eggError(f"{path}: no such file; give a folder or repository that export_ensemble wrote")
@@ -256,7 +267,7 @@ def _require(entry: Any, keys: Mapping[str, type], path: Path, prefix: str) -> N
 
 
 def _empty_member(config: Mapping[str, Any], place: int, path: Path) -> Encoder | GroupedEncoder:
-    """A member as ``config.json`` describes it, its weights still to come."""
+    """A member built from its specification in ``config.json``, with random weights."""
     entry = config["members"][place]
     try:
         member = make_encoder(config["units"], entry["spec"])
@@ -268,18 +279,18 @@ def _empty_member(config: Mapping[str, Any], place: int, path: Path) -> Encoder 
 
 
 def _read_weights(path: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of ``model.safetensors``, by all keys of the ensemble's state dict.
+    """Read ``model.safetensors``; shared tensors are returned under each of their keys.
 
     Raises:
-        V4eggError: no such file, or not the one that ``config.json`` was written with.
+        V4eggError: the file does not exist, is damaged, or does not match the SHA-256 in ``config.json``.
     """
     if not path.is_file():
         raise V4eggError(f"{path}: no such file; fetch it or export the ensemble again")
-    found, written = files.sha256_of(path), config["weights_sha256"]
-    if found != written:
+    actual, expected = files.sha256_of(path), config["weights_sha256"]
+    if actual != expected:
         raise V4eggError(
-            f"{path}: damaged, its SHA-256 is {found[:12]}..., key 'weights_sha256' of {CONFIG} is {written[:12]}...; "
-            "fetch it or export the ensemble again"
+            f"{path}: damaged, its SHA-256 is {actual[:12]}..., key 'weights_sha256' of {CONFIG} is "
+            f"{expected[:12]}...; fetch it or export the ensemble again"
         )
     try:
         tensors = load_file(path)
@@ -289,35 +300,41 @@ def _read_weights(path: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _fill(members: Sequence[Encoder | GroupedEncoder], tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load the members' weights, which must be there key by key, each in its shape, and no more."""
+    """Load the members' weights in place, after checking that keys and shapes match exactly."""
     states = {f"members.{place}.": member.state_dict() for place, member in enumerate(members)}
-    wanted = {prefix + name: tensor for prefix, state in states.items() for name, tensor in state.items()}
-    for key in [*wanted, *tensors]:
+    expected = {prefix + name: tensor for prefix, state in states.items() for name, tensor in state.items()}
+    for key in [*expected, *tensors]:
         if key not in tensors:
             raise V4eggError(f"{path}: key '{key}' is missing, {CONFIG} asks for it; export the ensemble again")
-        if key not in wanted:
+        if key not in expected:
             raise V4eggError(f"{path}: key '{key}' is none that {CONFIG} asks for; export the ensemble again")
-        have, want = list(tensors[key].shape), list(wanted[key].shape)
-        if have != want:
-            raise V4eggError(f"{path}: key '{key}' is {have}, {CONFIG} asks for {want}; export the ensemble again")
+        shape, expected_shape = list(tensors[key].shape), list(expected[key].shape)
+        if shape != expected_shape:
+            raise V4eggError(
+                f"{path}: key '{key}' is {shape}, {CONFIG} asks for {expected_shape}; export the ensemble again"
+            )
     for member, (prefix, state) in zip(members, states.items(), strict=True):
         member.load_state_dict({name: tensors[prefix + name] for name in state})
 
 
 def _member_stores(folder: str | Path) -> list[Path]:
-    """The stores m0.zarr, m1.zarr, ... of a folder, by number.
+    """The stores m0.zarr, m1.zarr, ... in a folder, in order of their number.
 
     Raises:
-        V4eggError: there is none.
+        V4eggError: the folder contains no such store.
     """
-    found = [path for path in Path(folder).glob("m*.zarr") if path.stem[1:].isdecimal()]
-    if not found:
+    paths = [path for path in Path(folder).glob("m*.zarr") if path.stem[1:].isdecimal()]
+    if not paths:
         raise V4eggError(f"{folder}: no members m0.zarr, m1.zarr, ... there; give results/<name>/encoders/<arch>")
-    return sorted(found, key=lambda path: int(path.stem[1:]))
+    return sorted(paths, key=lambda path: int(path.stem[1:]))
 
 
 def _summary_metrics(path: str | Path, architecture: str) -> dict[str, dict[str, float]]:
-    """The test scores of an architecture in a run's summary.json, by session."""
+    """The test scores of an architecture in the ``summary.json`` of a run, by session and name.
+
+    Raises:
+        V4eggError: the file cannot be read or has no scores of the architecture.
+    """
     try:
         sessions = json.loads(Path(path).read_text(encoding="utf-8"))["encoders"][architecture]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -328,7 +345,14 @@ def _summary_metrics(path: str | Path, architecture: str) -> dict[str, dict[str,
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; its exit code."""
+    """Run the command line interface.
+
+    Args:
+        argv: the arguments; by default those of the process.
+
+    Returns:
+        The exit code: 0, or 1 after an error that the user can correct.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m v4egg.encoders.export",
         description="Export an ensemble to a folder in the layout of the Hugging Face hub.",

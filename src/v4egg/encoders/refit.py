@@ -1,9 +1,9 @@
-"""Refit: each unit's weights anew in closed form, by ridge regression on what its attention picks from the feature map.
+"""Refit the readout of a trained encoder by ridge regression of each unit on the features that its attention selects.
 
-Training by gradient fits all units' weights at once and shares their values; of few images, a ridge regression for each
-unit on its own makes more, above all where it also sees the channels of a frozen network themselves. Where units look
-stays as it was trained, and weights shrink towards a share of the trained ones instead of towards nothing. As in
-Cowley et al. 2026, readouts are linear and fitted session by session.
+Training by gradient descent fits the weights of all units jointly. With few images, a separate ridge regression for
+each unit predicts better, especially if it also has access to the channels of a frozen network. The attention remains
+as it was trained, and weights are shrunk towards a fraction of the trained weights instead of towards 0. As in Cowley
+et al. 2026, readouts are linear and fitted session by session.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,34 +19,38 @@ from v4egg.encoders.training_data import TrainingSession, feature_maps
 from v4egg.errors import V4eggError
 from v4egg.stats import metrics
 
-PENALTIES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # of the squared weights, for each training image
-KEPT = 0.75  # fraction of the trained weights that ridge regression shrinks towards
-BATCH = 64
-MEMORY = 2**25  # numbers of picked features in memory at once
+PENALTIES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)  # of the squared weights, relative to the mean squared error
+KEPT = 0.75  # fraction of the trained weights towards which ridge regression shrinks
+BATCH = 64  # images per forward pass
+MEMORY = 2**25  # maximum number of feature values in memory at once
 
 
 def refitted(
     encoder: Encoder | GroupedEncoder, sessions: Sequence[TrainingSession], progress: Callable[[Any], Any] = iter
 ) -> Encoder | GroupedEncoder:
-    """A trained encoder with refitted weights; the encoder itself stays as it is.
+    """A copy of a trained encoder with refitted readout weights.
 
-    Features are z-scored over the training images, and images weigh as many trials as they have. The penalty is chosen
-    for each session, by the mean correlation on its validation images.
+    Features are z-scored over the training images, and each image is weighted by its number of trials. The penalty is
+    selected for each session by the mean correlation on its validation images.
 
     Args:
-        encoder: trained with an attention readout.
-        sessions: the sessions that it was trained on, with its units in this order.
-        progress: wraps the loop over sessions, such as a progress bar.
+        encoder: an encoder with an attention readout, trained with loss ``mse``.
+        sessions: the sessions on which it was trained, with its units in this order.
+        progress: wraps the loop over sessions, for example in a progress bar.
+
+    Returns:
+        The refitted encoder, frozen and in evaluation mode; ``encoder`` is not changed.
 
     Raises:
-        V4eggError: its readout is another, or it predicts counts, which are not linear in the weights.
+        V4eggError: the readout is not an attention readout, or the encoder predicts counts, which are not linear in
+            the weights.
     """
     if isinstance(encoder, Encoder):
         return _refitted_encoder(encoder, sessions, progress)
     parts = {}
     for name, part in zip(encoder.spec["core_groups"], encoder.parts, strict=True):
-        of_part = [session for session in sessions if session.units[0] in part.units]
-        parts[name] = _refitted_encoder(part, of_part, progress)
+        part_sessions = [session for session in sessions if session.units[0] in part.units]
+        parts[name] = _refitted_encoder(part, part_sessions, progress)
     return GroupedEncoder.of(encoder.units, parts)
 
 
@@ -58,16 +62,16 @@ def _refitted_encoder(encoder: Encoder, sessions: Sequence[TrainingSession], pro
 
 
 def _with_free_weights(encoder: Encoder) -> tuple[Encoder, RefittedAttention]:
-    """An encoder with the same core and attention and weights on all channels, a frozen network's included."""
+    """An encoder with the same core and attention, and weights on all channels including those of a frozen network."""
     options, trained = encoder.spec["readout"], encoder.readout
     if not isinstance(trained, AttentionReadout) or encoder.spec["output"] != "identity":
         raise V4eggError(
             f"encoders: refit needs an attention readout trained with loss mse, not {options['name']} with output "
             f"{encoder.spec['output']}; refit another architecture"
         )
-    kept = {key: options[key] for key in ("dim", "heads", "temperature") if key in options}
+    attention = {key: options[key] for key in ("dim", "heads", "temperature") if key in options}
     key_channels = trained.key.in_features
-    spec = {**encoder.spec, "readout": {"name": "refitted_attention", "key_channels": key_channels, **kept}}
+    spec = {**encoder.spec, "readout": {"name": "refitted_attention", "key_channels": key_channels, **attention}}
     if hasattr(encoder.core, "backbone"):
         spec["core"] = {**spec["core"], "concat_backbone": True}
     result = Encoder(encoder.units, spec).to(trained.bias.device).eval()
@@ -85,7 +89,7 @@ def _with_free_weights(encoder: Encoder) -> tuple[Encoder, RefittedAttention]:
 
 
 def _trained_weights(readout: AttentionReadout) -> Tensor:
-    """The trained weights on the tokens (U, heads, C): those on the values times the values' projection."""
+    """The trained weights on tokens (unit, head, channel): the weights on values times the projection to values."""
     value = readout.value.weight.unflatten(0, (readout.heads, -1))
     return torch.einsum("hdc,nhd->nhc", value, readout.feature.unflatten(-1, (readout.heads, -1)))
 
@@ -99,22 +103,22 @@ def _fit_session(encoder: Encoder, readout: RefittedAttention, session: Training
     target = torch.from_numpy(session.target[rows]).double()
     trials = torch.from_numpy(session.trials[session.train]).double()
     fits = []
-    for some in units.split(max(1, MEMORY // (len(rows) * readout.weight[0].numel()))):
-        picked = _picked(encoder, readout, session, rows, some)
-        for unit, features in zip(some, picked.double().unbind(1), strict=True):
-            before = KEPT * readout.weight[unit].flatten().cpu().double(), KEPT * readout.bias[unit].item()
-            fits.append(_ridges(features, target[:, session.units.index(encoder.units[unit])], before, train, trials))
-    predictions = torch.stack([prediction for *_, prediction in fits], -1)[:, len(train) :]  # penalty, image, unit
+    for chunk in units.split(max(1, MEMORY // (len(rows) * readout.weight[0].numel()))):
+        attended = _attended_features(encoder, readout, session, rows, chunk)
+        for unit, features in zip(chunk, attended.double().unbind(1), strict=True):
+            initial = KEPT * readout.weight[unit].flatten().cpu().double(), KEPT * readout.bias[unit].item()
+            fits.append(_ridges(features, target[:, session.units.index(encoder.units[unit])], initial, train, trials))
+    predictions = torch.stack([prediction for *_, prediction in fits], -1)[:, len(train) :]  # (penalty, image, unit)
     best = _best(predictions, session.target[session.validation])
     weights = torch.stack([weights[best] for weights, *_ in fits])
     readout.weight[units] = weights.view_as(readout.weight[units]).to(readout.weight)
     readout.bias[units] = torch.stack([biases[best] for _, biases, _ in fits]).to(readout.bias)
 
 
-def _picked(
+def _attended_features(
     encoder: Encoder, readout: RefittedAttention, session: TrainingSession, rows: np.ndarray, units: Tensor
 ) -> Tensor:
-    """The features (n, U, heads * C) that the units' attention picks from the feature maps of some images."""
+    """The features (image, unit, head * channel) that the units' attention selects from the images' feature maps."""
     parts = [
         readout.picked(feature_maps(encoder, session, rows[i : i + BATCH]).float(), units).flatten(2)
         for i in range(0, len(rows), BATCH)
@@ -123,26 +127,34 @@ def _picked(
 
 
 def _ridges(
-    picked: Tensor, target: Tensor, before: tuple[Tensor, float], train: Tensor, trials: Tensor
+    features: Tensor, target: Tensor, initial: tuple[Tensor, float], train: Tensor, trials: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One unit's weights (penalty, feature) and biases (penalty,), and predictions (penalty, image) of all images.
+    """Ridge regressions of one unit's residual with each penalty, added to its initial weights.
 
-    Weights are those of ``before`` plus those of a ridge regression on the residual of the target.
+    Args:
+        features: (image, feature).
+        target: (image,).
+        initial: the weights (feature,) and the bias from which the residual follows.
+        train: rows of the training images.
+        trials: number of trials of each training image.
+
+    Returns:
+        Weights (penalty, feature), biases (penalty,), and predictions (penalty, image) for all images.
     """
-    prediction = picked @ before[0] + before[1]
+    prediction = features @ initial[0] + initial[1]
     target = target - prediction
     share = (trials / trials.sum())[:, None]
-    mean = (share * picked[train]).sum(0)
-    deviation = (share * (picked[train] - mean).square()).sum(0).sqrt().clamp_min(1e-6)
-    z, level = (picked - mean) / deviation, (share[:, 0] * target[train]).sum()
+    mean = (share * features[train]).sum(0)
+    deviation = (share * (features[train] - mean).square()).sum(0).sqrt().clamp_min(1e-6)
+    z, level = (features - mean) / deviation, (share[:, 0] * target[train]).sum()
     values, vectors = torch.linalg.eigh(z[train].T @ (share * z[train]))
-    along = vectors.T @ (z[train].T @ (share[:, 0] * (target[train] - level)))
-    weights = torch.stack([vectors @ (along / (values + penalty)) for penalty in PENALTIES])
+    projected = vectors.T @ (z[train].T @ (share[:, 0] * (target[train] - level)))
+    weights = torch.stack([vectors @ (projected / (values + penalty)) for penalty in PENALTIES])
     change = weights / deviation
-    return before[0] + change, before[1] + level - change @ mean, prediction + weights @ z.T + level
+    return initial[0] + change, initial[1] + level - change @ mean, prediction + weights @ z.T + level
 
 
 def _best(predictions: Tensor, target: np.ndarray) -> int:
-    """The penalty whose predictions (penalty, image, unit) correlate best with the target, on average over units."""
+    """Index of the penalty whose predictions (penalty, image, unit) have the highest mean correlation over units."""
     scores = [np.nanmean(metrics.correlation(prediction.numpy(), target)) for prediction in predictions]
     return int(np.argmax(scores))
