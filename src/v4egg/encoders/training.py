@@ -1,4 +1,4 @@
-"""Train one ensemble member on several sessions that share its core, or on groups of them that share one each."""
+"""Training of one ensemble member on several sessions, which share one core or one core per core group."""
 
 import copy
 import functools
@@ -37,30 +37,33 @@ def train_member(
     progress: Callable[[range], Any] = iter,
     device: str = "cpu",
 ) -> tuple[Encoder | GroupedEncoder, dict[str, list[float]]]:
-    """Train one member; the epoch with the best validation correlation is kept.
+    """Train one ensemble member and return it with the weights of the epoch with the best validation correlation.
 
     Args:
-        sessions: the sessions that share the core; every batch comes from one of them.
-        architecture: ``core`` and ``readout``, each with a ``name`` and its options; ``size`` (pixels) where the
-            network sees images at another size than the workflow's; ``core_groups``, by name the sessions that share
-            a core of their own (those in none are the group ``others``), where one is not to serve all.
+        sessions: the training data of each session; every batch consists of images of one session.
+        architecture: ``core`` and ``readout``, each with a ``name`` and its options; optionally ``size`` (pixels), if
+            the network's images differ in size from those of the workflow, and ``core_groups``, which maps names to
+            the sessions that share a core (sessions without a group form the group ``others``).
         options: ``size``, ``channels``, ``loss`` (mse or poisson), ``epochs``, ``batch_size``, ``learning_rate``,
             ``weight_decay``, ``shift`` (pixels), ``noise`` (sd of z-scored pixels), ``adversarial``
             (:func:`~v4egg.encoders.adversarial_training.changed_against`: L2 norm of a z-scored change; 0: none),
-            ``ema_decay`` (decay per step of the averaged weights that are validated and kept; 0: no averaging),
-            ``patience`` (epochs without a better validation after which training stops; 0: never).
-        seed: everything random follows from it.
-        prior: store of the workflow's prior, for cores that take their frozen network from it.
-        start: an encoder of this architecture to train on, which stays as it is; its units are those of ``sessions``.
-        checkpoint: where the state is kept after each epoch; an existing state is resumed to the same result.
+            ``ema_decay`` (decay per step of the averaged weights that are validated and returned; 0: no averaging),
+            ``patience`` (epochs without improvement of the validation correlation until training stops; 0: never).
+        seed: determines the initial weights, the order of batches and the augmentation.
+        prior: store of the workflow's prior, for cores whose frozen network is the prior's.
+        start: a trained encoder of this architecture and the units of ``sessions`` whose training is continued in a
+            copy; by default weights are initialised at random.
+        checkpoint: stores the state after each epoch; training resumes from an existing state with the same result.
+        progress: wraps the loop over epochs, for example in a progress bar.
+        device: the device of the training, such as ``cpu`` or ``cuda``.
 
     Returns:
-        The encoder, and its curves ``loss`` and ``validation`` (mean correlation to average), one number an epoch;
-        of groups the mean, each weighed by its units.
+        The encoder in evaluation mode on the CPU, and the curves ``loss`` and ``validation`` (mean correlation to
+        average) with one value per epoch; with core groups, their mean weighted by the number of units.
 
     Raises:
-        V4eggError: the loss is not finite; names session, epoch and step. Or ``adversarial`` with stored features of a
-            frozen network, which have no images to change.
+        V4eggError: the loss is not finite (the message names session, epoch and step), or ``adversarial`` is set and
+            sessions have stored features of a frozen network instead of images.
     """
     if options["adversarial"] and any(session.features is not None for session in sessions):
         raise V4eggError("training: adversarial changes images, and these sessions have stored features; set it to 0")
@@ -84,7 +87,7 @@ def _train_groups(
     checkpoint: Checkpoint | None,
     **shared: Any,
 ) -> tuple[GroupedEncoder, dict[str, list[float]]]:
-    """One encoder per core group, each trained separately; all have the stimulus specification of all sessions."""
+    """Train one encoder per core group; all have the same stimulus specification, which follows from all sessions."""
     encoders, curves, counts = {}, [], []
     stimulus_spec = _stimulus_spec(sessions, options)
     for name, group in _grouped(sessions, architecture["core_groups"]).items():
@@ -102,7 +105,7 @@ def _train_groups(
 def _grouped(
     sessions: Sequence[TrainingSession], groups: Mapping[str, Sequence[str]]
 ) -> dict[str, list[TrainingSession]]:
-    """The sessions of each group that has any; ``others`` are those that no group names."""
+    """The sessions of each group that has at least one; sessions without a group form the group ``others``."""
     group_of = {session: name for name, members in groups.items() for session in members}
     grouped: dict[str, list[TrainingSession]] = {}
     for session in sessions:
@@ -111,7 +114,12 @@ def _grouped(
 
 
 def _mean_curve(curves: Sequence[Mapping[str, list[float]]], name: str, counts: Sequence[int]) -> list[float]:
-    """The mean over groups; a group whose training ended early stays at its last value."""
+    """The weighted mean over groups; groups whose training stopped early are extended by their last value.
+
+    Example:
+        >>> _mean_curve([{"loss": [3.0, 1.0]}, {"loss": [5.0]}], "loss", [1, 1])
+        [4.0, 3.0]
+    """
     length = max(len(curve[name]) for curve in curves)
     padded = [curve[name] + curve[name][-1:] * (length - len(curve[name])) for curve in curves]
     return np.average(padded, axis=0, weights=counts).tolist()
@@ -126,10 +134,11 @@ def _trained(
     progress: Callable[[range], Any],
     device: str,
 ) -> tuple[Encoder, dict[str, list[float]]]:
+    """Train an encoder without core groups; arguments and results as those of :func:`train_member`."""
     encoder = encoder.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped
     steps = options["epochs"] * sum(count_batches(session, options["batch_size"]) for session in sessions)
-    trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=options["learning_rate"], weight_decay=options["weight_decay"])
+    trainable = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=options["learning_rate"], weight_decay=options["weight_decay"])
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options["learning_rate"], steps, pct_start=0.2)
     average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(options["ema_decay"]), use_buffers=True)
     parts: dict[str, Any] = {"encoder": encoder, "average": average, "optimizer": optimizer, "schedule": schedule}
@@ -154,7 +163,7 @@ def _trained(
 
 
 def _stimulus_spec(sessions: Sequence[TrainingSession], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Size, colour and scale of images that are synthesized for an encoder of these sessions."""
+    """Size, channels, mean and standard deviation of the images synthesized for an encoder of these sessions."""
     images = [conform(session.images[session.train], options["size"], options["channels"]) for session in sessions]
     mean, std = channel_statistics(np.concatenate(images))
     return {"size": options["size"], "channels": options["channels"], "mean": mean, "std": std}
@@ -167,7 +176,7 @@ def _new_encoder(
     prior: str | Path | None,
     stimulus_spec: Mapping[str, Any],
 ) -> Encoder:
-    """Before training: random weights, and those of a frozen network where the core has one."""
+    """An untrained encoder: random weights, except for the pretrained weights of a frozen network."""
     core = completed_core(architecture["core"], prior)
     spec = {
         "core": core,
@@ -183,14 +192,20 @@ def _new_encoder(
 
 
 def _copied(encoder: Encoder) -> Encoder:
-    """The same encoder for training: all of it learns but a frozen network."""
-    copied = copy.deepcopy(encoder).requires_grad_(True)
-    if isinstance(copied.core, TaskDrivenCore):
-        copied.core.backbone.requires_grad_(False)
-    return copied
+    """A copy of an encoder whose parameters are trainable, except those of a frozen network."""
+    duplicate = copy.deepcopy(encoder).requires_grad_(True)
+    if isinstance(duplicate.core, TaskDrivenCore):
+        duplicate.core.backbone.requires_grad_(False)
+    return duplicate
 
 
 def _patience_is_over(validation: Sequence[float], patience: int) -> bool:
+    """Whether the best validation correlation is ``patience`` or more epochs old; never with a patience of 0.
+
+    Example:
+        >>> _patience_is_over([0.1, 0.3, 0.2, 0.2], 2), _patience_is_over([0.1, 0.3, 0.2, 0.2], 3)
+        (True, False)
+    """
     return bool(patience) and len(validation) > patience and int(np.argmax(validation)) < len(validation) - patience
 
 
@@ -201,6 +216,7 @@ def _epoch(
     seed: int,
     epoch: int,
 ) -> float:
+    """Train for one epoch in place and return the mean loss per image."""
     encoder, optimizer = parts["encoder"].train(), parts["optimizer"]
     total, count = 0.0, 0
     device = device_of(encoder)
@@ -233,12 +249,20 @@ def _epoch(
 
 
 def _error(encoder: Encoder, units: Tensor, target: Tensor, trials: Tensor, kind: str, images: Tensor) -> Tensor:
-    """The loss of the responses to some images."""
+    """The loss of an encoder's responses to images (B, c, y, x), as a function for adversarial changes."""
     return _loss(encoder.respond(encoder.features(images), units), target, trials, kind)
 
 
 def _loss(prediction: Tensor, target: Tensor, trials: Tensor, kind: str) -> Tensor:
-    """Mean over units and trials: an image shown n times weighs n (both losses are then those of the single trials)."""
+    """The mean loss over units and trials: each image is weighted by its number of trials.
+
+    With these weights, both losses equal those of the single trials except for a constant.
+
+    Example:
+        >>> prediction, target = torch.zeros(2, 1), torch.tensor([[1.0], [2.0]])
+        >>> _loss(prediction, target, torch.tensor([3.0, 1.0]), "mse").item()
+        1.75
+    """
     if kind == "mse":
         errors = (prediction - target) ** 2
     else:
@@ -248,7 +272,15 @@ def _loss(prediction: Tensor, target: Tensor, trials: Tensor, kind: str) -> Tens
 
 @torch.no_grad()
 def validation_correlation(encoder: Encoder | GroupedEncoder, sessions: Sequence[TrainingSession]) -> float:
-    """Mean over all units of the correlation to average on the validation images."""
+    """Mean over all units of the correlation to average on the validation images.
+
+    Args:
+        encoder: an encoder of the units of ``sessions``, which is set to evaluation mode.
+        sessions: the training data, with validation images.
+
+    Returns:
+        The mean correlation; units without a defined correlation are left out.
+    """
     encoder.eval()
     correlations = []
     for session in sessions:
@@ -262,4 +294,5 @@ def validation_correlation(encoder: Encoder | GroupedEncoder, sessions: Sequence
 
 
 def _clone(encoder: torch.nn.Module) -> dict[str, Tensor]:
+    """A copy of the state dict that further training does not change."""
     return {name: tensor.detach().clone() for name, tensor in encoder.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Training data: the fit images and targets of each session, their batches, and augmented feature maps."""
+"""Training data: fit images and targets of each session, batches, and feature maps of augmented images."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -26,12 +26,15 @@ class TrainingSession:
 
     Attributes:
         session: session id.
-        units: ids of the U units.
-        images: fit images, uint8 (n, c, y, x).
-        target: responses, float32 (n, U).
-        trials: number of trials of each image (n,).
-        train, validation: rows of the train and validation images.
-        features: outputs of a frozen network (n, view, channels, h, w); view 0 is the image itself.
+        units: ids of the selected units.
+        images: fit images, uint8 (image, channel, y, x).
+        target: responses to the fit images, float32 (image, unit): z-scores for the loss ``mse``, spikes per counting
+            window for ``poisson``.
+        trials: number of trials of each fit image, float32 (image,).
+        train: rows of the train images among the fit images; a repeated row is presented repeatedly in each epoch.
+        validation: rows of the validation images among the fit images.
+        features: stored outputs of a frozen network (image, view, channel, y, x), or None; view 0 is the image itself,
+            the others are augmented versions of it.
     """
 
     session: str
@@ -52,11 +55,17 @@ def training_session(
     size: int | None = None,
     features: np.ndarray | None = None,
 ) -> TrainingSession:
-    """The selected units of one session, with fit images only at ``size`` pixels (None: the workflow's own).
+    """The training data of a session: the repeat means of its selected units for the fit images.
 
-    Targets are repeat means: z-scored by the fit images for the loss ``mse``, counts for ``poisson``; ``options`` are
-    those of :func:`v4egg.encoders.training.train_member`; ``features`` (image, view, channel, y, x) are those of all
-    the session's images.
+    Args:
+        images: all images of the session, uint8 (image, channel, y, x).
+        responses: the responses of the session.
+        options: the options of :func:`v4egg.encoders.training.train_member`.
+        size: side of the images in pixels; by default that of ``options``.
+        features: stored outputs of a frozen network for all images (image, view, channel, y, x).
+
+    Returns:
+        The training data; targets are z-scored by the fit images for the loss ``mse`` and spike counts for ``poisson``.
     """
     fit = np.flatnonzero(np.isin(responses.split, ("train", "validation")))
     mean = responses.mean()[np.ix_(fit, responses.selected)]
@@ -81,7 +90,18 @@ def training_sessions(
     architecture: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> list[TrainingSession]:
-    """The sessions in these stores as an architecture sees them; no features where it has no frozen network."""
+    """Load the training data of several sessions from their stores.
+
+    Args:
+        recordings: stores of the recordings.
+        responses: stores of the responses, in the same order.
+        features: stores of the outputs of a frozen network, in the same order; empty for architectures without one.
+        architecture: the architecture, whose ``size`` applies where there are no stored features.
+        options: the options of :func:`v4egg.encoders.training.train_member`.
+
+    Returns:
+        The training data of each session.
+    """
     size = None if features else architecture.get("size")
     return [
         training_session(
@@ -96,14 +116,24 @@ def training_sessions(
 
 
 def count_batches(session: TrainingSession, batch_size: int) -> int:
-    """Batches of one session in an epoch; one that is smaller than a batch is a batch."""
+    """Number of batches per epoch of a session, which is at least 1."""
     return max(1, len(session.train) // batch_size)
 
 
 def shuffled_batches(
     sessions: Sequence[TrainingSession], batch_size: int, seed: int, epoch: int
 ) -> list[tuple[TrainingSession, np.ndarray]]:
-    """The batches of an epoch, each the rows of one session's images; their order depends on seed and epoch alone."""
+    """The batches of an epoch in random order, which depends only on seed and epoch.
+
+    Args:
+        sessions: the training data of each session.
+        batch_size: minimum number of images per batch; sessions with fewer train images form one smaller batch.
+        seed: seed of the member.
+        epoch: index of the epoch.
+
+    Returns:
+        For each batch, its session and the rows of its images.
+    """
     rng = np.random.default_rng(seed_of(seed, "order", epoch))
     batches = []
     for session in sessions:
@@ -120,10 +150,19 @@ def feature_maps(
     options: Mapping[str, Any] | None = None,
     change: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """The core's feature map for some images, which are augmented where training ``options`` are given.
+    """The core's feature maps for images of a session.
 
-    ``change`` is what happens to augmented images (B, C, y, x) before the encoder sees them; stored features of a
-    frozen network are past it.
+    Args:
+        encoder: an encoder without core groups.
+        session: the training data that contain the images.
+        rows: rows of the images.
+        options: options of the training, whose ``shift`` and ``noise`` augment the images; None: no augmentation. Of
+            stored features a random view is used instead.
+        change: a function applied to the images (image, channel, y, x) after augmentation; it does not apply to stored
+            features.
+
+    Returns:
+        Feature maps (image, channel, y, x) on the encoder's device.
     """
     device = device_of(encoder)
     if session.features is None:
@@ -136,7 +175,7 @@ def feature_maps(
 
 
 def _augmented(images: Tensor, encoder: Encoder, options: Mapping[str, Any]) -> Tensor:
-    """Shift each image at random by up to ``shift`` pixels (edges repeat) and add Gaussian pixel noise."""
+    """Shift each image at random by up to ``shift`` pixels, replicating its edges, and add Gaussian pixel noise."""
     size = images.shape[-1]
     shift = round(options["shift"] * size / options["size"])
     if shift:
