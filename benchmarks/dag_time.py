@@ -9,8 +9,9 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -38,8 +39,8 @@ def dry_run(units: int) -> DryRun:
     """A dry run with images for so many units."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for source in yaml.safe_load(PAPER.read_text())["sessions"].values():
-            path = folder / source["file"]
+        for name in files_named(yaml.safe_load(PAPER.read_text())):
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         (folder / "units.yaml").write_text(f"targets: {{units: {units}}}\n")
@@ -53,6 +54,15 @@ def dry_run(units: int) -> DryRun:
     if status:
         raise SystemExit(text[-2000:])
     return DryRun(jobs_by_rule(text), *cost)
+
+
+def files_named(options: Any) -> Iterator[str]:
+    """The recordings and weights that a configuration names, at any depth: a dry run asks for them."""
+    for key, value in options.items() if isinstance(options, dict) else ():
+        if key in ("file", "weights") and isinstance(value, str) and value:
+            yield value
+        else:
+            yield from files_named(value)
 
 
 def jobs_by_rule(text: str) -> dict[str, int]:

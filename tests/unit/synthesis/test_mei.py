@@ -283,7 +283,7 @@ def test_a_killed_evolution_of_images_goes_on_to_the_same_images(killed_at, tmp_
 
     with pytest.raises(KeyboardInterrupt):
         evolve([0, 1], checkpoint=checkpoint, progress=killed_at(30))
-    assert checkpoint.load()["shown"].tolist() == [500, 500]
+    assert checkpoint.load()["presentations"].tolist() == [500, 500]
     assert torch.equal(evolve([0, 1], checkpoint=checkpoint).images, whole.images)
 
 
