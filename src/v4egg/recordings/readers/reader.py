@@ -1,7 +1,9 @@
 """What every reader is: options, and a way from a session's files to a Recording."""
 
 from abc import abstractmethod
+from pathlib import Path
 
+from v4egg.recordings.readers.description import Description
 from v4egg.recordings.recording import Recording
 from v4egg.registry import Options
 
@@ -17,3 +19,18 @@ class ReaderOptions(Options):
             session: its id.
             path: what is opened, a file or a folder.
         """
+
+    @classmethod
+    def describe(cls, path: Path) -> Description | None:
+        """What a file of this format holds, without reading it as a whole; for `v4egg inspect` and `v4egg init`.
+
+        Args:
+            path: a file or a folder.
+
+        Returns:
+            None if it is not of this format, or the format can not be described.
+
+        Raises:
+            V4eggError: it is of this format, and cannot be read.
+        """
+        return None
