@@ -109,12 +109,15 @@ class Evolution:
             return None
         return Trial(run, slot, self.optimizer.codes[run, slot], self.presentations[run])
 
-    def tell(self, scores: np.ndarray, noiseless: np.ndarray | None = None) -> None:
+    def tell(
+        self, scores: np.ndarray, noiseless: np.ndarray | None = None, presentations: np.ndarray | None = None
+    ) -> None:
         """Take the scores of the images that :meth:`ask` returned, and compute the next generation of complete runs.
 
         Args:
             scores: (B,) or (B, repeats), higher is better. NaN means missing: the image is presented again.
             noiseless: responses without noise (B,), which are logged only.
+            presentations: of each image (B,); None: ``repeats``.
 
         Raises:
             V4eggError: the budget is spent, the number of scores is wrong, or a score is infinite.
@@ -131,7 +134,7 @@ class Evolution:
             raise V4eggError("evolution: a score is infinite; give NaN for a score that is missing")
         averaged = _mean(scores.reshape(len(trial.run), -1))
         self.scores[trial.run, trial.slot] = averaged
-        np.add.at(self.presentations, trial.run, self.repeats)
+        np.add.at(self.presentations, trial.run, self.repeats if presentations is None else presentations)
         noiseless = np.full(len(averaged), np.nan) if noiseless is None else np.asarray(noiseless, float)
         self._log(trial, averaged, noiseless)
         missing = np.isnan(self.scores)

@@ -2,13 +2,21 @@
 
 :class:`Exchange` writes ``evolution.npz`` (the state), and ``round-0001/`` with a PNG file for each image and
 ``images.csv`` (id, file, neuron). The experimenter presents each image ``repeats`` times and writes
-``round-0001/scores.csv`` with a row ``id,score`` for each presentation, in any order. An empty score, or an id without
-a row, is missing: the image is presented again in a later round. :meth:`Exchange.advance` reads the scores and writes
-the next round.
+``round-0001/scores.csv`` with a row ``id,score`` for each presentation, in any order (:mod:`v4egg.xdream.scores`). The
+scores of an image are averaged; an empty score is a presentation that was lost, and an image without any other is
+presented again in a later round.
+
+A file that is still being written must not be taken for a whole one. :meth:`Exchange.advance` reads the scores, and
+writes the next round, when
+
+- the laboratory has made a file ``scores.done`` beside ``scores.csv``, after it; or
+- every image has ``repeats`` rows, the last line has an end, and nothing has changed between two polls.
+
+What is refused stays where it is, and is read anew once it has been corrected.
 """
 
 import csv
-import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +29,9 @@ from v4egg.errors import V4eggError
 from v4egg.images.processing import to_uint8
 from v4egg.io.files import replacing
 from v4egg.xdream.evolution import Evolution, Trial
+from v4egg.xdream.scores import Scores, named, read_scores
 
-STATE, IMAGES, SCORES = "evolution.npz", "images.csv", "scores.csv"
-_MISSING = ("", "nan", "NaN", "NA")
+STATE, IMAGES, SCORES, DONE = "evolution.npz", "images.csv", "scores.csv", "scores.done"
 
 
 class Exchange:
@@ -34,10 +42,12 @@ class Exchange:
         evolution: a new evolution with the settings of the experiment.
         images_of: codes (B, D) -> images (B, C, y, x) in [0, 1], such as an image generator.
         size: side of the PNG files in pixels (bilinear interpolation); None for the images' own (published: 83 to 128).
+        settle: seconds for which scores without ``scores.done`` must not have changed.
 
     Attributes:
         round: number of the current round, from 1.
         neurons: name of the neuron of each run.
+        status: what :meth:`advance` waits for, in one line.
 
     Raises:
         V4eggError: the folder holds the state of an evolution with other settings.
@@ -49,6 +59,7 @@ class Exchange:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     exchange = Exchange(folder, evolution, lambda codes: codes[:, :, None, None].expand(-1, 3, 8, 8))
         ...     _ = (exchange.current / "scores.csv").write_text("id,score\\nr0001-n000-i000,3\\nr0001-n000-i001,5\\n")
+        ...     (exchange.current / "scores.done").touch()
         ...     exchange.advance(), exchange.current.name
         (True, 'round-0002')
     """
@@ -59,8 +70,11 @@ class Exchange:
         evolution: Evolution,
         images_of: Callable[[Tensor], Tensor],
         size: int | None = None,
+        settle: float = 1.0,
     ) -> None:
         self.folder, self.evolution, self.images_of, self.size = Path(folder), evolution, images_of, size
+        self.settle, self.status = settle, "nothing has been read yet"
+        self._seen, self._since = b"", 0.0  # the last poll's scores, and when they were first seen
         self.neurons = ["-".join(map(str, key)) for key in evolution.optimizer.keys]
         self.round = 0
         if (self.folder / STATE).exists():
@@ -83,20 +97,74 @@ class Exchange:
         return self.evolution.ask() is None
 
     def advance(self) -> bool:
-        """Read the scores of the current round, if there are any, and write the next round.
+        """Read the scores of the current round, if they are whole, and write the next round.
 
         Returns:
-            Whether there were scores.
+            Whether there were whole scores. If not, ``status`` says what is waited for.
 
         Raises:
-            V4eggError: the scores have unknown ids, more rows for an id than repeats, or a value that is not a number.
+            V4eggError: the table has no columns id and score, an unknown id, a value that is not a number, or, although
+                ``scores.done`` is there, an image without a row. The round goes on, and the file stays.
         """
-        path, trial = self.current / SCORES, self.evolution.ask()
-        if trial is None or not path.exists():
+        trial = self.evolution.ask()
+        if trial is None:
+            self.status = "the budget is spent"
             return False
-        self.evolution.tell(_read_scores(path, self._ids(trial), self.evolution.repeats))
+        scores = self._whole_scores(self._ids(trial))
+        if scores is None:
+            return False
+        ids = self._ids(trial)
+        shown = np.maximum(scores.presentations(ids), self.evolution.repeats)
+        self.evolution.tell(scores.means(ids), presentations=shown)
         self._next()
+        self.status = f"round {self.round - 1} is read"
         return True
+
+    def _whole_scores(self, ids: list[str]) -> Scores | None:
+        """The scores of the current round; None, with the reason in ``status``, while they may be incomplete."""
+        path = self.current / SCORES
+        content, done, steady = self._polled(path)
+        if not content.strip():
+            self.status = f"{path} is empty or not there yet"
+            return None
+        if not (done or steady):
+            self.status = f"{path} has just changed"
+            return None
+        scores = read_scores(content, ids, str(path), whole=done)
+        repeats = self.evolution.repeats
+        lacking = scores.lacking(ids, 1 if done else repeats)
+        if not scores.values:
+            self.status = f"{path} has no row yet"
+        elif not scores.whole:
+            self.status = f"{path} ends within a line; write its end"
+        elif lacking and not done:
+            self.status = (
+                f"{path} has fewer than {repeats} rows for {named(lacking)}; add them, with an empty score where a "
+                f"presentation was lost, or make {DONE} if there are no more"
+            )
+        elif lacking:
+            raise V4eggError(
+                f"{path}: no row for {named(lacking)}; add it, with an empty score where a presentation was lost, and "
+                f"make {DONE} again"
+            )
+        else:
+            return scores
+        return None
+
+    def _polled(self, path: Path) -> tuple[bytes, bool, bool]:
+        """What the file holds (nothing where it cannot be read yet); whether it is marked as done, or has not changed.
+
+        A mark that is older than the file is that of an earlier version.
+        """
+        marked = _changed(path.with_name(DONE))  # before the scores are read, which may change meanwhile
+        try:
+            content = path.read_bytes()
+        except OSError:  # not there, or locked by the program that writes it
+            content = b""
+        if content != self._seen:
+            self._seen, self._since = content, time.monotonic()
+            return content, 0 <= _changed(path) <= marked, False
+        return content, 0 <= _changed(path) <= marked, time.monotonic() - self._since >= self.settle
 
     def _next(self) -> None:
         """Write the next round's images atomically, then the state."""
@@ -125,41 +193,9 @@ class Exchange:
         return [f"r{self.round:04d}-n{run:03d}-i{slot:03d}" for run, slot in zip(trial.run, trial.slot, strict=True)]
 
 
-def _read_scores(path: Path, ids: list[str], repeats: int) -> np.ndarray:
-    """Scores (B, repeats) in the order of ``ids``, NaN where missing."""
-    row_of = {name: i for i, name in enumerate(ids)}
-    scores, n_read = np.full((len(ids), repeats), np.nan), np.zeros(len(ids), int)
-    for line, (name, text) in _rows(path):
-        if name not in row_of:
-            raise V4eggError(f"{path}:{line}: unknown id '{name}'; ids of this round are in {IMAGES}")
-        row = row_of[name]
-        if n_read[row] == repeats:
-            raise V4eggError(
-                f"{path}:{line}: id '{name}' has more than {repeats} rows, one per presentation; remove one"
-            )
-        scores[row, n_read[row]] = _number(text, f"{path}:{line}")
-        n_read[row] += 1
-    return scores
-
-
-def _rows(path: Path) -> list[tuple[int, tuple[str, str]]]:
+def _changed(path: Path) -> int:
+    """When a file was last changed, in nanoseconds; -1 where there is none."""
     try:
-        with path.open(newline="") as file:
-            table = csv.DictReader(file)
-            if not {"id", "score"} <= set(table.fieldnames or ()):
-                raise V4eggError(f"{path}: columns are {table.fieldnames or 'none'}; give id and score")
-            return [(table.line_num, ((row["id"] or "").strip(), (row["score"] or "").strip())) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise V4eggError(f"{path}: no readable table ({error}); write CSV with the columns id and score") from None
-
-
-def _number(text: str, where: str) -> float:
-    if text in _MISSING:
-        return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        raise V4eggError(f"{where}: score is '{text}', not a number; leave it empty where it is missing") from None
-    if not math.isfinite(value):
-        raise V4eggError(f"{where}: score is {text}; leave it empty where it is missing")
-    return value
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1
