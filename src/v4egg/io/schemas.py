@@ -58,12 +58,24 @@ KINDS: dict[str, dict[str, Variable]] = {
         "images": Variable(("image", *_IMAGE), "uint8", "intensity 0-255", "the images shown"),
         "trial_image": Variable(("trial",), "int64", "index", "position of the trial's image on the image axis", True),
         "trial_onset": Variable(("trial",), "float64", "s", "start of the presentation", True),
-        "trial_offset": Variable(("trial",), "float64", "s", "end of the presentation", True),
+        "trial_offset": Variable(("trial",), "float64", "s", "end of the presentation; NaN: unknown", True),
         "spike_times": Variable(("spike",), "float64", "s", "spike times, unit after unit", True),
         "spike_count": Variable(("unit",), "int64", "spikes", "number of entries of spike_times per unit", True),
         "counts": Variable(
-            ("image", "repeat", "unit"), "float32", "spikes per window", "NaN-padded; of sources without spikes", True
+            ("image", "repeat", "unit"),
+            "float32",
+            "spikes per window",
+            "of sources without spikes; NaN where not repeated or not recorded",
+            True,
         ),
+        "recorded": Variable(
+            ("interval", "edge"),
+            "float64",
+            "s",
+            "start and stop of the times in which a unit was recorded, unit after unit; absent: always",
+            True,
+        ),
+        "recorded_count": Variable(("unit",), "int64", "intervals", "number of entries of recorded per unit", True),
     },
     "splits": {
         "split": Variable(("image",), "str", "train | validation | test | excluded", "role of each image"),
@@ -392,4 +404,4 @@ KINDS: dict[str, dict[str, Variable]] = {
 
 # Raise a kind's version whenever one of its variables, dims or attributes changes its name or its meaning: a store of
 # another version is refused instead of being misread.
-VERSIONS: dict[str, int] = dict.fromkeys(KINDS, 1)
+VERSIONS: dict[str, int] = dict.fromkeys(KINDS, 1) | {"recording": 2}

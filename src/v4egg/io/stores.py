@@ -7,7 +7,7 @@ Because a missing Zarr chunk would silently be read as a fill value, :func:`load
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from v4egg.io.schemas import KINDS, VERSIONS, Variable
 
 CHUNK_BYTES = 4 * 2**20  # small enough to stream, large enough to compress well
 SHARD_BYTES = 512 * 2**20  # a variable up to this size is one file
+STREAM_BYTES = 32 * 2**20  # of a variable that is written in pieces: what is in memory at a time, and one file
 _PACKAGES = ("v4egg", "torch", "diffusers", "xarray", "zarr", "numpy")
 
 
@@ -33,6 +34,7 @@ def save(
     config: Mapping[str, Any] | None = None,
     seed: int | None = None,
     inputs: Sequence[str | Path] = (),
+    streamed: Mapping[str, Iterable[np.ndarray]] | None = None,
 ) -> None:
     """Write a dataset to a Zarr v3 store, completely or not at all.
 
@@ -43,6 +45,7 @@ def save(
         config: the part of the configuration that the data depend on, for provenance.
         seed: the seed that the data depend on, for provenance.
         inputs: stores and files that the data depend on; their digests are recorded for provenance.
+        streamed: further variables of one dimension, each in consecutive pieces, which are never in memory together.
 
     Raises:
         V4eggError: the kind is unknown, or a variable is missing, unknown, or of other dims or dtype than its kind.
@@ -57,11 +60,11 @@ def save(
         {'image': 2, 'channel': 1, 'y': 8, 'x': 8}
     """
     path = Path(path)
-    typed = _typed(dataset, path, kind)
+    streamed = streamed or {}
+    typed = _typed(dataset, path, kind, list(streamed))
     typed.attrs |= {
         "kind": kind,
         "kind_version": VERSIONS[kind],
-        "digest": digest(typed),
         "config": json.dumps(config or {}, sort_keys=True),
         "seed": -1 if seed is None else int(seed),
         "versions": json.dumps(_versions()),
@@ -69,7 +72,12 @@ def save(
     }
     with files.replacing(path) as temporary:
         typed.to_zarr(temporary, mode="w", zarr_format=3, consolidated=False, encoding=_encoding(typed))
-        zarr.open_group(temporary, mode="r+").attrs["complete"] = True
+        group = zarr.open_group(temporary, mode="r+")
+        for name, pieces in streamed.items():
+            _write_pieces(group, name, KINDS[kind][name], pieces)
+        written = xr.open_zarr(temporary, consolidated=False, mask_and_scale=False)
+        group.attrs["digest"] = digest(typed.assign({name: written[name] for name in streamed}))
+        group.attrs["complete"] = True
         with warnings.catch_warnings():  # consolidation is an extension of v3 that readers may ignore
             warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
             zarr.consolidate_metadata(temporary)
@@ -213,22 +221,59 @@ def digest(dataset: xr.Dataset) -> str:
     sha = hashlib.sha256()
     for name in sorted(map(str, dataset.variables)):
         variable = dataset[name]
-        values = variable.values
-        sha.update(f"{name}{variable.dims}{values.shape}".encode())
-        if values.dtype.kind in "OUT":
-            sha.update("\x1f".join(map(str, values.ravel())).encode())
+        sha.update(f"{name}{variable.dims}{variable.shape}".encode())
+        if variable.dtype.kind in "OUT":
+            sha.update("\x1f".join(map(str, variable.values.ravel())).encode())
         else:
-            sha.update(f"{values.dtype}".encode() + np.ascontiguousarray(values).tobytes())
+            sha.update(f"{variable.dtype}".encode())
+            for block in _blocks(variable):
+                sha.update(np.ascontiguousarray(block).tobytes())
     return sha.hexdigest()
 
 
-def _typed(dataset: xr.Dataset, path: Path, kind: str) -> xr.Dataset:
+def _blocks(variable: xr.DataArray) -> Iterator[np.ndarray]:
+    """The values along the first axis, some at a time, so that those of a store are not in memory together."""
+    if variable.ndim == 0 or variable.size == 0:
+        yield variable.values
+        return
+    rows = max(1, STREAM_BYTES * variable.shape[0] // variable.nbytes)
+    for start in range(0, variable.shape[0], rows):
+        yield variable[start : start + rows].values
+
+
+def _write_pieces(group: zarr.Group, name: str, entry: Variable, pieces: Iterable[np.ndarray]) -> None:
+    """Append the pieces of a variable to a store, a whole shard at a time: a shard cannot be extended cheaply."""
+    dtype = np.dtype(entry.dtype)
+    chunk, shard = CHUNK_BYTES // dtype.itemsize, STREAM_BYTES // dtype.itemsize
+    array = group.create_array(
+        name,
+        shape=(0,),
+        dtype=dtype,
+        chunks=(chunk,),
+        shards=(shard,),
+        dimension_names=list(entry.dims),
+        attributes={"units": entry.unit, "long_name": entry.meaning},
+    )
+    waiting: list[np.ndarray] = []
+    for piece in pieces:
+        waiting.append(np.asarray(piece, dtype))
+        if sum(map(len, waiting)) >= shard:
+            values = np.concatenate(waiting)
+            whole = len(values) // shard * shard
+            array.append(values[:whole])
+            waiting = [values[whole:]]
+    if any(map(len, waiting)):
+        array.append(np.concatenate(waiting))
+
+
+def _typed(dataset: xr.Dataset, path: Path, kind: str, streamed: Sequence[str] = ()) -> xr.Dataset:
     """A copy whose variables have the dtypes and units of their kind; variables must be those of the kind."""
     if kind not in KINDS:
         raise V4eggError(f"{path}: unknown store kind '{kind}'; add it to v4egg.io.schemas.KINDS")
     layout = KINDS[kind]
-    missing = [name for name, entry in layout.items() if not entry.optional and name not in dataset]
-    unknown = [str(name) for name in dataset.data_vars if name not in layout]
+    given = [*map(str, dataset.data_vars), *streamed]
+    missing = [name for name, entry in layout.items() if not entry.optional and name not in given]
+    unknown = [name for name in given if name not in layout]
     if missing or unknown:
         raise V4eggError(
             f"{path}: a '{kind}' store: missing variables: {', '.join(missing) or 'none'}; "

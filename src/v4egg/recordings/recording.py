@@ -1,9 +1,11 @@
 """The contract of every reader: a session's images and units, with either spikes and trials, or spike counts."""
 
-from collections.abc import Hashable
+import json
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import xarray as xr
 
 from v4egg.errors import V4eggError
 from v4egg.io import stores
+from v4egg.recordings import intervals
 
 
 @dataclass
@@ -22,15 +25,23 @@ class Recording:
         images: uint8 array (image, channel, y, x), 1 or 3 channels, 0-255.
         units: one row per unit, indexed by unit ids such as ``s190923-u007``; other columns are free.
         image_ids: the images' names, in the order of ``images``.
-        trials: columns ``image`` (position on the image axis), ``onset`` and ``offset`` (s), or None.
-        spikes: unit id -> spike times (s, ascending), or None.
-        counts: float32 array (image, repeat, unit), spikes per window, NaN-padded, for sources without spikes.
+        trials: columns ``image`` (position on the image axis), ``onset`` and ``offset`` (s; NaN: unknown), or None.
+            Blank presentations and those that a filter removed are not among them.
+        spikes: unit id -> spike times (s, ascending), or None. Any mapping that reads a unit's times when asked will
+            do, so that memory does not grow with the session.
+        counts: float32 array (image, repeat, unit), spikes per window, for sources without spikes; NaN where an image
+            has fewer repeats and where a unit was not recorded.
         repeats_averaged: how many trials each entry of ``counts`` is the mean of (1: single trials).
         attrs: further facts about the source, kept as attributes of the store.
+        recorded: unit id -> float64 (interval, 2), start and stop in s, ascending and disjoint: when the unit was
+            recorded, without the times that the source calls invalid. None: always. For spikes only.
+        left_out: reason -> number of presentations that the reader left out, such as ``{"stimulus is blank": 12}``.
+        warnings: what a user should look at, one line each.
 
     Raises:
         V4eggError: there are no images, units or spikes, the images are no uint8 pictures, both or neither of spikes
-            (with trials) and counts are given, or the counts do not fit the images and units.
+            (with trials) and counts are given, the counts do not fit the images and units, or the intervals do not
+            fit the units or are not ascending and disjoint.
 
     Example:
         >>> recording = Recording(
@@ -49,10 +60,13 @@ class Recording:
     units: pd.DataFrame
     image_ids: list[str]
     trials: pd.DataFrame | None = None
-    spikes: dict[str, np.ndarray] | None = None
+    spikes: Mapping[str, np.ndarray] | None = None
     counts: np.ndarray | None = None
     repeats_averaged: int = 1
     attrs: dict[str, Any] = field(default_factory=dict)
+    recorded: Mapping[str, np.ndarray] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -74,8 +88,24 @@ class Recording:
                 f"{len(self.images)} images and {len(self.units)} units"
             )
 
+        self._check_recorded()
+
+    def _check_recorded(self) -> None:
+        """Refuse intervals that a window could be compared with wrongly."""
+        if self.recorded is None:
+            return
+        where = f"session {self.session}: recorded intervals"
+        if self.spikes is None:
+            raise V4eggError(f"{where} belong to spikes; mark what was not recorded with NaN in the counts")
+        for unit in self.units.index:
+            if unit not in self.recorded:
+                raise V4eggError(f"{where} lack unit {unit}; give every unit its intervals, -inf to inf for always")
+            given = np.asarray(self.recorded[unit], "float64")
+            if not np.array_equal(given, intervals.merge(given)):
+                raise V4eggError(f"{where} of unit {unit} are not ascending and disjoint; merge them")
+
     def save(self, path: str | Path, **provenance: Any) -> None:
-        """Write the recording to a store of kind ``recording``.
+        """Write the recording to a store of kind ``recording``, the spikes unit by unit.
 
         Args:
             path: the Zarr store to write.
@@ -84,40 +114,80 @@ class Recording:
         variables: dict[Hashable, tuple[str | tuple[str, ...], np.ndarray]] = {
             "images": (("image", "channel", "y", "x"), self.images)
         }
+        streamed = {}
         if self.counts is not None:
             variables["counts"] = (("image", "repeat", "unit"), self.counts)
         if self.spikes is not None and self.trials is not None:
-            times = [np.asarray(self.spikes[unit], "float64") for unit in self.units.index]
+            spikes, units = self.spikes, list(self.units.index)
             variables |= {
                 "trial_image": ("trial", self.trials["image"].to_numpy("int64")),
                 "trial_onset": ("trial", self.trials["onset"].to_numpy("float64")),
                 "trial_offset": ("trial", self.trials["offset"].to_numpy("float64")),
-                "spike_times": ("spike", np.concatenate(times)),
-                "spike_count": ("unit", np.array([len(t) for t in times], "int64")),
+                "spike_count": ("unit", np.array([len(spikes[unit]) for unit in units], "int64")),
             }
+            streamed["spike_times"] = (np.asarray(spikes[unit], "float64") for unit in units)
+        if self.recorded is not None:
+            each = [np.asarray(self.recorded[unit], "float64").reshape(-1, 2) for unit in self.units.index]
+            variables["recorded"] = (("interval", "edge"), np.concatenate(each))
+            variables["recorded_count"] = ("unit", np.array([len(rows) for rows in each], "int64"))
         coords: dict[str, Any] = {"image": self.image_ids, "unit": list(self.units.index)}
-        coords |= {f"unit_{name}": ("unit", column.to_numpy()) for name, column in self.units.items()}
-        attrs = {**self.attrs, "session": self.session, "repeats_averaged": self.repeats_averaged}
-        stores.save(xr.Dataset(variables, coords, attrs), path, "recording", **provenance)
+        # quoted, because xarray cannot mark a coordinate with a space in its name, and Zarr divides names at slashes
+        coords |= {f"unit_{quote(str(name), safe='')}": ("unit", c.to_numpy()) for name, c in self.units.items()}
+        attrs = {
+            **self.attrs,
+            "session": self.session,
+            "repeats_averaged": self.repeats_averaged,
+            "left_out": json.dumps(self.left_out),
+            "warnings": json.dumps(self.warnings),
+        }
+        stores.save(xr.Dataset(variables, coords, attrs), path, "recording", streamed=streamed, **provenance)
+
+
+class StoredSpikes(Mapping[str, np.ndarray]):
+    """The spike times of a store by unit, each read from disk when it is asked for.
+
+    Args:
+        times: variable ``spike_times`` of a store, opened and not loaded.
+        units: unit ids, in the order of the store.
+        count: int64 (unit,), number of spikes of each unit.
+    """
+
+    def __init__(self, times: xr.DataArray, units: list[str], count: np.ndarray):
+        stop = np.cumsum(count)
+        self._times = times
+        self._slices = {unit: slice(int(b - n), int(b)) for unit, n, b in zip(units, count, stop, strict=True)}
+
+    def __getitem__(self, unit: str) -> np.ndarray:
+        return self._times[self._slices[unit]].values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slices)
+
+    def __len__(self) -> int:
+        return len(self._slices)
 
 
 def load_recording(path: str | Path) -> Recording:
-    """Read a recording from a store of kind ``recording``.
+    """Read a recording from a store of kind ``recording``; spike times are read from it when they are used.
 
     Raises:
         V4eggError: there is no such store, or it is of another kind or version.
     """
-    dataset = stores.load(path, "recording").load()
-    columns = {str(n).removeprefix("unit_"): c.values for n, c in dataset.coords.items() if str(n).startswith("unit_")}
+    opened = stores.load(path, "recording")
+    dataset = opened.drop_vars("spike_times", errors="ignore").load()
+    prefix = "unit_"
+    names = [str(name) for name in dataset.coords if str(name).startswith(prefix)]
+    columns = {unquote(name.removeprefix(prefix)): dataset[name].values for name in names}
     units = pd.DataFrame(columns, index=pd.Index(dataset["unit"].values.astype(object), name="unit"))
-    trials = spikes = counts = None
-    if "spike_times" in dataset:
-        names = {"trial_image": "image", "trial_onset": "onset", "trial_offset": "offset"}
-        trials = pd.DataFrame({new: dataset[old].values for old, new in names.items()})
-        ends = np.cumsum(dataset["spike_count"].values)
-        spikes = dict(zip(units.index, np.split(dataset["spike_times"].values, ends[:-1]), strict=True))
+    trials = spikes = counts = recorded = None
+    if "spike_times" in opened:
+        trials = pd.DataFrame({name: dataset[f"trial_{name}"].values for name in ("image", "onset", "offset")})
+        spikes = StoredSpikes(opened["spike_times"], list(units.index), dataset["spike_count"].values)
     else:
         counts = dataset["counts"].values
+    if "recorded" in dataset:
+        ends = np.cumsum(dataset["recorded_count"].values)
+        recorded = dict(zip(units.index, np.split(dataset["recorded"].values, ends[:-1]), strict=True))
     return Recording(
         session=dataset.attrs["session"],
         images=dataset["images"].values,
@@ -127,4 +197,7 @@ def load_recording(path: str | Path) -> Recording:
         spikes=spikes,
         counts=counts,
         repeats_averaged=int(dataset.attrs["repeats_averaged"]),
+        recorded=recorded,
+        left_out=json.loads(dataset.attrs["left_out"]),
+        warnings=json.loads(dataset.attrs["warnings"]),
     )

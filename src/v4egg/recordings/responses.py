@@ -14,6 +14,7 @@ import xarray as xr
 
 from v4egg.errors import V4eggError
 from v4egg.io import stores
+from v4egg.recordings import intervals
 from v4egg.recordings.recording import Recording
 from v4egg.stats import metrics
 
@@ -154,10 +155,12 @@ def count_spikes(recording: Recording, window: tuple[float, float] = (0.07, 0.17
         window: start (included) and stop (not included), seconds after the onset.
 
     Returns:
-        float32 (image, repeat, unit); repeats in the order of presentation, NaN where an image has fewer of them.
+        float32 (image, repeat, unit); repeats in the order of presentation, NaN where an image has fewer of them and
+        where the window does not lie wholly inside the unit's recorded intervals.
 
     Raises:
-        V4eggError: the window is empty, there are no spikes or trials, or a trial shows an image that does not exist.
+        V4eggError: the window is empty, there are no spikes or trials, the times of a unit are not ascending, or a
+            trial shows an image that does not exist.
 
     Example:
         >>> import pandas as pd
@@ -177,10 +180,16 @@ def count_spikes(recording: Recording, window: tuple[float, float] = (0.07, 0.17
         raise V4eggError(f"session {recording.session}: no spikes to count; give a recording with spikes")
     image, onset = _trials_in_order(recording)
     repeat = _occurrence(image)
+    first, last = onset + start, onset + stop
     counts = np.full((len(recording.images), repeat.max() + 1, len(recording.units)), np.nan, "float32")
     for position, unit in enumerate(recording.units.index):
         times = np.asarray(recording.spikes[unit], "float64")
-        counts[image, repeat, position] = np.searchsorted(times, onset + stop) - np.searchsorted(times, onset + start)
+        if not (times[1:] >= times[:-1]).all():  # false for NaN too; the search below would go astray
+            raise V4eggError(f"session {recording.session}: spike times of unit {unit} are not ascending; sort them")
+        number = (np.searchsorted(times, last) - np.searchsorted(times, first)).astype("float32")
+        if recording.recorded is not None:
+            number[~intervals.contain(recording.recorded[unit], first, last)] = np.nan
+        counts[image, repeat, position] = number
     return counts
 
 

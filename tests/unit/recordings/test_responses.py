@@ -25,13 +25,14 @@ def no_warnings():
         yield
 
 
-def with_spikes(spikes, image, onset, n_images=3, session="s1"):
+def with_spikes(spikes, image, onset, n_images=3, session="s1", recorded=None):
     units = pd.DataFrame(index=[f"{session}-u{k:03d}" for k in range(len(spikes))])
     trials = pd.DataFrame({"image": image, "onset": onset, "offset": np.asarray(onset) + 0.1})
     images = np.zeros((n_images, 1, 4, 4), "uint8")
     ids = [f"image{k + 1:04d}" for k in range(n_images)]
     times = {unit: np.asarray(t, float) for unit, t in zip(units.index, spikes, strict=True)}
-    return Recording(session, images, units, ids, trials=trials, spikes=times)
+    recorded = recorded and {unit: np.asarray(r, float) for unit, r in zip(units.index, recorded, strict=True)}
+    return Recording(session, images, units, ids, trials=trials, spikes=times, recorded=recorded)
 
 
 def with_counts(counts, repeats_averaged=1, session="s1"):
@@ -79,6 +80,21 @@ def test_counts_agree_with_a_loop_whatever_the_order_of_trials(seed, start, leng
     for k, rows in enumerate(expected):
         np.testing.assert_array_equal(found[k, : len(rows)], np.reshape(rows, (-1, 4)))
         assert np.isnan(found[k, len(rows) :]).all()
+
+
+def test_what_was_not_recorded_is_missing_and_not_zero():
+    recorded = [[[0.0, 1.2]], [[0.0, 2.17]], [[0.0, 2.169]], [[0.07, 0.17], [1.08, 9]], np.empty((0, 2))]
+    source = with_spikes([[0.1, 2.1]] * 5, image=[0, 1, 0], onset=[0.0, 1.0, 2.0], n_images=2, recorded=recorded)
+    found = count_spikes(source, WINDOW)
+    nan = np.nan
+    np.testing.assert_array_equal(found[0].T, [[1, nan], [1, 1], [1, nan], [1, 1], [nan, nan]])
+    np.testing.assert_array_equal(found[1, 0], [0, 0, 0, nan, nan])
+
+
+def test_spike_times_must_ascend():
+    for times in ([0.2, 0.1], [0.1, np.nan]):
+        with pytest.raises(V4eggError, match="spike times of unit s1-u000 are not ascending"):
+            count_spikes(with_spikes([times], image=[0], onset=[0.0]))
 
 
 def test_statistics_are_those_of_the_fit_images_alone():
