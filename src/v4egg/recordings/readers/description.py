@@ -177,11 +177,12 @@ class Description:
         units: its units; None if it has none.
         spans: when what happened.
         taken: what the reader takes as what.
+        suggested: what a configuration may want to say and need not, such as a filter of presentations.
         questions: what it has to ask; empty if the file can be read as it is.
         warnings: what a user should look at, one line each.
         options: options of the reader beside those of ``taken``, such as ``{"file": "x.nwb"}``.
         images: number of images that were shown; None if that depends on an answer.
-        side: pixels of the shorter side of the smallest image.
+        size: rows and columns (y, x) of the images, in pixels; None if they differ or depend on an answer.
         channels: 1 if all images are grey, 3 otherwise; None if that is not known yet.
         repeats: int64 (image,): presentations of each image that was shown; None if that depends on an answer.
         left_out: reason -> presentations that are left out.
@@ -194,11 +195,12 @@ class Description:
     units: UnitFacts | None = None
     spans: list[Span] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
+    suggested: list[Taken] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     images: int | None = None
-    side: int | None = None
+    size: tuple[int, int] | None = None
     channels: int | None = None
     repeats: np.ndarray | None = None
     left_out: dict[str, int] = field(default_factory=dict)
