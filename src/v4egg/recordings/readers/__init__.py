@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v4egg.registry import Entry, Registry, options_of
+from v4egg.errors import V4eggError
+from v4egg.registry import Entry, Registry, load, options_of
 
 if TYPE_CHECKING:
+    from v4egg.recordings.outline import Outline
+    from v4egg.recordings.readers.description import Description
     from v4egg.recordings.recording import Recording
 
 READERS: Registry = {
@@ -38,5 +42,35 @@ def read_recording(session: str, source: Mapping[str, Any], path: str) -> Record
     Raises:
         V4eggError: no reader has that name, an option is unknown or impossible, or the reader's own.
     """
-    where = f"sessions.{session}: reader"
-    return options_of(READERS, source["format"], reader_options(source), where).read(session, path)
+    return _reader(session, source).read(session, path)
+
+
+def outline_recording(session: str, source: Mapping[str, Any], path: str) -> Outline:
+    """One session in numbers, read as far as these need it; arguments and errors as in :func:`read_recording`."""
+    outline: Outline = _reader(session, source).outline(session, path)
+    return outline
+
+
+def _reader(session: str, source: Mapping[str, Any]) -> Any:
+    return options_of(READERS, source["format"], reader_options(source), f"sessions.{session}: reader")
+
+
+def describe(path: str | Path) -> Description:
+    """What a file holds and what its reader would take as what, without reading it as a whole.
+
+    Args:
+        path: a file or a folder of any format that a reader describes.
+
+    Raises:
+        V4eggError: it is not there, no reader knows it, or it cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise V4eggError(f"{path}: no such file or folder; correct the path")
+    known = {name: entry for name, entry in READERS.items() if name != "simulated"}  # simulated files are NWB files
+    for entry in known.values():
+        description: Description | None = load(entry.target).describe(path)
+        if description is not None:
+            return description
+    names = ", ".join(entry.label or name for name, entry in known.items())
+    raise V4eggError(f"{path}: not a recording that a reader can describe ({names}); convert it to NWB")

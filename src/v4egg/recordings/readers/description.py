@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from v4egg.errors import V4eggError
+from v4egg.recordings.outline import Outline
 
 
 @dataclass(frozen=True)
@@ -181,11 +180,7 @@ class Description:
         questions: what it has to ask; empty if the file can be read as it is.
         warnings: what a user should look at, one line each.
         options: options of the reader beside those of ``taken``, such as ``{"file": "x.nwb"}``.
-        images: number of images that were shown; None if that depends on an answer.
-        size: rows and columns (y, x) of the images, in pixels; None if they differ or depend on an answer.
-        channels: 1 if all images are grey, 3 otherwise; None if that is not known yet.
-        repeats: int64 (image,): presentations of each image that was shown; None if that depends on an answer.
-        left_out: reason -> presentations that are left out.
+        outline: what would be read, in numbers; None if that depends on an answer.
     """
 
     format: str
@@ -199,8 +194,4 @@ class Description:
     questions: list[Question] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
-    images: int | None = None
-    size: tuple[int, int] | None = None
-    channels: int | None = None
-    repeats: np.ndarray | None = None
-    left_out: dict[str, int] = field(default_factory=dict)
+    outline: Outline | None = None

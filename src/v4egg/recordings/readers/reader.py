@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from pathlib import Path
 
+from v4egg.recordings.outline import Outline, outline_of
 from v4egg.recordings.readers.description import Description
 from v4egg.recordings.recording import Recording
 from v4egg.registry import Options
@@ -19,6 +20,17 @@ class ReaderOptions(Options):
             session: its id.
             path: what is opened, a file or a folder.
         """
+
+    def outline(self, session: str, path: str) -> Outline:
+        """The recording of a session in numbers, for `v4egg check`.
+
+        A reader whose files may be large overrides this, and leaves pixels and spikes unread.
+
+        Args:
+            session: its id.
+            path: what is opened, a file or a folder.
+        """
+        return outline_of(self.read(session, path))
 
     @classmethod
     def describe(cls, path: Path) -> Description | None:
