@@ -9,6 +9,7 @@ include: "helpers/recordings.smk"
 
 with one_line_errors():
     MISSING = sources.missing_public_files(config["sessions"], COWLEY, named="V4EGG_DATA" in os.environ)
+    STATEMENTS = sources.download_statements({s: config["sessions"][s] for s in MISSING}, COWLEY)
 
 
 rule simulate_recording:
@@ -34,6 +35,8 @@ for session, files in MISSING.items():
         params:
             folder=COWLEY,
             session=session,
+        message:
+            STATEMENTS[session].replace("{", "{{").replace("}", "}}")
         script:
             "../scripts/download_recording.py"
 

@@ -47,6 +47,10 @@ class Source(ABC):
         """Files that a rule of the workflow downloads."""
         return []
 
+    def statement(self) -> str:
+        """What is said of the download before it starts: its size, origin and licence."""
+        return ""
+
     def check(self, named: bool) -> None:  # noqa: B027 - most files are made by the workflow
         """Refuse files that are neither there nor made by the workflow.
 
@@ -132,6 +136,15 @@ def missing_public_files(
         source.check(named)
     missing = {} if named else {session: source.missing() for session, source in sources.items()}
     return {session: paths for session, paths in missing.items() if paths}
+
+
+def download_statements(sessions: Mapping[str, Mapping[str, Any]], public_folder: str) -> dict[str, str]:
+    """By session, what is said of its download before it starts.
+
+    Raises:
+        V4eggError: a session has no download.
+    """
+    return {session: source_of(session, entry, public_folder, "").statement() for session, entry in sessions.items()}
 
 
 def _judge(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> tuple[str, Source] | None:

@@ -187,6 +187,39 @@ def session_entries(session: str) -> list[dict[str, Any]]:
     return [entry for entry in manifest()["files"] if pattern.search(PurePosixPath(entry["path"]).name)]
 
 
+def downloadable(folder: str | Path, session: str) -> list[dict[str, Any]]:
+    """Return the manifest's entries of one session.
+
+    Raises:
+        V4eggError: the manifest does not list the session.
+    """
+    entries = session_entries(session)
+    if not entries:
+        raise V4eggError(
+            f"session {session}: not in the manifest of downloads; "
+            f"put its files into {folder} from github {REPOSITORY} yourself"
+        )
+    return entries
+
+
+def download_statement(folder: str | Path, session: str) -> str:
+    """Say how much a session's download is, where it comes from and under which licence.
+
+    Raises:
+        V4eggError: the manifest does not list the session.
+
+    Example:
+        >>> download_statement("data/V4_compact_models", "s190923")
+        's190923: 68 files, 8.2 MB, from https://github.com/cowleygroup/V4_compact_models (licence GPL-3.0)'
+    """
+    entries = downloadable(folder, session)
+    megabytes = sum(entry["bytes"] for entry in entries) / 1e6
+    about = manifest()
+    return (
+        f"{session}: {len(entries)} files, {megabytes:.1f} MB, from {about['repository']} (licence {about['license']})"
+    )
+
+
 def existing(path: Path, what: str, session: str) -> Path:
     """Return the path of a file that exists.
 
@@ -336,6 +369,10 @@ class PublicLayout(Source):
         """Images, responses and published models that are not there yet."""
         models = [str(path) for path in published_model_files(self.public_folder, self.session)]
         return [path for path in [*self.files(), *models] if not Path(path).exists()]
+
+    def statement(self) -> str:
+        """How much the download is, and its licence."""
+        return f"Download {download_statement(self.public_folder, self.session)}"
 
     def check(self, named: bool) -> None:
         """Refuse a folder that the user named and that lacks the session."""
