@@ -1,0 +1,243 @@
+"""From the numbers that a file holds to uint8 pixels: one rule for all images of a source, whatever held them.
+
+The images of one source (a container, a stack of frames, a folder) are converted alike, so that a dark image stays
+dark beside a bright one. Which values are black and white follows from the dtype and the values of the whole source:
+
+- bool: false and true;
+- uint8 with values above 1: 0 and 255;
+- uint16 with values above a quarter of its range: 0 and 65535;
+- floats that all lie from 0 to 1: 0 and 1;
+- whole-valued floats up to 255, some of them above a quarter of it: 0 and 255;
+- anything else is refused, unless a range is declared.
+
+Where a range is declared, values outside of it are refused and not clipped. An alpha channel, scaled by its dtype,
+blends an image with the background.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from v4egg.errors import V4eggError
+
+Range = tuple[float, float]  # the values that are black and white
+_QUARTER = 0.25  # a source uses a range if its highest value lies above this share of it
+_EXAMPLES = "such as [0, 255] or [0, 4095]"
+
+
+def as_uint8(
+    frames: Sequence[np.ndarray], *, where: str, value_range: Range | None = None, background: float = 0.5
+) -> list[np.ndarray]:
+    """Convert all images of one source to uint8.
+
+    Sources that do not fit into memory are read twice: :func:`range_of` looks at all images, :func:`scaled` converts
+    each.
+
+    Args:
+        frames: each (y, x), (y, x, 1), (y, x, 2: grey and alpha), (y, x, 3) or (y, x, 4: RGB and alpha); all of one
+            dtype, or some of them bool.
+        where: the file and the source in it, for errors.
+        value_range: the values that are black and white; None: as dtype and values say.
+        background: the grey level, in units of [0, 1], that shows where an image is transparent.
+
+    Returns:
+        For each image uint8 (channel, y, x) with 1 or 3 channels.
+
+    Raises:
+        V4eggError: the images cannot be converted without doubt; says what to declare or to change.
+
+    Example:
+        >>> dark, bright = np.zeros((2, 2), "uint16"), np.full((2, 2), 65535, "uint16")
+        >>> [image.max().item() for image in as_uint8([dark, bright], where="session.nwb")]
+        [0, 255]
+    """
+    used = range_of(frames, where=where, value_range=value_range)
+    return [scaled(frame, used, where=where, background=background) for frame in frames]
+
+
+def range_of(frames: Iterable[np.ndarray], *, where: str, value_range: Range | None = None) -> Range:
+    """Return the values that are black and white in all images of a source.
+
+    Args:
+        frames: all images of the source, one at a time, in the shapes of :func:`as_uint8`.
+        where: the file and the source in it, for errors.
+        value_range: the declared values, which are checked and returned; None: as dtype and values say.
+
+    Raises:
+        V4eggError: no rule says which values are black and white, or the images are of several dtypes, hold values
+            that are not finite, or hold values outside of the declared range.
+
+    Example:
+        >>> range_of(iter([np.array([[0.0, 0.5]]), np.array([[1.0, 0.2]])]), where="session.nwb")
+        (0.0, 1.0)
+    """
+    if value_range is not None and not 0 < abs(value_range[1] - value_range[0]) < np.inf:  # false for NaN too
+        raise V4eggError(f"{where}: pixel_range is {list(value_range)}; give two different finite numbers")
+    seen = _Seen(where)
+    for frame in frames:
+        seen.add(frame)
+        if value_range is not None:
+            _check_inside(split_alpha(frame, where)[0], value_range, where)
+    seen.check_alpha()
+    return value_range or seen.range()
+
+
+def scaled(frame: np.ndarray, value_range: Range, *, where: str, background: float = 0.5) -> np.ndarray:
+    """Convert one image with the range of its source.
+
+    Args:
+        frame: in one of the shapes of :func:`as_uint8`. Truth values are black and white whatever the range.
+        value_range: the values that are black and white, from :func:`range_of`.
+        where: the file and the source in it, for errors.
+        background: the grey level, in units of [0, 1], that shows where the image is transparent.
+
+    Returns:
+        uint8 (channel, y, x) with 1 or 3 channels.
+
+    Raises:
+        V4eggError: a value lies outside of the range.
+
+    Example:
+        >>> scaled(np.array([[0, 4095]], "uint16"), (0, 4095), where="session.nwb")
+        array([[[  0, 255]]], dtype=uint8)
+    """
+    colours, alpha = split_alpha(frame, where)
+    if colours.dtype == np.uint8 and alpha is None and tuple(value_range) == (0, 255):
+        return np.ascontiguousarray(colours.transpose(2, 0, 1))
+    if colours.dtype == bool:
+        level = colours.astype(np.float64)
+    else:
+        _check_inside(colours, value_range, where)
+        black, white = value_range
+        level = (colours.astype(np.float64) - black) / (white - black)
+    if alpha is not None:
+        opacity = alpha[..., None] / _opaque(alpha.dtype, where)
+        level = opacity * level + (1 - opacity) * background
+    return np.ascontiguousarray(np.rint(level * 255).astype(np.uint8).transpose(2, 0, 1))
+
+
+def stacked(images: Sequence[np.ndarray], *, where: str) -> np.ndarray:
+    """Return the uint8 images (channel, y, x) of a source as one array (image, channel, y, x).
+
+    Grey images among colour images get three equal channels. Colour images whose three channels are equal, in all
+    images, are grey images that were stored as RGB: they get one channel.
+
+    Raises:
+        V4eggError: the images are of several sizes.
+
+    Example:
+        >>> stacked([np.zeros((3, 4, 4), "uint8"), np.ones((1, 4, 4), "uint8")], where="session.nwb").shape
+        (2, 1, 4, 4)
+    """
+    sizes = sorted({image.shape[1:] for image in images})
+    if len(sizes) > 1:
+        listed = ", ".join(f"{width} x {height}" for height, width in sizes[:3])
+        raise V4eggError(f"{where}: images are of {len(sizes)} sizes (width x height {listed} px); make them equal")
+    if all((image == image[:1]).all() for image in images):
+        return np.stack([image[:1] for image in images])
+    return np.stack([np.broadcast_to(image, (3, *image.shape[1:])) for image in images])
+
+
+def split_alpha(frame: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the colours (y, x, 1 or 3) and the alpha channel (y, x) of an image, or None where there is none.
+
+    Raises:
+        V4eggError: the array is no image.
+    """
+    frame = np.asarray(frame)
+    pixels = frame[..., None] if frame.ndim == 2 else frame
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or pixels.size == 0:
+        raise V4eggError(
+            f"{where}: an image has shape {frame.shape}; expected (y, x), (y, x, 2: grey and alpha), (y, x, 3) or "
+            "(y, x, 4: RGB and alpha)"
+        )
+    return (pixels, None) if pixels.shape[2] in (1, 3) else (pixels[..., :-1], pixels[..., -1])
+
+
+@dataclass
+class _Seen:
+    """What values the images of a source hold, all of them together."""
+
+    where: str
+    dtypes: set[str] = field(default_factory=set)  # but bool
+    low: float = np.inf
+    high: float = -np.inf
+    whole: bool = True
+    alpha_high: float | None = None
+    alpha_dtype: np.dtype | None = None
+
+    def add(self, frame: np.ndarray) -> None:
+        colours, alpha = split_alpha(frame, self.where)
+        if colours.dtype.kind not in "buif":
+            raise V4eggError(f"{self.where}: pixels are of dtype {colours.dtype}; give bool, integers or floats")
+        if alpha is not None:
+            self._add_alpha(alpha)
+        if colours.dtype == bool:
+            return
+        self.dtypes.add(colours.dtype.name)
+        if len(self.dtypes) > 1:
+            raise V4eggError(
+                f"{self.where}: images are of the dtypes {' and '.join(sorted(self.dtypes))}, whose white may differ; "
+                "save all of them with one dtype"
+            )
+        low, high = float(colours.min()), float(colours.max())
+        if not np.isfinite([low, high]).all():
+            raise V4eggError(f"{self.where}: pixels are NaN or infinite; replace them by numbers")
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        if colours.dtype.kind == "f" and self.whole:
+            self.whole = bool((colours == np.floor(colours)).all())
+
+    def _add_alpha(self, alpha: np.ndarray) -> None:
+        highest = float(alpha.max())
+        if not (alpha.min() >= 0 and highest <= _opaque(alpha.dtype, self.where)):  # false for NaN too
+            raise V4eggError(f"{self.where}: alpha of floats must lie from 0 to 1; scale it, or flatten the images")
+        self.alpha_high = max(highest, self.alpha_high or 0.0)
+        self.alpha_dtype = alpha.dtype
+
+    def check_alpha(self) -> None:
+        if self.alpha_high is None or self.alpha_dtype is None:
+            return
+        least = {"uint8": 1.0, "uint16": _QUARTER * 65535}.get(self.alpha_dtype.name, 0.0)
+        if self.alpha_high <= least:
+            raise V4eggError(
+                f"{self.where}: alpha of all images is at most {self.alpha_high:g} of "
+                f"{_opaque(self.alpha_dtype, self.where):g}, so that nothing would show; flatten the images"
+            )
+
+    def range(self) -> Range:
+        if not self.dtypes:
+            return 0.0, 1.0  # truth values only
+        (name,) = self.dtypes
+        if name == "uint8" and self.high > 1:
+            return 0.0, 255.0
+        if name == "uint16" and self.high > _QUARTER * 65535:
+            return 0.0, 65535.0
+        if name.startswith("float") and self.low >= 0 and self.high <= 1:
+            return 0.0, 1.0
+        if name.startswith("float") and self.whole and self.low >= 0 and _QUARTER * 255 < self.high <= 255:
+            return 0.0, 255.0
+        raise V4eggError(
+            f"{self.where}: {name} pixels from {self.low:g} to {self.high:g} do not say which values are black and "
+            f"white; set pixel_range to [black, white], {_EXAMPLES}"
+        )
+
+
+def _check_inside(colours: np.ndarray, value_range: Range, where: str) -> None:
+    if colours.dtype == bool:
+        return
+    low, high = float(colours.min()), float(colours.max())
+    if not (min(value_range) <= low and high <= max(value_range)):  # false for NaN too
+        raise V4eggError(
+            f"{where}: pixels from {low:g} to {high:g} lie outside of pixel_range {list(value_range)}; correct it"
+        )
+
+
+def _opaque(dtype: np.dtype, where: str) -> float:
+    """The alpha value of this dtype that is opaque."""
+    known = {"bool": 1.0, "uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
+    if dtype.name not in known:
+        raise V4eggError(
+            f"{where}: alpha of dtype {dtype} has no known scale; flatten the images or save them as uint8"
+        )
+    return known[dtype.name]
