@@ -33,6 +33,7 @@ STEP = 0.3  # s between onsets
 FOLDERS = ("folder", "nested_folder", "external")
 FRAMES = ("series", "optical_series", "frame_per_presentation")
 CONTAINERS = ("images", "ordered_images", *FRAMES, *FOLDERS)
+ORDERED = ("ordered_images", "external", *FRAMES)  # containers that state the order of their pictures
 PLACES = ("template", "stimulus", "acquisition")
 
 WORDS = ("zebra", "oak", "moon", "ink", "yarn", "apple", "cliff", "vase", "bell", "kite", "drum", "fern")
@@ -48,7 +49,7 @@ NUMBERED = {
 }
 NAMED = {
     "words": lambda k: WORDS[k],
-    "two_suffixes": lambda k: f"scene_{k // 2}{'.png' if k % 2 else '.tif'}",
+    "two_suffixes": lambda k: f"scene_{k // 2}{'.tif' if k % 2 else '.png'}",
     "same_stems": lambda k: f"{'faces' if k < PICTURES // 2 else 'scenes'}/{k % (PICTURES // 2):03d}",
 }
 NAMES = (*NUMBERED, *NAMED)
@@ -139,13 +140,14 @@ def layouts(draw: st.DrawFn) -> Layout:
     in_folder, frames = container in FOLDERS, container in FRAMES
     names = one(*possible_names(container))
     ids = one(*possible_ids(container, names))
+    table = seldom(*TABLES)
+    left_out = [key for key in KEYS if may_be_left_out(key, container, names, ids, table)]
     kind = "file" if in_folder else "frames" if frames else "array"
     colour = one(*(colour for colour in COLOURS[kind] if container != "optical_series" or colour != "rgba"))
     numbers = [values for values in VALUES[kind] if names != "two_suffixes" or "float" not in values]
     values = one(*numbers) if colour == "grey" or (colour == "rgb" and not in_folder) else "uint8"
     axes = ["xy", "cyx"] if container in ("series", "frame_per_presentation") and colour != "rgba" else ["xy"]
     presentation_filter = seldom("none", *FILTERS)
-    table = seldom(*TABLES)
     return Layout(
         container=container,
         place=seldom(*PLACES) if container != "folder" else "template",
@@ -169,7 +171,7 @@ def layouts(draw: st.DrawFn) -> Layout:
         sorted_rows=one(True, False),
         last_stop=seldom(True, False),
         spikes=seldom(*SPIKES),
-        without="" if table == "beside_presentations" else one(*[""] * (2 * len(KEYS)), *KEYS),
+        without=one(*[""] * (2 * len(KEYS)), *left_out),
         first_shown=one(0, 0, 1),
         seed=draw(st.integers(0, 99)),
     )
@@ -188,10 +190,23 @@ def possible_ids(container: str, names: str) -> tuple[str, ...]:
         return ("none",)
     if container in FRAMES:
         return POSITION_IDS
-    found = [*TEXT_IDS, *POSITION_IDS]
-    found += NUMBER_IDS if names in NUMBERED else []
+    found = [*TEXT_IDS, *(NUMBER_IDS if names in NUMBERED else [])]
+    found += POSITION_IDS if container in ORDERED or names != "other_numbers" else []
     found += ["reference"] if container in ("images", "ordered_images") else []
     return tuple(found)
+
+
+def may_be_left_out(key: str, container: str, names: str, ids: str, table: str) -> bool:
+    """Whether the file alone says enough to be read right or refused without a key of the configuration.
+
+    Without ``table`` the table of presentations is read. Without ``number_from`` a number in a name is what the number
+    of a stimulus means, where the container states no order.
+    """
+    if key == "table":
+        return table != "beside_presentations"
+    if key != "number_from" or container in ORDERED or ids not in POSITION_IDS or names not in NUMBERED:
+        return True
+    return NUMBERED[names](3).endswith("4" if ids == "position_from_1" else "3")
 
 
 def possible_blanks(ids: str) -> tuple[str, ...]:
@@ -516,7 +531,8 @@ def _entry(layout: Layout, path: Path) -> dict[str, Any]:
         columns["axes"] = "xy"
     if layout.blank == "custom":
         columns["blank"] = [TEXT_BLANKS["custom"]]
-    if layout.ids in (*NUMBER_IDS, *POSITION_IDS):
+    unordered = layout.container not in ORDERED and layout.names == "words"
+    if layout.ids in (*NUMBER_IDS, *POSITION_IDS) and not unordered:
         columns["number_from"] = "name" if layout.ids in NUMBER_IDS else int(layout.ids == "position_from_1")
     if layout.ids == "stimulus_table":
         columns["stimulus_name"] = "image_name"

@@ -6,9 +6,10 @@ where they disagree the ids are refused with the key that decides.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
+from unicodedata import normalize
 
 from v4egg.errors import V4eggError
 
@@ -118,7 +119,9 @@ def _spread(texts: list[str], unique: list[str], places: list[int | None]) -> li
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+    """Folders and file of a path; letters with accents have one form, which file systems do not agree on."""
+    composed = normalize("NFC", name).replace("\\", "/")
+    return tuple(part for part in composed.split("/") if part not in ("", "."))
 
 
 def _stem(part: str) -> str:
@@ -270,8 +273,16 @@ def _only(number: int, in_names: dict[int, list[int]], names: Sequence[str | Non
 
 
 def _numbers_in_names(names: Sequence[str | None]) -> dict[int, list[int]] | None:
-    """The number in each name -> the images that have it; None where names have no number, or several that differ."""
-    tokens = {place: _DIGITS.split(_stem(name)) for place, name in enumerate(names) if name is not None}
+    """The number in each path, else in each name without its folders -> the images that have it.
+
+    None where they have no number, or several that differ.
+    """
+    paths = {place: name.replace("\\", "/") for place, name in enumerate(names) if name is not None}
+    return _one_number_each(paths) or _one_number_each({place: path.split("/")[-1] for place, path in paths.items()})
+
+
+def _one_number_each(names: Mapping[int, str]) -> dict[int, list[int]] | None:
+    tokens = {place: _DIGITS.split(_stem(name)) for place, name in names.items()}
     tokens = {place: found for place, found in tokens.items() if len(found) > 1}
     if not tokens:
         return None

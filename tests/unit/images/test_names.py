@@ -32,6 +32,8 @@ def test_natural_order_counts_numbers_by_value_and_folders_one_by_one():
         ([3.0, np.int64(5)], UNPADDED, [3, 5]),
         ([2], ["run1/img_001.png", "run1/img_002.png"], [1]),
         ([2, 1], ["img1/img1.png", "img2/img2.png"], [1, 0]),
+        ([3, 10], ["a/set2_img_3.png", "b/set2_img_10.png"], [0, 1]),
+        ([1, 3], ["run1/img_1.png", "run1/img_2.png", "run2/img_3.png"], [0, 2]),
         ([2, 1], ["1_cat.png", "2_dog.png"], [1, 0]),
         ([7, 3], ["blank.png", "x3.png", "x7.png"], [2, 1]),
         ([1, 2], ["1", "2", "img_2024_05"], [0, 1]),
@@ -121,6 +123,7 @@ def test_numbers_in_names_that_have_none_are_refused():
         (["A.PNG", "b"], ["a.png", "B.png"], [0, 1]),
         (["A.png", "a.png"], ["a.png", "A.png"], [1, 0]),
         (["cat.v1"], ["cat.v1.png", "cat.v2.png"], [0]),
+        (["caf\u00e9"], ["cafe\u0301.png"], [0]),  # one letter, or a letter and its accent
         (["a", "nothing"], ["a.png"], [0, None]),
         (["other/001.png"], TWO_FOLDERS, [None]),
         (["a", 3], ["3.png", "a.png"], [1, 0]),
