@@ -163,7 +163,7 @@ def make_splits(
     pictures = [item if isinstance(item, Pictures) else pictures_of(item) for item in recordings]
     names = _names(pictures)
     session = np.repeat([item.session for item in pictures], [len(item.image_ids) for item in pictures])
-    test = np.concatenate([_test_images(item, policies) for item in pictures])
+    test = np.concatenate([images_that_test(item, policies) for item in pictures])
     duplicate_group = _duplicate_groups(np.concatenate([item.thumbnails for item in pictures]), near_duplicate)
     excluded = np.isin(duplicate_group, duplicate_group[test]) & ~test
     split = np.where(test, "test", np.where(excluded, "excluded", "train")).astype("<U10")
@@ -196,6 +196,31 @@ def split_of(dataset: xr.Dataset, session: str) -> np.ndarray:
         available = ", ".join(dict.fromkeys(sessions.tolist()))
         raise V4eggError(f"splits: no session {session} among {available}; list it in the configuration's sessions")
     return np.array(dataset["split"].values.tolist())[rows]
+
+
+def images_that_test(pictures: Pictures, policies: Mapping[str, str | Mapping[str, Any]]) -> np.ndarray:
+    """Mark the test images of a session.
+
+    Args:
+        pictures: of the session; thumbnails are not looked at.
+        policies: see :func:`make_splits`.
+
+    Returns:
+        bool (image,).
+
+    Raises:
+        V4eggError: there is no such policy, or it finds no test images.
+    """
+    options = policies.get(pictures.session, {})
+    options = {"split": options} if isinstance(options, str) else options
+    name = options.get("split")
+    if name not in POLICIES:
+        raise V4eggError(f"session {pictures.session}: split is {name}; give one of {', '.join(POLICIES)}")
+    mark_test, required = POLICIES[name]
+    for key in required:
+        if key not in options:
+            raise V4eggError(f"session {pictures.session}: split {name} needs {key}; give it beside split")
+    return mark_test(pictures, **{key: options[key] for key in required})
 
 
 def images_that_fit(recording: Recording, splits: xr.Dataset) -> np.ndarray:
@@ -301,19 +326,6 @@ POLICIES: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
     "repeated": (_repeated, ("min_repeats",)),
     "none": (_none, ()),
 }
-
-
-def _test_images(item: Pictures, policies: Mapping[str, str | Mapping[str, Any]]) -> np.ndarray:
-    options = policies.get(item.session, {})
-    options = {"split": options} if isinstance(options, str) else options
-    name = options.get("split")
-    if name not in POLICIES:
-        raise V4eggError(f"session {item.session}: split is {name}; give one of {', '.join(POLICIES)}")
-    mark_test, required = POLICIES[name]
-    for key in required:
-        if key not in options:
-            raise V4eggError(f"session {item.session}: split {name} needs {key}; give it beside split")
-    return mark_test(item, **{key: options[key] for key in required})
 
 
 def _check_fit(pictures: list[Pictures], session: np.ndarray, fits: np.ndarray) -> None:

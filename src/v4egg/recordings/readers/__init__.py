@@ -11,7 +11,7 @@ from v4egg.registry import Entry, Registry, load, options_of
 
 if TYPE_CHECKING:
     from v4egg.recordings.outline import Outline
-    from v4egg.recordings.readers.description import Description
+    from v4egg.recordings.readers.description import Description, Question
     from v4egg.recordings.recording import Recording
 
 READERS: Registry = {
@@ -71,6 +71,19 @@ def describe(path: str | Path) -> Description:
     for entry in known.values():
         description: Description | None = load(entry.target).describe(path)
         if description is not None:
+            description.questions += _aspect(description)
             return description
     names = ", ".join(entry.label or name for name, entry in known.items())
     raise V4eggError(f"{path}: not a recording that a reader can describe ({names}); convert it to NWB")
+
+
+def _aspect(description: Description) -> list[Question]:
+    """What to do with images that are not square, which is no option of a reader."""
+    from v4egg.recordings.readers.description import Answer, Question  # planning a run imports this module, not pandas
+
+    shape = description.outline.shape if description.outline else None
+    if shape is None or shape[1] == shape[2]:
+        return []
+    text = f"images are {shape[2]} x {shape[1]} px (width x height), and models see squares; what becomes of the rest?"
+    crop = Answer("crop", "the central square")
+    return [Question("images.aspect", text, (crop, Answer("pad", "the whole image, with bars of images.background")))]
