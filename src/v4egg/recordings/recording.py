@@ -15,6 +15,8 @@ from v4egg.errors import V4eggError
 from v4egg.io import stores
 from v4egg.recordings import intervals
 
+SPIKES_PER_WINDOW = "spikes per window"
+
 
 @dataclass
 class Recording:
@@ -29,7 +31,7 @@ class Recording:
             Blank presentations and those that a filter removed are not among them.
         spikes: unit id -> spike times (s, ascending), or None. Any mapping that reads a unit's times when asked will
             do, so that memory does not grow with the session.
-        counts: float32 array (image, repeat, unit), spikes per window, for sources without spikes; NaN where an image
+        counts: float32 array (image, repeat, unit) in ``response_unit``, for sources without spikes; NaN where an image
             has fewer repeats and where a unit was not recorded.
         repeats_averaged: how many trials each entry of ``counts`` is the mean of (1: single trials).
         attrs: further facts about the source, kept as attributes of the store.
@@ -37,11 +39,13 @@ class Recording:
             recorded, without the times that the source calls invalid. None: always. For spikes only.
         left_out: reason -> number of presentations that the reader left out, such as ``{"stimulus is blank": 12}``.
         warnings: what a user should look at, one line each.
+        response_unit: unit of the responses: spikes per window, or words for what is no count of spikes, such as
+            ``normalized multi-unit activity``. Such responses may be negative, and what needs counts refuses them.
 
     Raises:
         V4eggError: there are no images, units or spikes, the images are no uint8 pictures, both or neither of spikes
-            (with trials) and counts are given, the counts do not fit the images and units, or the intervals do not
-            fit the units or are not ascending and disjoint.
+            (with trials) and counts are given, the counts do not fit the images and units or are negative or infinite,
+            or the intervals do not fit the units or are not ascending and disjoint.
 
     Example:
         >>> recording = Recording(
@@ -67,6 +71,7 @@ class Recording:
     recorded: Mapping[str, np.ndarray] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    response_unit: str = SPIKES_PER_WINDOW
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -87,8 +92,22 @@ class Recording:
                 f"session {self.session}: counts of shape {self.counts.shape} (image, repeat, unit) do not fit "
                 f"{len(self.images)} images and {len(self.units)} units"
             )
-
+        self._check_values()
         self._check_recorded()
+
+    def _check_values(self) -> None:
+        """Refuse responses that are no counts and do not say so."""
+        if self.spikes is not None and self.response_unit != SPIKES_PER_WINDOW:
+            raise V4eggError(f"session {self.session}: spikes are counted, and their unit is not {self.response_unit}")
+        if self.counts is None:
+            return
+        if np.isinf(self.counts).any():
+            raise V4eggError(f"session {self.session}: infinite responses; mark what is missing with NaN")
+        if self.response_unit == SPIKES_PER_WINDOW and (self.counts < 0).any():  # false for NaN
+            raise V4eggError(
+                f"session {self.session}: {int((self.counts < 0).sum())} counts are negative; mark what is missing with "
+                "NaN, or set response_unit if responses are no counts of spikes"
+            )
 
     def _check_recorded(self) -> None:
         """Refuse intervals that a window could be compared with wrongly."""
@@ -137,6 +156,7 @@ class Recording:
             **self.attrs,
             "session": self.session,
             "repeats_averaged": self.repeats_averaged,
+            "response_unit": self.response_unit,
             "left_out": json.dumps(self.left_out),
             "warnings": json.dumps(self.warnings),
         }
@@ -200,4 +220,5 @@ def load_recording(path: str | Path) -> Recording:
         recorded=recorded,
         left_out=json.loads(dataset.attrs["left_out"]),
         warnings=json.loads(dataset.attrs["warnings"]),
+        response_unit=dataset.attrs["response_unit"],
     )

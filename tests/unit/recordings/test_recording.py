@@ -103,3 +103,25 @@ def test_impossible_intervals_are_refused():
         recording(recorded={unit: [[0, np.nan]] for unit in UNITS})
     with pytest.raises(V4eggError, match="mark what was not recorded with NaN"):
         recording(trials=None, spikes=None, counts=np.ones((2, 1, 3)), recorded=dict.fromkeys(UNITS, always))
+
+
+def counted(counts, **changes):
+    return recording(trials=None, spikes=None, counts=np.array(counts, "float32"), **changes)
+
+
+def test_responses_that_are_no_counts_say_so(tmp_path):
+    given = counted([[[0.5, -1.0, np.nan]], [[2.0, 0.0, 1.0]]], response_unit="normalized multi-unit activity")
+    given.save(tmp_path / "s1.zarr")
+    found = load_recording(tmp_path / "s1.zarr")
+    assert found.response_unit == "normalized multi-unit activity"
+    np.testing.assert_array_equal(found.counts, given.counts)
+    assert counted([[[0, 1, 2]], [[0, 1, np.nan]]]).response_unit == "spikes per window"
+
+
+def test_counts_that_cannot_be_are_refused():
+    with pytest.raises(V4eggError, match="1 counts are negative; mark what is missing with NaN, or set response_unit"):
+        counted([[[0, 1, -1]], [[0, 1, 2]]])
+    with pytest.raises(V4eggError, match="infinite responses"):
+        counted([[[0, 1, np.inf]], [[0, 1, 2]]], response_unit="rate")
+    with pytest.raises(V4eggError, match="spikes are counted, and their unit is not rate"):
+        recording(response_unit="rate")
