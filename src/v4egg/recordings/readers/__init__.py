@@ -84,6 +84,6 @@ def _aspect(description: Description) -> list[Question]:
     shape = description.outline.shape if description.outline else None
     if shape is None or shape[1] == shape[2]:
         return []
-    text = f"images are {shape[2]} x {shape[1]} px (width x height), and models see squares; what becomes of the rest?"
+    text = f"images are {shape[2]} x {shape[1]} px (width x height), not square"
     crop = Answer("crop", "the central square")
     return [Question("images.aspect", text, (crop, Answer("pad", "the whole image, with bars of images.background")))]

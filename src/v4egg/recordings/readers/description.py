@@ -142,7 +142,7 @@ class Question:
 
     Attributes:
         key: key below the session in a configuration, such as ``columns.images``.
-        text: the question, in words.
+        text: what is not clear, a statement about the file without a full stop.
         answers: those that are possible; without a value that is known, an example.
     """
 

@@ -22,15 +22,15 @@ SIDE = 48  # pixels that models see, as in the demo; the prior needs a multiple 
 STEP = 8
 SMALLEST = 16
 WIDTH = 110  # characters of a line
-FEW_IMAGES = 4  # that halves cannot divide
+TEST_IMAGES = 4  # at least
 CLEARLY_MORE = 1.5  # times the presentations of the next images, to be test images
 _SESSION = re.compile("[A-Za-z][A-Za-z0-9_]*")
 _HEAD = """\
 # Written by v4egg init for {file}. config/README.md explains every key.
-# {found}
-{asked}#
-#   v4egg check {output}                               reads the recording, says what it understood, runs nothing
-#   snakemake --cores all --configfile {output}        runs everything; results are in results/{session}
+{found}
+#
+#   {check}   reads the recording, says what it understood, runs nothing
+#   {run}   runs everything; results are in results/{session}
 name: {session}
 seed: 1
 sessions:
@@ -108,13 +108,16 @@ def configuration(description: Description, file: Path, session: str, output: st
         session: the session's id.
         output: the configuration's own name, for its comments.
     """
-    questions = description.questions
-    outline = description.outline
-    found = str(outline) if outline else description.kind
-    asked = f"# It asks {_number(len(questions))}: look for QUESTION.\n" if questions else ""
-    head = _HEAD.format(file=file, found=found, asked=asked, output=output, session=session)
+    outline, questions = description.outline, description.questions
+    asked = f"It asks {_number(len(questions))}: look for QUESTION." if questions else ""
+    found = "\n".join(_comment(f"{outline or description.kind}. {asked}"))
+    name = shlex.quote(output)
+    commands = [f"v4egg check {name}", f"snakemake --cores all --configfile {name}"]
+    wide = max(map(len, commands))
+    check, run = (command.ljust(wide) for command in commands)
+    head = _HEAD.format(file=file, found=found, check=check, run=run, session=session)
     of_session = [question for question in questions if _nested(description, question.key) is not None]
-    lines = [*_split(description), *_options(description, of_session)]
+    lines = _options(description, of_session)
     others = [question for question in questions if question not in of_session]
     images = "".join(f"\n{line}" for question in others for line in _indented(_question(question), 2))
     side = min(outline.shape[1:]) if outline and outline.shape else SIDE
@@ -149,21 +152,21 @@ def least_test_repeats(presentations: np.ndarray) -> int | None:
         presentations: int (image,), how often each image was shown.
 
     Returns:
-        The number; None where there is no such division that leaves half of the images or more to fit.
+        The number; None where that gives fewer than four test images, or more than half of all.
 
     Example:
-        >>> least_test_repeats(np.array([1, 2, 2, 3, 20, 21])), least_test_repeats(np.array([5, 5, 6, 6]))
+        >>> least_test_repeats(np.array([1, 2, 2, 3, *[20] * 4])), least_test_repeats(np.array([5, 5, 6, 6]))
         (20, None)
     """
     counts = np.unique(presentations)
-    enough = [c for c in counts[1:] if (presentations >= c).sum() <= len(presentations) / 2]
+    enough = [c for c in counts[1:] if TEST_IMAGES <= (presentations >= c).sum() <= len(presentations) / 2]
     ratio = {int(c): c / counts[counts < c].max() for c in enough}
     best = max(ratio, key=lambda count: ratio[count], default=None)
     return best if best is not None and ratio[best] >= CLEARLY_MORE else None
 
 
 def _options(description: Description, questions: Sequence[Question]) -> list[str]:
-    """Keys of the reader: what is taken, what is asked, and what may be said."""
+    """Keys of the session: what is taken, what is asked, and what may be said."""
     groups: dict[str, list[str]] = {"": [f"{key}: {_yaml(value)}" for key, value in description.options.items()]}
     for part, lines in [
         *((taken.key, _key(taken)) for taken in description.taken),
@@ -173,10 +176,19 @@ def _options(description: Description, questions: Sequence[Question]) -> list[st
         group = _nested(description, part)
         if group is not None:
             groups.setdefault(group, []).extend(lines)
-    found = groups.pop("")
+    found = [*groups.pop(""), *_split(description)]
     for group, lines in groups.items():
-        found += [f"{group}:", *_indented(lines, 2)]
+        only_comments = all(line.startswith("#") for line in lines)
+        first = _one_key(description, group) if only_comments else []
+        found += [f"{group}:", *_indented([*first, *lines], 2)]
     return found
+
+
+def _one_key(description: Description, group: str) -> list[str]:
+    """A key of a mapping with its default: a mapping of comments alone would be null."""
+    fields = load(READERS[description.format].target).model_fields[group].annotation.model_fields
+    name = next(name for name, field in fields.items() if field.default is not None)
+    return [f"{name}: {_yaml(fields[name].default)}"]
 
 
 def _nested(description: Description, key: str) -> str | None:
@@ -199,7 +211,7 @@ def _suggestion(taken: Taken) -> list[str]:
 
 
 def _question(question: Question) -> list[str]:
-    asks = f"QUESTION: {question.text} Keep one of these lines, without its #:"
+    asks = f"QUESTION: {question.text}. Take away the # before the line that is right:"
     return [*_comment(asks), *(f"# {_last(question.key)}: {_answer(answer)}" for answer in question.answers)]
 
 
@@ -212,6 +224,7 @@ def _last(key: str) -> str:
 
 
 def _comment(text: str) -> list[str]:
+    text = text[:1].upper() + text[1:]
     return textwrap.wrap(text, WIDTH - 6, initial_indent="# ", subsequent_indent="# ")
 
 
