@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nwb_layouts import Layout, Written, write
+from nwb_layouts import Layout, Written
+from nwb_writer import write
 from true_sessions import WINDOW, assert_counts, assert_left_out, assert_pictures, assert_units
 from v4egg.errors import V4eggError
 from v4egg.recordings.readers import read_recording

@@ -89,7 +89,7 @@ def true_picture(picture: np.ndarray, colour: str, aspect: str | None) -> np.nda
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         picture = picture[top : top + side, left : left + side]
-    elif height != width:
+    elif height != width and aspect == "pad":
         side = max(height, width)
         top, left = (side - height) // 2, (side - width) // 2
         padded = np.full((side, side, channels), 128, "uint8")

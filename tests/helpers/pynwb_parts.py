@@ -6,7 +6,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from hdmf.common import DynamicTable, DynamicTableRegion, EnumData, VectorData
+from hdmf.common import DynamicTable, DynamicTableRegion, EnumData, VectorData, VectorIndex
 from pynwb import NWBFile
 from pynwb.base import ImageReferences, Images
 from pynwb.epoch import TimeIntervals
@@ -32,10 +32,17 @@ def rows_of(name: str, table: DynamicTable, rows: Sequence[int]) -> DynamicTable
     return DynamicTableRegion(name=name, description=name, data=list(rows), table=table)
 
 
+def lists(values: VectorData, ends: Sequence[int]) -> dict[str, VectorData]:
+    """A column whose rows hold lists of these values, each list up to one of the ends."""
+    index = VectorIndex(name=f"{values.name}_index", data=np.asarray(ends), target=values)
+    return {values.name: values, index.name: index}
+
+
 def table(name: str, columns: Mapping[str, Any], kind: type[DynamicTable] = TimeIntervals) -> DynamicTable:
     """A table of these columns, each an array or a column already."""
     made = [data if isinstance(data, VectorData) else column(key, data) for key, data in columns.items()]
-    return kind(name=name, description=name, columns=made, colnames=list(columns))
+    names = [key for key, data in columns.items() if not isinstance(data, VectorIndex)]
+    return kind(name=name, description=name, columns=made, colnames=names)
 
 
 def picture_container(name: str, pictures: Mapping[str, np.ndarray], order: Sequence[str] | None) -> Images:
@@ -52,6 +59,18 @@ def frames(name: str, data: np.ndarray, onsets: Sequence[float], optical: bool) 
     if not optical:
         return ImageSeries(**common)
     return OpticalSeries(**common, distance=0.5, field_of_view=[1.0, 1.0], orientation="upper left")
+
+
+def named_frames(name: str, data: np.ndarray, names: Sequence[str]) -> ImageSeries:
+    """A stack of frames whose names stand in ``control_description``."""
+    return ImageSeries(
+        name=name,
+        data=data,
+        control=np.arange(len(names), dtype="uint8"),
+        control_description=list(names),
+        timestamps=[float(k) for k in range(len(names))],
+        unit="n.a.",
+    )
 
 
 def external_files(name: str, files: Sequence[str]) -> ImageSeries:
