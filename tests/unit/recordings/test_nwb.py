@@ -125,7 +125,9 @@ def test_images_without_an_order_are_sorted_by_name(tmp_path):
 def test_one_of_several_containers(tmp_path):
     path = write(tmp_path / "s.nwb", containers=("masks", "scenes"))
     assert read_nwb(path, "s1", columns={"images": "scenes"}).image_ids == NAMES
-    with pytest.raises(V4eggError, match="several image containers, masks, scenes; name one"):
+    with pytest.raises(
+        V4eggError, match=r"2 containers of images; set columns.images to one of: \S+/masks, \S+/scenes"
+    ):
         read_nwb(path, "s1")
 
 
@@ -202,20 +204,23 @@ def line(path, columns=None):
         ({}, {"unit_filter": {"quality": "q1"}}, "no unit that unit_filter keeps has spikes"),
         ({}, {"unit_filter": {"area": "V4"}}, "units and electrodes have quality, snr, location"),
         ({}, {"unit_filter": {"location": "IT"}}, "no unit with location = IT; present are V1, V4"),
-        ({}, {"table": "flashes"}, "no table /intervals/flashes; present are presentations"),
-        ({"table": None}, None, "no table /intervals/presentations; present are none"),
-        ({"columns": ("picture",)}, None, "no column stimulus_id but start_time, stop_time, picture"),
-        ({}, {"start": "onset"}, "no column onset but start_time, stop_time, stimulus_id; set columns.start"),
+        (
+            {},
+            {"table": "flashes"},
+            "columns.table names flashes, which is not there; tables are /intervals/presentations",
+        ),
+        ({"table": None}, None, "no table of presentations; tables are none; name one in columns.table"),
+        ({"columns": ("picture",)}, None, "no column stimulus_id; set columns.stimulus to one of: picture"),
+        ({}, {"start": "onset"}, "no column onset; set columns.start to one of: start_time, stop_time"),
         ({"stimuli": ("a", "x", "y", "z", "w")}, None, "4 values of stimulus_id have no image .* such as w, x, y;"),
         ({"stimuli": (0, 7)}, None, "1 values of stimulus_id have no image .* such as 7;"),
         ({"stimuli": ("", "nan")}, None, "stimulus_id names no image"),
-        ({"kind": None}, None, "no images in /stimulus"),
-        ({}, {"images": "pictures"}, "columns.images names pictures, .* templates are stimuli"),
-        ({"pixels": [*PIXELS[:3], PIXELS[3, :5]]}, None, "differ in channels x height x width: 3x5x8, 3x6x8"),
-        ({"pixels": PIXELS.astype("uint16") * 100}, None, "outside 0-255"),
-        ({"pixels": PIXELS / 255 - 0.5}, None, "outside 0-255"),
-        ({"stop": -0.1}, None, "stop is missing or not after the start"),
-        ({"stop": np.nan}, None, "stop is missing or not after the start"),
+        ({"kind": None}, None, "contains no images; put them into a folder beside it; set columns.images"),
+        ({}, {"images": "pictures"}, "columns.images names pictures, .* images are in /stimulus/templates/stimuli"),
+        ({"pixels": [*PIXELS[:3], PIXELS[3, :5]]}, None, "images are of 2 sizes .*8 x 5, 8 x 6"),
+        ({"pixels": PIXELS.astype("uint16") * 10}, None, "set pixel_range"),
+        ({"pixels": PIXELS / 255 - 0.5}, None, "set pixel_range"),
+        ({"stop": -0.1}, None, "5 presentations whose stop is not after the start, such as 0 to -0.1 s"),
         ({}, {"stimuli": "a"}, "unknown keys in columns: stimuli; give only table, start"),
     ],
 )

@@ -3,254 +3,77 @@
 Archives differ in the names of their tables and columns, so the configuration gives a column map.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import h5py
 import numpy as np
 import pandas as pd
-from hdmf.common import DynamicTableRegion, VectorIndex
 from pydantic import Field
-from pynwb import NWBHDF5IO, NWBFile
-from pynwb.base import Images
-from pynwb.image import ImageSeries
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.readers import nwb_images
+from v4egg.images.pixels import range_of, scaled, stacked
+from v4egg.recordings.readers.nwb_file import Notes, listed, opened
+from v4egg.recordings.readers.nwb_images import ImageSource, telling_frames
+from v4egg.recordings.readers.nwb_layout import DEFAULT_COLUMNS, Understanding, understand
+from v4egg.recordings.readers.nwb_times import activity_of, check_clock, recorded_intervals
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
-from v4egg.registry import Options, PathText
-
-DEFAULT_COLUMNS: dict[str, Any] = {
-    "table": "presentations",
-    "start": "start_time",
-    "stop": "stop_time",
-    "stimulus": "stimulus_id",
-    "images": None,
-    "unit_filter": None,
-}
-
-
-def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | None = None) -> Recording:
-    """Read the session in an NWB file (HDF5, or a Zarr folder if hdmf-zarr is installed).
-
-    A stimulus column of names is matched with the images' names (with or without their suffix), a column of whole
-    numbers with positions in the container. Presentations with an empty, NaN or negative stimulus are blanks; they and
-    images that were never shown are left out. Arrays of images are read as (y, x) or (y, x, channel), as users of pynwb
-    write them.
-
-    Args:
-        path: the file or folder.
-        session: session id; unit ids are ``<session>-u<row>`` with the row in the units table, also after filtering.
-        columns: names of tables and columns by these keys, with the defaults of :data:`DEFAULT_COLUMNS`:
-
-            - ``table``: the intervals table of the presentations (``trials`` if the default one is absent);
-            - ``start``, ``stop`` (s) and ``stimulus``: its columns;
-            - ``images``: the container in the file's stimulus templates or stimuli, or a folder of image files beside
-              the file; None: the only container;
-            - ``unit_filter``: which units to keep, as a mapping from a column of the units table or of the first
-              electrode to a value or a list of values, such as ``{location: V4}``.
-
-    Returns:
-        The recording, with spikes and trials.
-
-    Raises:
-        V4eggError: the file is missing or unreadable, or lacks a table, column, unit, spike or image.
-    """
-    path = Path(path)
-    names = _columns(path, columns)
-    with _opened(path) as nwb:
-        units, spikes = _units(path, nwb, session, names["unit_filter"])
-        trials = _presentations(path, nwb, names)
-        source = _image_source(path, nwb, names["images"])
-        images, image_ids, position = nwb_images.shown(path, source, trials.pop("stimulus"), names["stimulus"])
-        attrs = {"source": path.name, "nwb_identifier": str(nwb.identifier)}
-    trials.insert(0, "image", position)
-    return Recording(session, images, units, image_ids, trials.reset_index(drop=True), spikes, attrs=attrs)
-
-
-def _columns(path: Path, columns: Mapping[str, Any] | None) -> dict[str, Any]:
-    unknown = sorted(set(columns or {}) - set(DEFAULT_COLUMNS))
-    if unknown:
-        raise V4eggError(f"{path}: unknown keys in columns: {_list(unknown)}; give only {_list(DEFAULT_COLUMNS)}")
-    return DEFAULT_COLUMNS | dict(columns or {})
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[NWBFile]:
-    if not path.exists():
-        raise V4eggError(f"{path}: no such file; correct the path of the session's NWB file")
-    if path.is_file() and not h5py.is_hdf5(path):
-        raise V4eggError(f"{path}: not an HDF5 file, or cut off; give an NWB file or fetch it again")
-    opener = _zarr_io(path) if path.is_dir() else NWBHDF5IO
-    try:
-        io = opener(str(path), mode="r", load_namespaces=True)
-    except Exception as error:  # a damaged file fails in h5py or in hdmf, with many types
-        raise V4eggError(f"{path}: not a readable NWB file ({_short(error)}); fetch or export it again") from error
-    with io:
-        try:
-            nwb = io.read()
-        except Exception as error:
-            raise V4eggError(f"{path}: not a readable NWB file ({_short(error)}); fetch or export it again") from error
-        yield nwb
-
-
-def _zarr_io(path: Path) -> Any:
-    try:
-        from hdmf_zarr.nwb import NWBZarrIO
-    except ImportError as error:
-        raise V4eggError(f"{path}: a Zarr NWB file needs hdmf-zarr; install it or export the file to HDF5") from error
-    return NWBZarrIO
-
-
-def _units(
-    path: Path, nwb: NWBFile, session: str, unit_filter: Mapping[str, Any] | None
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """The units that the filter keeps, and their spike times (s, ascending)."""
-    table = nwb.units
-    if table is None or len(table) == 0:
-        raise V4eggError(f"{path}: /units is absent or empty; give a file with sorted units")
-    if "spike_times" not in table.colnames:
-        raise V4eggError(f"{path}: /units has no column spike_times, only {_list(table.colnames)}; add spike times")
-    frame = _scalar_columns(table)
-    electrodes = _first_electrodes(path, table)
-    frame = frame.join(electrodes[[name for name in electrodes if name not in frame]])
-    ids = [f"{session}-u{row:03d}" for row in range(len(table))]
-    frame.index = pd.Index(ids, name="unit")
-    keep = np.flatnonzero(_matches(path, frame, unit_filter or {})).tolist()
-    spikes = {ids[row]: _spike_times(table, row) for row in keep}
-    if not any(len(times) for times in spikes.values()):
-        raise V4eggError(f"{path}: no unit{' that unit_filter keeps' if unit_filter else ''} has spikes in /units")
-    return frame.iloc[keep], spikes
-
-
-def _matches(path: Path, frame: pd.DataFrame, unit_filter: Mapping[str, Any]) -> np.ndarray:
-    keep = np.ones(len(frame), bool)
-    for name, wanted in unit_filter.items():
-        if name not in frame:
-            raise V4eggError(f"{path}: unit_filter names the column {name}; units and electrodes have {_list(frame)}")
-        keep &= frame[name].isin(wanted if isinstance(wanted, list | tuple) else [wanted]).to_numpy()
-        if not keep.any():
-            present = _list(sorted(map(str, frame[name].unique())))
-            raise V4eggError(f"{path}: unit_filter keeps no unit with {name} = {wanted}; present are {present}")
-    return keep
-
-
-def _spike_times(table: Any, row: int) -> np.ndarray:
-    times = np.asarray(table["spike_times"][row], "float64")
-    return np.sort(times[np.isfinite(times)])
-
-
-def _scalar_columns(table: Any) -> pd.DataFrame:
-    """The columns of a table with one number, flag or text per row."""
-    columns: dict[str, Any] = {}
-    for name in table.colnames:
-        if isinstance(table[name], VectorIndex | DynamicTableRegion) or np.ndim(table[name].data) != 1:
-            continue
-        values = np.asarray(table[name].data[:])
-        if values.dtype.kind in "OSU" and all(isinstance(value, str | bytes) for value in values):
-            columns[name] = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
-        elif values.dtype.kind in "biuf":
-            columns[name] = values
-    return pd.DataFrame(columns, index=range(len(table)))
-
-
-def _first_electrodes(path: Path, units: Any) -> pd.DataFrame:
-    """For each unit the scalar columns of its first electrode; no columns if the units have no electrodes."""
-    empty = pd.DataFrame(index=range(len(units)))
-    if "electrodes" not in units.colnames:
-        return empty
-    column = units["electrodes"]
-    region = column.target if isinstance(column, VectorIndex) else column
-    if not isinstance(region, DynamicTableRegion):
-        return empty
-    rows = np.asarray(region.data[:])
-    ends = np.asarray(column.data[:]) if column is not region else np.arange(1, len(rows) + 1)
-    starts = np.concatenate([[0], ends[:-1]]).astype(int)
-    if (starts == ends).any():
-        return empty
-    electrodes = _scalar_columns(region.table)
-    if rows.max() >= len(electrodes):
-        raise V4eggError(
-            f"{path}: /units/electrodes names row {rows.max()} of {len(electrodes)} electrodes; correct it"
-        )
-    return electrodes.iloc[rows[starts]].reset_index(drop=True)
-
-
-def _presentations(path: Path, nwb: NWBFile, names: Mapping[str, Any]) -> pd.DataFrame:
-    """The presentations that show an image, by onset: columns ``onset``, ``offset`` (s) and ``stimulus``."""
-    tables = dict(nwb.intervals or {})
-    tables |= {name: table for name in ("trials", "epochs") if (table := getattr(nwb, name)) is not None}
-    chosen = names["table"]
-    if chosen == DEFAULT_COLUMNS["table"] and chosen not in tables:
-        chosen = "trials"
-    if chosen not in tables:
-        raise V4eggError(
-            f"{path}: no table /intervals/{names['table']}; present are {_list(tables)}; name one in columns.table"
-        )
-    table = tables[chosen]
-    data = {}
-    for key, name in (("start", "onset"), ("stop", "offset"), ("stimulus", "stimulus")):
-        column = names[key]
-        if column not in table.colnames:
-            present = _list(table.colnames)
-            raise V4eggError(f"{path}: /intervals/{chosen} has no column {column} but {present}; set columns.{key}")
-        if np.ndim(table[column].data) != 1 or isinstance(table[column], VectorIndex):
-            raise V4eggError(f"{path}: /intervals/{chosen}/{column} has several values a row; set columns.{key}")
-        data[name] = np.asarray(table[column].data[:])
-    frame = pd.DataFrame({**data, "stimulus": pd.Series(nwb_images.stimulus_ids(data["stimulus"]), dtype=object)})
-    frame = frame[frame["stimulus"].notna()].sort_values("onset", kind="stable")
-    if frame.empty:
-        raise V4eggError(f"{path}: /intervals/{chosen}/{names['stimulus']} names no image; set columns.stimulus")
-    if not (frame["offset"] > frame["onset"]).all():  # false for NaN too
-        raise V4eggError(f"{path}: /intervals/{chosen} has presentations whose stop is missing or not after the start")
-    return frame
-
-
-def _image_source(path: Path, nwb: NWBFile, wanted: str | None) -> nwb_images.Source:
-    """The images container, image series or folder that the configuration names, or the only one."""
-    stimuli = {**dict(nwb.stimulus_template or {}), **dict(nwb.stimulus or {})}
-    containers = {name: value for name, value in stimuli.items() if isinstance(value, Images | ImageSeries)}
-    if wanted in containers:
-        return containers[wanted]
-    if wanted is not None and (path.parent / wanted).is_dir():
-        return path.parent / wanted
-    if wanted is not None:
-        raise V4eggError(
-            f"{path}: columns.images names {wanted}, neither a stimulus template nor a folder beside the file; "
-            f"templates are {_list(containers)}"
-        )
-    if not containers:
-        raise V4eggError(f"{path}: no images in /stimulus; name a folder of images beside the file in columns.images")
-    if len(containers) > 1:
-        raise V4eggError(f"{path}: several image containers, {_list(containers)}; name one in columns.images")
-    return next(iter(containers.values()))
-
-
-def _list(names: Iterable[object]) -> str:
-    return ", ".join(map(str, names)) or "none"
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+from v4egg.registry import Options, PathText, checked
 
 
 class Columns(Options):
-    """Where an NWB file keeps what is needed; what is not given is found by itself."""
+    """Where an NWB file keeps what is needed; what is not given is found, or asked for if it cannot be."""
 
     table: str | None = Field(
-        DEFAULT_COLUMNS["table"], description="Presentation table under intervals; by default trials if it is absent."
+        None,
+        description="Table of the presentations, by name or path, or a series of images or of indices; null: the only "
+        "one that has the columns of onsets and stimuli, and presentations if there are several.",
     )
-    start: str = Field(DEFAULT_COLUMNS["start"], description="Column of the onset in seconds.")
-    stop: str = Field(DEFAULT_COLUMNS["stop"], description="Column of the offset in seconds.")
-    stimulus: str = Field(DEFAULT_COLUMNS["stimulus"], description="Column that names the image.")
+    start: str = Field("start_time", description="Column of the onset in seconds; it may hold a list in each row.")
+    stop: str = Field("stop_time", description="Column of the offset in seconds; NaN where it is not known.")
+    stimulus: str = Field("stimulus_id", description="Column that names the image.")
+    stimulus_name: str | None = Field(
+        None,
+        description="Where the stimulus column holds rows of another table: its column that names the image, or row "
+        "for the number of the row; null: the only column that can.",
+    )
+    presentations_filter: dict[str, Any] | None = Field(
+        None,
+        description="Presentations to keep, by value or list of values of a column, such as {outcome: correct}; {}: "
+        "all; null: all, but a file that marks some as aborted is refused.",
+    )
+    blank: list[str | int | float] | None = Field(
+        None,
+        description="Stimuli that mean no image; null: empty, nan, none, null, n/a, na, blank and omitted. Negative "
+        "numbers and missing values always do.",
+    )
     images: str | None = Field(
         None, description="Container of the images, or a folder beside the file; null: the only container."
     )
+    image_names: str | None = Field(
+        None, description="Column of a table, as table/column, that names the frames of a stack; null: found by itself."
+    )
+    number_from: Literal[0, 1, "name"] | None = Field(
+        None,
+        description="How whole-number stimuli count: positions from 0 or from 1, or name for the number in the image's "
+        "name; null: as the file tells.",
+    )
+    axes: Literal["yx", "xy"] | None = Field(
+        None,
+        description="Order of the axes of image arrays; null: as shapes and the file tell, else yx with a warning.",
+    )
+    pixel_range: list[float] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="Values that are black and white; null: as dtype and values tell, else refused.",
+    )
+    units: str | None = Field(None, description="Table of the units, by name or path; null: /units, else the only one.")
     unit_filter: dict[str, Any] | None = Field(
-        None, description="Units to keep, by column value, such as {location: V4}; null: all."
+        None,
+        description="Units to keep, by value or list of values of a column, such as {location: V4}; null: all.",
     )
 
 
@@ -263,3 +86,76 @@ class Nwb(ReaderOptions):
     def read(self, session: str, path: str) -> Recording:
         """See :func:`read_nwb`."""
         return read_nwb(path, session, columns=self.columns.model_dump())
+
+
+def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | None = None) -> Recording:
+    """Read the session in an NWB file (HDF5, or a Zarr folder if hdmf-zarr is installed).
+
+    Spike times stay in the file until they are asked for. Stimuli are matched with images as
+    :func:`v4egg.images.names.match_names` describes, pixels are converted as :mod:`v4egg.images.pixels` does.
+    Presentations that show no image and images that were never shown are left out.
+
+    Args:
+        path: the file or folder.
+        session: session id; unit ids are ``<session>-u<row>`` with the row in the units table, also after filtering.
+        columns: names of tables and columns, by the fields of :class:`Columns`.
+
+    Returns:
+        The recording, with spikes, trials, and when each unit was recorded.
+
+    Raises:
+        V4eggError: the file is missing or unreadable, lacks a table, column, unit, spike or image, or can be understood
+            in several ways.
+    """
+    path = Path(path)
+    names = _checked(path, columns)
+    notes = Notes()
+    with opened(path) as nwb:
+        plan = understand(path, nwb, session, names, notes)
+        activity = activity_of(plan.units, plan.shown.onset)
+        check_clock(path, plan.units, activity, plan.shown, notes)
+        recorded = recorded_intervals(path, nwb, plan.units, activity, plan.shown, notes)
+        images, image_ids, position = _read_images(path, plan, names)
+        attrs = {"source": path.name, "nwb_identifier": str(nwb.identifier)}
+    return Recording(
+        session,
+        images,
+        plan.units.frame[plan.units.keep],
+        image_ids,
+        pd.DataFrame({"image": position, "onset": plan.shown.onset, "offset": plan.shown.offset}),
+        plan.units.spikes.of(plan.units.kept),
+        attrs=attrs,
+        recorded=recorded,
+        left_out=notes.left_out,
+        warnings=notes.warnings,
+    )
+
+
+def _checked(path: Path, columns: Mapping[str, Any] | None) -> dict[str, Any]:
+    given = dict(columns or {})
+    unknown = sorted(set(given) - set(DEFAULT_COLUMNS))
+    if unknown:
+        raise V4eggError(f"{path}: unknown keys in columns: {listed(unknown)}; give only {listed(DEFAULT_COLUMNS)}")
+    result: dict[str, Any] = checked(Columns, given, f"{path}: columns").model_dump()
+    return result
+
+
+def _read_images(path: Path, plan: Understanding, names: Mapping[str, Any]) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """The images that were shown, uint8 (image, channel, y, x), their names, and the image of each presentation."""
+    source, where = plan.source, f"{path}: {plan.source.where}"
+    position = _by_content(source, plan.position) if plan.by_content else plan.position
+    used, image = np.unique(position, return_inverse=True)
+    wanted = None if names["pixel_range"] is None else tuple(names["pixel_range"])
+    used_range = range_of(telling_frames(source), where=where, value_range=wanted)
+    images = stacked([scaled(source.frame(int(one)), used_range, where=where) for one in used], where=where)
+    return images, [source.name(int(one)) for one in used], image
+
+
+def _by_content(source: ImageSource, position: np.ndarray) -> np.ndarray:
+    """Positions with equal frames, byte for byte, replaced by the first of them."""
+    first: dict[bytes, int] = {}
+    result = []
+    for one in position.tolist():
+        frame = np.ascontiguousarray(source.load(one))
+        result.append(first.setdefault(hashlib.sha256(frame.tobytes()).digest(), one))
+    return np.array(result, int)

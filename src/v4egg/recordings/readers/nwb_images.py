@@ -1,143 +1,389 @@
-"""The images of an NWB session, from a container in the file, a stack of frames, or a folder of image files."""
+"""The images of an NWB session, wherever they are: containers, stacks of frames, image files beside the file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from PIL import Image, UnidentifiedImageError
-from pynwb.base import Images
-from pynwb.image import ImageSeries
+from pynwb import NWBFile
+from pynwb.base import Image, Images, TimeSeries
+from pynwb.image import ImageMaskSeries, ImageSeries, IndexSeries
+from pynwb.ophys import OnePhotonSeries, TwoPhotonSeries
 
 from v4egg.errors import V4eggError
+from v4egg.images.files import list_image_files, read_image_file
+from v4egg.images.names import IMAGE_FILES, natural_order
+from v4egg.recordings.readers.description import Answer
+from v4egg.recordings.readers.nwb_file import Notes, OpenQuestion, found, listed, named, path_of
+from v4egg.recordings.readers.nwb_tables import FrameOf, plain
 
-Source: TypeAlias = Images | ImageSeries | Path
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_NAMED = 3  # how many ids an error names
+_NO_STIMULI = (TwoPhotonSeries, OnePhotonSeries, ImageMaskSeries)  # pictures of the brain, and masks
 
 
-def stimulus_ids(values: np.ndarray) -> list[str | int | None]:
-    """Convert the values of a stimulus column to ids.
+@dataclass(frozen=True)
+class ImageSource:
+    """Images that presentations can show.
 
-    Returns:
-        For each row, text or a whole number; None where the row shows no image (empty, NaN or negative).
-
-    Example:
-        >>> stimulus_ids(np.array([3.0, -1.0, np.nan]))
-        [3, None, None]
-        >>> stimulus_ids(np.array(["a.png", " "]))
-        ['a.png', None]
+    Attributes:
+        where: the path in the file, or the folder's name, for messages.
+        kind: the type in the file, such as ``Images``, or ``folder``.
+        names: the images' names; None for frames without one.
+        ordered: whether the source states the order of its images.
+        load: reads the image at a position, as it is stored.
+        shapes: of each image as it is stored; empty for image files, which are not opened.
+        dtypes: of each image as it is stored; empty for image files.
+        dimension: what a series states as its number of pixels in x and y, or None.
+        axes: the order of the axes of arrays, ``yx`` or ``xy``.
     """
-    return [_stimulus_id(value) for value in values]
+
+    where: str
+    kind: str
+    names: tuple[str | None, ...]
+    ordered: bool
+    load: Callable[[int], np.ndarray]
+    shapes: tuple[tuple[int, ...], ...] = ()
+    dtypes: tuple[str, ...] = ()
+    dimension: tuple[int, int] | None = None
+    axes: str = "yx"
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def arrays(self) -> bool:
+        """Whether the images are arrays in the file, rather than image files."""
+        return bool(self.shapes)
+
+    def name(self, position: int) -> str:
+        """The name of an image; of a frame without one the number in its series."""
+        return self.names[position] or f"{Path(self.where).name}_{position:05d}"
+
+    def frame(self, position: int) -> np.ndarray:
+        """One image as (y, x) or (y, x, channel), with the values that are stored."""
+        pixels = self.load(position)
+        return upright(pixels, self.axes) if self.arrays else pixels
 
 
-def shown(path: Path, source: Source, ids: pd.Series, column: str) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Read the images that were shown.
+def upright(pixels: np.ndarray, axes: str) -> np.ndarray:
+    """An image with the axes of the file as (y, x) or (y, x, channel).
 
     Args:
-        path: the NWB file, for error messages.
-        source: a container of images, a stack of frames, or a folder of image files.
-        ids: the stimulus of each presentation.
-        column: name of the stimulus column, for error messages.
+        pixels: two axes in space, and one of channels before or after them.
+        axes: order of the axes in space, ``yx`` or ``xy``.
 
-    Returns:
-        uint8 array (image, 1 or 3 channels, y, x), in the order of the source; the images' names; and for each
-        presentation the position of its image on the image axis.
+    Example:
+        >>> upright(np.zeros((3, 8, 6)), "xy").shape
+        (6, 8, 3)
+    """
+    if pixels.ndim == 3 and channels_first(pixels.shape):
+        pixels = np.moveaxis(pixels, 0, -1)
+    return pixels.swapaxes(0, 1) if axes == "xy" and pixels.ndim >= 2 else pixels
+
+
+def channels_first(shape: Sequence[int]) -> bool:
+    """Whether the first of three axes is that of the channels: it can be, and the last one cannot."""
+    return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 2, 3, 4)
+
+
+def spatial(shape: Sequence[int]) -> tuple[int, ...]:
+    """The two axes in space of an image's shape, in the order of the file."""
+    return tuple(shape[1:3] if channels_first(shape) else shape[:2])
+
+
+def containers(nwb: NWBFile) -> dict[str, Any]:
+    """Everything in a file that can hold the pictures of presentations, by its path."""
+    every = found(nwb, (Images, ImageSeries))
+    return {path: item for path, item in every.items() if not isinstance(item, _NO_STIMULI) and _has_images(item)}
+
+
+def choose_source(path: Path, nwb: NWBFile, wanted: str | None, notes: Notes) -> ImageSource:
+    """The images that the configuration names, or the only ones that there are.
+
+    Args:
+        path: the NWB file.
+        nwb: its content.
+        wanted: path or name of a container, or a folder beside the file; None: the only container.
+        notes: of what is taken.
 
     Raises:
-        V4eggError: a stimulus without an image, or images that are unreadable, of several sizes or not 8 bit.
+        OpenQuestion: there are no images, or several containers of them.
+        V4eggError: nothing has that name, or the images cannot be read.
     """
-    names, read = _listing(path, source)
-    places = _places(names, ids)
-    missing = sorted({str(value) for value, place in zip(ids, places, strict=True) if place is None})
+    present = containers(nwb)
+    if wanted is not None:
+        return _named_source(path, nwb, wanted, present)
+    shown = {where: item for where, item in present.items() if where.startswith("/stimulus")} or present
+    if not shown:
+        text = "it contains no images; put them into a folder beside it"
+        raise OpenQuestion(path, "columns.images", text, [Answer("pictures", "for example")])
+    if len(shown) > 1:
+        answers = [Answer(where, contents(nwb, item)) for where, item in shown.items()]
+        raise OpenQuestion(path, "columns.images", f"it has {len(shown)} containers of images", answers)
+    where, item = next(iter(shown.items()))
+    notes.take("columns.images", where, f"the only images in the file{_beyond(where)}")
+    return source_of(path, nwb, item)
+
+
+def source_of(path: Path, nwb: NWBFile, item: Any) -> ImageSource:
+    """The images of a container or a series.
+
+    Raises:
+        V4eggError: it holds no images that can be read.
+    """
+    where = path_of(nwb, item)
+    if isinstance(item, Images):
+        return _of_container(item, where)
+    if isinstance(item, Image):
+        return replace(_of_images([item], where), kind=type(item).__name__)
+    if item.external_file is not None:
+        return _of_external_files(path, item, where)
+    return _of_series(path, item, where)
+
+
+def folder_source(folder: Path, name: str) -> ImageSource:
+    """The image files of a folder and its subfolders, in natural order, named by their path inside it."""
+    files = list_image_files(folder)
+    names = tuple(file.relative_to(folder).as_posix() for file in files)
+    return ImageSource(f"the folder {name}", "folder", names, False, lambda i: read_image_file(files[i]))
+
+
+def contents(nwb: NWBFile, item: Any) -> str:
+    """Number and kind of the images of a container, for a list of choices."""
+    kind = type(item).__name__
+    if isinstance(item, Images):
+        return f"{len(item.images)} images, {kind}"
+    if item.external_file is not None:
+        return f"{len(item.external_file)} external files, {kind}"
+    return f"{item.data.shape[0]} frames, {kind}"
+
+
+def _named_source(path: Path, nwb: NWBFile, wanted: str, present: dict[str, Any]) -> ImageSource:
+    fitting = named(present, wanted)
+    folder = path.parent / wanted
+    if len(fitting) > 1:
+        answers = [Answer(where, contents(nwb, item)) for where, item in fitting.items()]
+        raise OpenQuestion(
+            path, "columns.images", f"{len(fitting)} containers of images have the name {wanted}", answers
+        )
+    if fitting and folder.is_dir() and not wanted.startswith(("/", ".")):
+        raise V4eggError(
+            f"{path}: columns.images names both {next(iter(fitting))} in the file and a folder beside it; "
+            f"write {next(iter(fitting))} or ./{wanted}"
+        )
+    if fitting:
+        return source_of(path, nwb, next(iter(fitting.values())))
+    if folder.is_dir():
+        return folder_source(folder, wanted)
+    raise V4eggError(
+        f"{path}: columns.images names {wanted}, neither images in the file nor a folder beside it; "
+        f"images are in {listed(present)}"
+    )
+
+
+def _has_images(item: Any) -> bool:
+    """Whether a container or series holds pictures, and no movie."""
+    if isinstance(item, Images):
+        return len(item.images) > 0
+    if item.external_file is not None:
+        return all(str(name).lower().endswith(IMAGE_FILES) for name in item.external_file[:])
+    return item.data is not None and len(item.data.shape) in (3, 4) and 0 not in item.data.shape
+
+
+def _beyond(where: str) -> str:
+    return "" if where.startswith("/stimulus") else ", though not among its stimuli"
+
+
+def _of_container(item: Images, where: str) -> ImageSource:
+    if item.order_of_images is not None:
+        return _of_images(list(item.order_of_images.data), where)
+    images = dict(item.images)
+    return replace(_of_images([images[name] for name in natural_order(images)], where), ordered=False)
+
+
+def _of_images(images: Sequence[Any], where: str) -> ImageSource:
+    return ImageSource(
+        where,
+        "Images",
+        tuple(str(image.name) for image in images),
+        True,
+        lambda i: np.asarray(images[i].data[:]),
+        tuple(tuple(image.data.shape) for image in images),
+        tuple(str(image.data.dtype) for image in images),
+    )
+
+
+def _of_series(path: Path, item: ImageSeries, where: str) -> ImageSource:
+    data = item.data
+    if not _has_images(item):
+        raise V4eggError(f"{path}: {where} contains no frames itself; name a folder of image files in columns.images")
+    dimension = None if item.dimension is None else tuple(int(n) for n in item.dimension[:2])
+    return ImageSource(
+        where,
+        type(item).__name__,
+        frame_names(item, len(data)),
+        True,
+        lambda i: np.asarray(data[i]),
+        (tuple(data.shape[1:]),) * len(data),
+        (str(data.dtype),) * len(data),
+        dimension if dimension and len(dimension) == 2 else None,
+    )
+
+
+def frame_names(item: TimeSeries, frames: int) -> tuple[str | None, ...]:
+    """Names of the frames of a series, from its control descriptions, if each frame has its own; else None each."""
+    if item.control_description is None:
+        return (None,) * frames
+    words = [str(plain(word)) for word in item.control_description[:]]
+    codes = range(frames) if item.control is None else [int(code) for code in item.control[:]]
+    fitting = len(codes) == frames and all(0 <= code < len(words) for code in codes)
+    names = tuple(words[code] for code in codes) if fitting else ()
+    return names if len(set(names)) == frames else (None,) * frames
+
+
+def _of_external_files(path: Path, item: ImageSeries, where: str) -> ImageSource:
+    names = tuple(str(plain(name)) for name in item.external_file[:])
+    files = [path.parent / name.replace("\\", "/") for name in names]
+    if not _has_images(item):
+        raise V4eggError(
+            f"{path}: {where} has its frames in a movie, {names[0]}; save them as image files in a folder beside the "
+            "file and name it in columns.images"
+        )
+    missing = [file for file in files if not file.is_file()]
     if missing:
-        first = ", ".join(missing[:_NAMED])
         raise V4eggError(
-            f"{path}: {len(missing)} values of {column} have no image among the {len(names)} of {_name(source)}, "
-            f"such as {first}; set columns.stimulus or columns.images"
+            f"{path}: {where} has its images in {len(files)} files, of which {len(missing)} are not there, such as "
+            f"{missing[0]}; put them beside the NWB file"
         )
-    used, position = np.unique(np.array(places, int), return_inverse=True)
-    pictures = [_channels_first(path, names[place], read(int(place))) for place in used]
-    shapes = sorted({picture.shape for picture in pictures})
-    if len(shapes) > 1:
-        sizes = ", ".join("x".join(map(str, shape)) for shape in shapes[:_NAMED])
-        raise V4eggError(
-            f"{path}: images of {_name(source)} differ in channels x height x width: {sizes}; make them equal"
-        )
-    return np.stack(pictures), [names[place] for place in used], position
+    return ImageSource(where, "external files", names, True, lambda i: read_image_file(files[i]))
 
 
-def _stimulus_id(value: Any) -> str | int | None:
-    if isinstance(value, bytes):
-        value = value.decode()
-    if isinstance(value, str):
-        return value.strip() if value.strip().lower() not in ("", "nan", "none") else None
-    if value is None or not np.isfinite(value) or value < 0:
+def with_axes(path: Path, nwb: NWBFile, source: ImageSource, wanted: str | None, notes: Notes) -> ImageSource:
+    """The images with the order of their axes.
+
+    Args:
+        path: the NWB file, for messages.
+        nwb: its content.
+        source: the images.
+        wanted: the order that the configuration states, ``yx`` or ``xy``; None: what shapes and the file tell, else
+            ``yx``, as users of pynwb write arrays, with a warning.
+        notes: of what is taken.
+    """
+    if not source.arrays or wanted is not None:
+        return replace(source, axes=wanted or source.axes)
+    axes, why = _axes_of_shape(source) or _axes_of_program(nwb) or ("yx", "")
+    notes.take("columns.axes", axes, why or "the file does not tell, and Python writes rows first")
+    if not why or axes == "xy":
+        other = "xy" if axes == "yx" else "yx"
+        notes.warnings.append(
+            f"{path.name}: images of {source.where} are read with axes {axes}{' because ' + why if why else ''}; if "
+            f"pictures appear transposed, set columns.axes to {other}"
+        )
+    return replace(source, axes=axes)
+
+
+def _axes_of_shape(source: ImageSource) -> tuple[str, str] | None:
+    """What the stated numbers of pixels in x and y tell of images that are not square."""
+    if source.dimension is None or source.dimension[0] == source.dimension[1]:
         return None
-    return int(value) if float(value).is_integer() else str(value)
+    stored = spatial(source.shapes[0])
+    told = {source.dimension: "xy", source.dimension[::-1]: "yx"}
+    why = f"its dimension says {source.dimension[0]} x {source.dimension[1]} pixels (x, y)"
+    return (told[stored], why) if stored in told else None
 
 
-def _places(names: list[str], ids: pd.Series) -> list[int | None]:
-    """Position of each id among the names: whole numbers are positions unless all of them are names."""
-    by_name = {Path(name).stem: i for i, name in enumerate(names) if Path(name).suffix.lower() in _SUFFIXES}
-    by_name |= {name: i for i, name in enumerate(names)}
-    if not all(isinstance(value, int) for value in ids) or all(str(value) in by_name for value in ids):
-        return [by_name.get(str(value), by_name.get(_stem(str(value)))) for value in ids]
-    return [value if value < len(names) else None for value in ids]
+def _axes_of_program(nwb: NWBFile) -> tuple[str, str] | None:
+    """Whether MATLAB wrote the file, which stores (y, x) arrays as (x, y)."""
+    written_by = str(plain_list(nwb.was_generated_by)).lower()
+    script = str(nwb.source_script_file_name or "").lower()
+    if "matnwb" in written_by or script.endswith((".m", ".mlx")):
+        return "xy", "MATLAB wrote the file, which reverses axes"
+    return None
 
 
-def _stem(name: str) -> str:
-    """A file's name without folder and image suffix, because stimulus columns often contain paths."""
-    last = Path(name.replace("\\", "/")).name
-    return Path(last).stem if Path(last).suffix.lower() in _SUFFIXES else last
+def plain_list(value: Any) -> list[Any]:
+    """The entries of an optional field of a file, as plain values."""
+    return [] if value is None else [[plain(one) for one in np.atleast_1d(row)] for row in value]
 
 
-def _listing(path: Path, source: Source) -> tuple[list[str], Callable[[int], np.ndarray]]:
-    """Names of all images and a function that reads one."""
-    if isinstance(source, Path):
-        files = sorted(file for file in source.iterdir() if file.suffix.lower() in _SUFFIXES)
-        names, read = [file.name for file in files], lambda i: _read_file(files[i])
-    elif isinstance(source, Images):
-        pictures = list(source.order_of_images.data) if source.order_of_images is not None else _sorted_images(source)
-        names, read = [picture.name for picture in pictures], lambda i: np.asarray(pictures[i].data)
-    else:
-        data = source.data
-        if source.external_file is not None or data is None or data.ndim not in (3, 4):
-            raise V4eggError(
-                f"{path}: {_name(source)} contains no frames itself; name a folder of images in columns.images"
+def telling_frames(source: ImageSource) -> Iterator[np.ndarray]:
+    """The images that decide which values are black and white: all, but bytes only until they use their range."""
+    bright = False
+    for position in range(len(source)):
+        shape, dtype = (source.shapes[position], source.dtypes[position]) if source.arrays else ((), "")
+        opaque = len(shape) == 2 or (len(shape) == 3 and (shape[0] if channels_first(shape) else shape[2]) in (1, 3))
+        if bright and opaque and dtype == "uint8":
+            continue
+        frame = source.frame(position)
+        bright = bright or (frame.dtype == np.uint8 and bool(frame.max() > 1))
+        yield frame
+
+
+def objects_source(path: Path, nwb: NWBFile, items: Sequence[Any]) -> tuple[ImageSource, np.ndarray]:
+    """The images that ids refer to themselves, as objects or as samples of a series.
+
+    Args:
+        path: the NWB file, for messages.
+        nwb: its content.
+        items: what each presentation refers to.
+
+    Returns:
+        The images; and for each presentation the position of its image among them.
+
+    Raises:
+        V4eggError: an id refers to something that is not one image.
+    """
+    sources: dict[str, ImageSource] = {}
+    frames: dict[tuple[str, int], int] = {}
+    positions = []
+    for item in items:
+        where, number = _place(path, nwb, item, sources)
+        positions.append(frames.setdefault((where, number), len(frames)))
+    return _joined(sources, list(frames)), np.array(positions, int)
+
+
+def _place(path: Path, nwb: NWBFile, item: Any, sources: dict[str, ImageSource]) -> tuple[str, int]:
+    """Where the image lies that an id refers to, and its number there; notes the place in ``sources``."""
+    holder, number = (item.series, item.start) if isinstance(item, FrameOf) else (item, 0)
+    if isinstance(item, FrameOf) and item.count > 1:
+        raise V4eggError(
+            f"{path}: a presentation refers to {item.count} samples of {item.series.name}, not to one image"
+        )
+    if isinstance(holder, IndexSeries):
+        number = int(holder.data[number])
+        holder = holder.indexed_images if holder.indexed_images is not None else holder.indexed_timeseries
+    if not isinstance(holder, Image | Images | ImageSeries):
+        raise V4eggError(f"{path}: a presentation refers to {holder.name}, a {type(holder).__name__} and not an image")
+    where = path_of(nwb, holder)
+    if where not in sources:
+        sources[where] = source_of(path, nwb, holder)
+    if not isinstance(item, FrameOf) and len(sources[where]) > 1:
+        raise V4eggError(f"{path}: a presentation refers to {where} as a whole, {len(sources[where])} images")
+    if not 0 <= number < len(sources[where]):
+        raise V4eggError(f"{path}: a presentation refers to image {number} of {where}, which has {len(sources[where])}")
+    return where, number
+
+
+def _joined(sources: dict[str, ImageSource], frames: list[tuple[str, int]]) -> ImageSource:
+    """Chosen images of several sources as one source."""
+    parts = [(sources[where], number) for where, number in frames]
+    names = [source.name(number) for source, number in parts]
+    if len(set(names)) < len(names):
+        names = [
+            f"{where.strip('/')}/{source.name(number)}"
+            for (where, _), (source, number) in zip(frames, parts, strict=True)
+        ]
+    arrays = all(source.arrays for source, _ in parts)
+    return ImageSource(
+        listed(
+            dict.fromkeys(
+                str(Path(where).parent) if source.kind.endswith("Image") else where for where, source in sources.items()
             )
-        names, read = [f"{source.name}_{i:05d}" for i in range(len(data))], lambda i: np.asarray(data[i])
-    if not names:
-        raise V4eggError(f"{path}: no images in {_name(source)}; name another place in columns.images")
-    return names, read
-
-
-def _sorted_images(source: Images) -> list[Any]:
-    return [source.images[name] for name in sorted(source.images)]
-
-
-def _read_file(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise V4eggError(f"{file}: not a readable image; repair or remove it") from error
-
-
-def _channels_first(path: Path, name: str, pixels: np.ndarray) -> np.ndarray:
-    """uint8 (1 or 3 channels, y, x) of a grey, RGB or RGBA image; an alpha channel is dropped."""
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
-        raise V4eggError(f"{path}: image {name} has shape {pixels.shape}; expected (y, x) or (y, x, 3)")
-    pixels = pixels[..., :3]
-    if pixels.dtype.kind == "f" and pixels.min() >= 0 and pixels.max() <= 1:
-        pixels = np.round(pixels * 255)
-    if not (pixels.min() >= 0 and pixels.max() <= 255):  # false for NaN too
-        raise V4eggError(f"{path}: image {name} has values outside 0-255 (or 0-1 for floats); rescale it to 8 bits")
-    return pixels.astype(np.uint8).transpose(2, 0, 1)
-
-
-def _name(source: Source) -> str:
-    return f"the folder {source.name}" if isinstance(source, Path) else f"/stimulus/.../{source.name}"
+        ),
+        "references",
+        tuple(names),
+        True,
+        lambda i: parts[i][0].load(parts[i][1]),
+        tuple(source.shapes[number] for source, number in parts) if arrays else (),
+        tuple(source.dtypes[number] for source, number in parts) if arrays else (),
+    )

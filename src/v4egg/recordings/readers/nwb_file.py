@@ -1,0 +1,124 @@
+"""Opening an NWB file, what lies where in it, and the questions that its layout leaves open."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+from pynwb import NWBHDF5IO, NWBFile
+
+from v4egg.errors import V4eggError
+from v4egg.recordings.readers.description import Answer, Question, Taken
+
+Item = TypeVar("Item")
+
+
+class OpenQuestion(V4eggError):
+    """A refusal that a key of the configuration lifts: reading raises it, describing collects its question."""
+
+    def __init__(self, path: Path, key: str, text: str, answers: Iterable[Answer]):
+        self.question = Question(key, text, tuple(answers))
+        super().__init__(str(self.question.error(str(path))))
+
+
+@dataclass
+class Notes:
+    """What is decided while a file is understood, for its description, for the log and for the recording.
+
+    Attributes:
+        taken: what is taken as what, and why.
+        warnings: what a user should look at, one line each.
+        left_out: reason -> number of presentations that are left out.
+    """
+
+    taken: list[Taken] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def take(self, key: str, value: Any, why: str, default: bool = True) -> None:
+        """Note what is taken for a key; see :class:`v4egg.recordings.readers.description.Taken`."""
+        self.taken.append(Taken(key, value, why, default))
+
+    def leave_out(self, reason: str, presentations: int) -> None:
+        """Count presentations that are left out."""
+        if presentations:
+            self.left_out[reason] = self.left_out.get(reason, 0) + presentations
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[NWBFile]:
+    """Open an NWB file (HDF5, or a Zarr folder) without reading its data.
+
+    Args:
+        path: the file or folder.
+
+    Raises:
+        V4eggError: the file is missing, cut off, of another format, or not readable as NWB.
+    """
+    if not path.exists():
+        raise V4eggError(f"{path}: no such file; correct the path of the session's NWB file")
+    if path.is_file() and not h5py.is_hdf5(path):
+        raise V4eggError(f"{path}: not an HDF5 file, or cut off; give an NWB file or fetch it again")
+    opener = _zarr_io(path) if path.is_dir() else NWBHDF5IO
+    try:
+        io = opener(str(path), mode="r", load_namespaces=True)
+    except Exception as error:  # a damaged file fails in h5py or in hdmf, with many types
+        raise V4eggError(f"{path}: not a readable NWB file ({_short(error)}); fetch or export it again") from error
+    with io:
+        try:
+            nwb = io.read()
+        except Exception as error:
+            raise V4eggError(f"{path}: not a readable NWB file ({_short(error)}); fetch or export it again") from error
+        yield nwb
+
+
+def found(nwb: NWBFile, kind: type[Item] | tuple[type[Item], ...]) -> dict[str, Item]:
+    """All objects of a class in a file, by their path such as ``/stimulus/templates/images``, sorted by it."""
+    objects = {path_of(nwb, child): child for child in nwb.all_children() if isinstance(child, kind)}
+    return {path: objects[path] for path in sorted(objects)}
+
+
+def path_of(nwb: NWBFile, item: Any) -> str:
+    """Where an object lies in its file, such as ``/intervals/trials``."""
+    return str(nwb.read_io.manager.get_builder(item).path).removeprefix("root") or "/"
+
+
+def named(objects: Mapping[str, Item], wanted: str) -> dict[str, Item]:
+    """Of objects by path, those that a user means: the one with that path, else all whose path ends so.
+
+    Example:
+        >>> list(named({"/intervals/trials": 1, "/processing/task/trials": 2}, "trials"))
+        ['/intervals/trials', '/processing/task/trials']
+        >>> list(named({"/intervals/trials": 1, "/processing/task/trials": 2}, "task/trials"))
+        ['/processing/task/trials']
+    """
+    path = "/" + wanted.strip("/")
+    if path in objects:
+        return {path: objects[path]}
+    return {key: item for key, item in objects.items() if key.endswith(path)}
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Names in one line, ``none`` where there are none.
+
+    Example:
+        >>> listed(range(5), most=3)
+        '0, 1, 2 and 2 more'
+    """
+    texts = [str(name) for name in names]
+    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return (", ".join(texts[:most]) or "none") + rest
+
+
+def _zarr_io(path: Path) -> Any:
+    try:
+        from hdmf_zarr.nwb import NWBZarrIO
+    except ImportError as error:
+        raise V4eggError(f"{path}: a Zarr NWB file needs hdmf-zarr; install it or export the file to HDF5") from error
+    return NWBZarrIO
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
