@@ -356,4 +356,4 @@ class Simulated(ReaderOptions):
 
     def read(self, session: str, path: str) -> Recording:
         """See :func:`v4egg.recordings.readers.nwb.read_nwb`."""
-        return read_nwb(path, session)
+        return read_nwb(path, session, columns={"axes": "yx"})

@@ -93,7 +93,9 @@ def _row(name: str, schema: Schema, kind: str) -> str:
 
 def _type(schema: Schema) -> str:
     if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])
+        return " or ".join("null" if value is None else f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
     names = schema.get("type", "anything")
     names = [names] if isinstance(names, str) else names
     found = [f"list of {_type(schema['items'])}" if name == "array" else name for name in names]

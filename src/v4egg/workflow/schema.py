@@ -193,10 +193,12 @@ def _is_number(value: Schema) -> bool:
 
 def _with_null(value: Schema) -> Schema:
     """``anyOf`` of something and null as one type or the other."""
-    if "anyOf" not in value:
+    if {"type": "null"} not in value.get("anyOf", []):
         return value
     (inner,) = [one for one in value["anyOf"] if one.get("type") != "null"]
     outer = {key: entry for key, entry in value.items() if key != "anyOf"}
+    if "enum" in inner:
+        inner = {**inner, "enum": [*inner["enum"], None]}
     return {**inner, "type": [inner["type"], "null"], **outer} if "type" in inner else {**inner, **outer}
 
 

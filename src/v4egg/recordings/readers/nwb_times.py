@@ -235,7 +235,8 @@ def _session_span(
     else:
         span = np.array([[activity.start - activity.slack, activity.stop + activity.slack]])
         why = "the spikes of all units"
-    outside = ~intervals.contain(span, shown.onset, shown.onset)
+    begins, ends = intervals.contain(span, shown.onset, shown.onset), shown.onset + RESPONSE
+    outside = ~(begins | intervals.contain(span, ends, ends))
     if not outside.any():
         return None
     notes.warnings.append(
