@@ -105,8 +105,8 @@ class Recording:
             raise V4eggError(f"session {self.session}: infinite responses; mark what is missing with NaN")
         if self.response_unit == SPIKES_PER_WINDOW and (self.counts < 0).any():  # false for NaN
             raise V4eggError(
-                f"session {self.session}: {int((self.counts < 0).sum())} counts are negative; mark what is missing with "
-                "NaN, or set response_unit if responses are no counts of spikes"
+                f"session {self.session}: {int((self.counts < 0).sum())} counts are negative; mark what is missing "
+                "with NaN, or set response_unit if responses are no counts of spikes"
             )
 
     def _check_recorded(self) -> None:

@@ -61,6 +61,10 @@ class Source(ABC):
             V4eggError: a file is not there.
         """
 
+    def counts_spikes(self) -> bool:
+        """Whether the session's responses are counts of spikes, which some losses need."""
+        return True
+
     def external_judge(self) -> str | None:
         """The judge of the session's units where the configuration names none, by name."""
         return None

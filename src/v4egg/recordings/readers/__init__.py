@@ -22,6 +22,7 @@ READERS: Registry = {
         label="Cowley et al.",
         source="v4egg.recordings.readers.cowley:PublicLayout",
     ),
+    "tvsd": Entry("v4egg.recordings.readers.tvsd:Tvsd", label="TVSD", source="v4egg.recordings.readers.tvsd:TvsdFiles"),
 }
 SHARED = ("format", "split", "min_repeats", "judge")  # keys of a session that are no options of its reader
 

@@ -1,20 +1,91 @@
-"""The pictures of a recording from image files: those of a folder, found by the names that presentations give them."""
+"""The pictures of a recording from image files: in a folder, or in a zip file."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from v4egg.errors import V4eggError
-from v4egg.images.files import range_of_files, read_image_file
+from v4egg.images.files import list_image_files, range_of_files, read_image_file
+from v4egg.images.names import natural_key
 from v4egg.images.pixels import Range, scaled, stacked
 
 NAMED = 3  # how many names an error lists
+_UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The files of a folder or of a zip file.
+
+    Attributes:
+        place: the folder or the zip file.
+        names: paths inside of it, in natural order.
+        file: returns the file of a name; one of a zip file is extracted then.
+    """
+
+    place: Path
+    names: list[str]
+    file: Callable[[str], Path]
+
+
+@contextmanager
+def opened_images(place: str | Path) -> Iterator[ImageFiles]:
+    """Open a folder or a zip file of images; what is extracted is removed at the end.
+
+    Args:
+        place: a folder, of which image files in it and its subfolders count, or a zip file, of which all files count
+            but hidden ones and what macOS adds.
+
+    Raises:
+        V4eggError: there is no such folder or file, it is damaged, or it holds no image.
+    """
+    place = Path(place)
+    if not place.is_file():
+        names = [file.relative_to(place).as_posix() for file in list_image_files(place)]
+        yield ImageFiles(place, names, place.joinpath)
+        return
+    with _one_line_zip_errors(place), zipfile.ZipFile(place) as archive, tempfile.TemporaryDirectory() as folder:
+        names = sorted(_members(archive), key=natural_key)
+        if not names:
+            raise V4eggError(f"{place}: no images in the zip file; give another one")
+        number = {name: i for i, name in enumerate(names)}
+
+        def extract(name: str) -> Path:
+            with _one_line_zip_errors(place):
+                file = Path(folder, f"{number[name]}{PurePosixPath(name).suffix.lower()}")
+                if not file.exists():
+                    file.write_bytes(archive.read(name))
+                return file
+
+        yield ImageFiles(place, names, extract)
+
+
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    """Names of the files that are images, as far as names tell."""
+    files = (info.filename for info in archive.infolist() if not info.is_dir())
+    return [name for name in files if not any(p == "__MACOSX" or p.startswith(".") for p in PurePosixPath(name).parts)]
+
+
+@contextmanager
+def _one_line_zip_errors(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except V4eggError:
+        raise
+    except _UNREADABLE_ZIP as error:
+        raise V4eggError(f"{place}: a truncated or damaged zip file ({error}); download it again") from error
 
 
 def read_pictures(
     files: Sequence[Path],
+    names: Sequence[str],
     *,
     where: str,
     size: int | None = None,
@@ -25,6 +96,7 @@ def read_pictures(
 
     Args:
         files: the files, one per picture.
+        names: how errors name each of them.
         where: what holds them, for errors.
         size: px of the shorter side of the returned pictures; larger ones are reduced one by one, so that a folder of
             large photographs does not have to fit into memory. None: as they are.
@@ -40,9 +112,9 @@ def read_pictures(
     """
     used = range_of_files(files, where=where, value_range=pixel_range)
     pictures = []
-    for file in files:
-        picture = scaled(read_image_file(file), used, where=str(file), background=background)
-        pictures.append(picture if size is None else reduced(picture, size, str(file)))
+    for file, name in zip(files, names, strict=True):
+        picture = scaled(read_image_file(file), used, where=f"{where}: {name}", background=background)
+        pictures.append(picture if size is None else reduced(picture, size, f"{where}: {name}"))
     return stacked(pictures, where=where)
 
 
