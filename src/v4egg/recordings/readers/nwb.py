@@ -14,10 +14,11 @@ from pydantic import Field
 
 from v4egg.errors import V4eggError
 from v4egg.images.pixels import range_of, scaled, stacked
+from v4egg.recordings.clock import activity_of, check_clock
 from v4egg.recordings.readers.nwb_file import Notes, listed, opened
 from v4egg.recordings.readers.nwb_images import ImageSource, telling_frames
 from v4egg.recordings.readers.nwb_layout import DEFAULT_COLUMNS, Understanding, understand
-from v4egg.recordings.readers.nwb_times import activity_of, check_clock, recorded_intervals
+from v4egg.recordings.readers.nwb_times import recorded_intervals
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
 from v4egg.registry import Options, PathText, checked
@@ -112,18 +113,19 @@ def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | Non
     notes = Notes()
     with opened(path) as nwb:
         plan = understand(path, nwb, session, names, notes)
-        activity = activity_of(plan.units, plan.shown.onset)
-        check_clock(path, plan.units, activity, plan.shown, notes)
-        recorded = recorded_intervals(path, nwb, plan.units, activity, plan.shown, notes)
+        units, onset = plan.units, plan.shown.onset
+        activity = activity_of(((unit, units.spikes.stored(unit)) for unit in units.frame.index), onset)
+        check_clock(path, activity, onset, units.keep, (units.where, plan.shown.where), notes.warnings)
+        recorded = recorded_intervals(path, nwb, units, activity, onset, notes)
         images, image_ids, position = _read_images(path, plan, names)
         attrs = {"source": path.name, "nwb_identifier": str(nwb.identifier)}
     return Recording(
         session,
         images,
-        plan.units.frame[plan.units.keep],
+        units.frame[units.keep],
         image_ids,
-        pd.DataFrame({"image": position, "onset": plan.shown.onset, "offset": plan.shown.offset}),
-        plan.units.spikes.of(plan.units.kept),
+        pd.DataFrame({"image": position, "onset": onset, "offset": plan.shown.offset}),
+        units.spikes.of(units.kept),
         attrs=attrs,
         recorded=recorded,
         left_out=notes.left_out,

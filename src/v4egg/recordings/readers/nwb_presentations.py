@@ -1,7 +1,7 @@
 """Which presentations an NWB file holds: the rows of a table, or the samples of a series of images or of indices."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,14 @@ from pynwb.image import ImageSeries, IndexSeries
 from pynwb.misc import Units
 
 from v4egg.errors import V4eggError
+from v4egg.recordings.filters import MANY, filtered, is_blank, is_missing, values_not_shown
 from v4egg.recordings.readers.description import Answer
 from v4egg.recordings.readers.nwb_file import Notes, OpenQuestion, found, listed, named
-from v4egg.recordings.readers.nwb_tables import Column, columns_of, expanded, is_missing, matches, plain
+from v4egg.recordings.readers.nwb_tables import Column, columns_of, expanded, plain
 
-DEFAULT_BLANKS = ("", "nan", "none", "null", "n/a", "na", "blank", "omitted")
 _PREFERRED = "/intervals/presentations"
 _NO_PRESENTATIONS = ("/intervals/invalid_times", "/intervals/epochs")
-_NOT_SHOWN = re.compile(r"abort|invalid|broke|break|discard|reject|incomplete|interrupt|no_?stim", re.I)
-_SHOWN = re.compile(r"^(is_?)?(valid|complete|completed|good|included?|keep|kept|usable|success|successful)$", re.I)
 _OUTCOME = re.compile(r"outcome|result|correct|reward|hit|success", re.I)
-_MANY = 5  # different values of a column, beyond which they are not listed
 
 
 @dataclass
@@ -283,26 +280,17 @@ def _kept(
     notes: Notes,
 ) -> np.ndarray:
     """Which presentations the filter keeps, bool (presentation,)."""
-    values = {}
     wanted = names["presentations_filter"]
     if wanted is None:
         _ask_for_a_filter(path, where, columns, names, notes)
-    for name in wanted or {}:
+
+    def values_of(name: str) -> list[Any]:
         if name not in columns:
             raise V4eggError(f"{path}: presentations_filter names the column {name}; {where} has {listed(columns)}")
-        values[name] = _filter_values(path, columns[name], lengths)
+        return _filter_values(path, columns[name], lengths)
+
     rows = len(next(iter(columns.values())).data) if lengths is None else int(lengths.sum())
-    keep = np.ones(rows, bool)
-    for name, found_values in values.items():
-        passing = matches(found_values, wanted[name])
-        _count_filtered(name, found_values, keep & ~passing, wanted[name], notes)
-        keep &= passing
-        if not keep.any():
-            raise V4eggError(
-                f"{path}: presentations_filter keeps no presentation with {name} = {wanted[name]}; "
-                f"{where}/{name} has {listed(sorted(set(map(str, found_values))))}"
-            )
-    return keep
+    return filtered(rows, wanted, values_of, notes.leave_out, f"{path}: presentations_filter")
 
 
 def _filter_values(path: Path, column: Column, lengths: np.ndarray | None) -> list[Any]:
@@ -312,15 +300,6 @@ def _filter_values(path: Path, column: Column, lengths: np.ndarray | None) -> li
             return values
         raise V4eggError(f"{path}: {column.where} has several values a row; filter by another column")
     return values if lengths is None else expanded(values, lengths)
-
-
-def _count_filtered(name: str, values: Sequence[Any], out: np.ndarray, wanted: Any, notes: Notes) -> None:
-    gone = [str(value) if not is_missing(value) else "missing" for value in np.array(values, dtype=object)[out]]
-    if len(set(gone)) > _MANY:
-        notes.leave_out(f"{name} is not {wanted}", len(gone))
-        return
-    for value in sorted(set(gone)):
-        notes.leave_out(f"{name} is {value}", gone.count(value))
 
 
 def _ask_for_a_filter(
@@ -333,34 +312,19 @@ def _ask_for_a_filter(
         if column.kind not in ("text", "code", "flag", "number"):
             continue
         values = [plain(value) for value in column.values(path)]
-        bad = _not_shown(name, values)
+        bad = values_not_shown(name, values)
         if bad and len(bad) < len(set(values)):
             count = sum(value in bad for value in values)
             good = sorted({value for value in values if value not in bad and not is_missing(value)}, key=str)
             answers = [Answer({name: good[0] if len(good) == 1 else good}, "keep these"), Answer({}, "keep all")]
             text = f"{count} of {len(values)} rows of {where} have {name} = {listed(sorted(map(str, bad)))}"
             raise OpenQuestion(path, "columns.presentations_filter", text, answers)
-        if _OUTCOME.search(name) and 1 < len(set(values)) <= _MANY:
+        if _OUTCOME.search(name) and 1 < len(set(values)) <= MANY:
             different = listed(sorted(set(map(str, values))))
             notes.warnings.append(
                 f"{path.name}: {where}/{name} has {different}, and all rows count; columns.presentations_filter can "
                 "keep some of them"
             )
-
-
-def _not_shown(name: str, values: Sequence[Any]) -> set[Any]:
-    """The values of a column that say that a picture was not shown as planned."""
-    different = set(values)
-    if len(different) > 2 * _MANY:
-        return set()
-    if all(isinstance(value, str) for value in different):
-        return {value for value in different if _NOT_SHOWN.search(value)}
-    if different <= {0, 1}:  # flags too
-        if _SHOWN.search(name):
-            return {value for value in different if not value}
-        if _NOT_SHOWN.search(name):
-            return {value for value in different if value}
-    return set()
 
 
 # --- samples of a series ----------------------------------------------------------------------------------------------
@@ -384,23 +348,12 @@ def _of_series(path: Path, where: str, item: Any) -> Presentations:
 
 
 def _without_blanks(path: Path, every: Presentations, names: Mapping[str, Any], notes: Notes) -> Presentations:
-    words = names["blank"] if names["blank"] is not None else DEFAULT_BLANKS
-    blank = np.array([_is_blank(value, words) for value in every.ids], bool)
+    blank = np.array([is_blank(value, names["blank"]) for value in every.ids], bool)
     notes.leave_out(f"{Path(every.column).name} is blank", int(blank.sum()))
     if blank.all():
         raise V4eggError(f"{path}: {every.column} names no image; set columns.stimulus")
     texts = {value.strip() for value, out in zip(every.ids, blank, strict=True) if out and isinstance(value, str)}
     return replace(every.keep(~blank), blanks=frozenset(texts))
-
-
-def _is_blank(value: Any, words: Sequence[Any]) -> bool:
-    if is_missing(value):
-        return True
-    if isinstance(value, str):
-        return value.strip().lower() in {str(word).strip().lower() for word in words}
-    if isinstance(value, bool | int | float):
-        return value < 0 or any(not isinstance(word, str) and value == word for word in words)
-    return False
 
 
 def _in_order(path: Path, shown: Presentations, notes: Notes) -> Presentations:

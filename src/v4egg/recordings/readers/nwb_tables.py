@@ -1,6 +1,6 @@
 """Tables of NWB files: their columns as hdmf resolves them (codes, rows of other tables, references, lists)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -153,34 +153,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, AbstractContainer):
         return value.name
     return value
-
-
-def matches(values: Iterable[Any], wanted: Any) -> np.ndarray:
-    """Which values a filter keeps, bool (value,).
-
-    Args:
-        values: plain values.
-        wanted: a number, flag, text or None (missing: None, NaN or empty text), or a list of them.
-
-    Example:
-        >>> matches(["V4", "V1", ""], ["V4", None]).tolist()
-        [True, False, True]
-    """
-    options = wanted if isinstance(wanted, list | tuple) else [wanted]
-    return np.array([any(_same(value, option) for option in options) for value in values], bool)
-
-
-def _same(value: Any, option: Any) -> bool:
-    if option is None:
-        return is_missing(value)
-    if isinstance(value, str) != isinstance(option, str):
-        return str(value) == str(option)
-    return bool(value == option)
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN or empty text."""
-    return value is None or (isinstance(value, float) and np.isnan(value)) or (isinstance(value, str) and not value)
 
 
 def _kind_of_values(data: Any) -> str:

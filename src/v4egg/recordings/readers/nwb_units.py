@@ -14,9 +14,11 @@ from pynwb import NWBFile
 from pynwb.misc import Units
 
 from v4egg.errors import V4eggError
+from v4egg.recordings.clock import cleaned
+from v4egg.recordings.filters import matches
 from v4egg.recordings.readers.description import Answer
 from v4egg.recordings.readers.nwb_file import Notes, OpenQuestion, found, listed, named
-from v4egg.recordings.readers.nwb_tables import matches, scalar_columns
+from v4egg.recordings.readers.nwb_tables import scalar_columns
 
 
 class SpikeTimes(Mapping[str, np.ndarray]):
@@ -60,12 +62,6 @@ class SpikeTimes(Mapping[str, np.ndarray]):
     def count(self, unit: str) -> int:
         """How many times of a unit are in the file."""
         return self._slices[unit].stop - self._slices[unit].start
-
-
-def cleaned(times: np.ndarray) -> np.ndarray:
-    """Finite spike times in ascending order."""
-    finite = times[np.isfinite(times)]
-    return finite if (np.diff(finite) >= 0).all() else np.sort(finite)
 
 
 @dataclass
