@@ -22,6 +22,11 @@ READERS: Registry = {
         label="Cowley et al.",
         source="v4egg.recordings.readers.cowley:PublicLayout",
     ),
+    "brainscore": Entry(
+        "v4egg.recordings.readers.brainscore:BrainScore",
+        label="Brain-Score",
+        source="v4egg.recordings.readers.brainscore:BrainScoreFiles",
+    ),
     "tvsd": Entry("v4egg.recordings.readers.tvsd:Tvsd", label="TVSD", source="v4egg.recordings.readers.tvsd:TvsdFiles"),
 }
 SHARED = ("format", "split", "min_repeats", "judge")  # keys of a session that are no options of its reader
