@@ -15,7 +15,8 @@ from pydantic import Field
 from v4egg.errors import V4eggError
 from v4egg.images.pixels import range_of, scaled, stacked
 from v4egg.recordings.clock import activity_of, check_clock
-from v4egg.recordings.readers.nwb_file import Notes, listed, opened
+from v4egg.recordings.readers.notes import Notes, listed
+from v4egg.recordings.readers.nwb_file import opened
 from v4egg.recordings.readers.nwb_images import ImageSource, telling_frames
 from v4egg.recordings.readers.nwb_layout import DEFAULT_COLUMNS, Understanding, understand
 from v4egg.recordings.readers.nwb_times import recorded_intervals

@@ -1,8 +1,7 @@
 """Opening an NWB file, what lies where in it, and the questions that its layout leaves open."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,41 +9,8 @@ import h5py
 from pynwb import NWBHDF5IO, NWBFile
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.readers.description import Answer, Question, Taken
 
 Item = TypeVar("Item")
-
-
-class OpenQuestion(V4eggError):
-    """A refusal that a key of the configuration lifts: reading raises it, describing collects its question."""
-
-    def __init__(self, path: Path, key: str, text: str, answers: Iterable[Answer]):
-        self.question = Question(key, text, tuple(answers))
-        super().__init__(str(self.question.error(str(path))))
-
-
-@dataclass
-class Notes:
-    """What is decided while a file is understood, for its description, for the log and for the recording.
-
-    Attributes:
-        taken: what is taken as what, and why.
-        warnings: what a user should look at, one line each.
-        left_out: reason -> number of presentations that are left out.
-    """
-
-    taken: list[Taken] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
-
-    def take(self, key: str, value: Any, why: str, default: bool = True) -> None:
-        """Note what is taken for a key; see :class:`v4egg.recordings.readers.description.Taken`."""
-        self.taken.append(Taken(key, value, why, default))
-
-    def leave_out(self, reason: str, presentations: int) -> None:
-        """Count presentations that are left out."""
-        if presentations:
-            self.left_out[reason] = self.left_out.get(reason, 0) + presentations
 
 
 @contextmanager
@@ -98,18 +64,6 @@ def named(objects: Mapping[str, Item], wanted: str) -> dict[str, Item]:
     if path in objects:
         return {path: objects[path]}
     return {key: item for key, item in objects.items() if key.endswith(path)}
-
-
-def listed(names: Iterable[object], most: int = 20) -> str:
-    """Names in one line, ``none`` where there are none.
-
-    Example:
-        >>> listed(range(5), most=3)
-        '0, 1, 2 and 2 more'
-    """
-    texts = [str(name) for name in names]
-    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return (", ".join(texts[:most]) or "none") + rest
 
 
 def _zarr_io(path: Path) -> Any:

@@ -15,7 +15,8 @@ from v4egg.errors import V4eggError
 from v4egg.images.files import list_image_files, read_image_file
 from v4egg.images.names import IMAGE_FILES, natural_order
 from v4egg.recordings.readers.description import Answer
-from v4egg.recordings.readers.nwb_file import Notes, OpenQuestion, found, listed, named, path_of
+from v4egg.recordings.readers.notes import Notes, OpenQuestion, listed
+from v4egg.recordings.readers.nwb_file import found, named, path_of
 from v4egg.recordings.readers.nwb_tables import FrameOf, plain
 
 _NO_STIMULI = (TwoPhotonSeries, OnePhotonSeries, ImageMaskSeries)  # pictures of the brain, and masks

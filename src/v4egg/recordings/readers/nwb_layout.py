@@ -19,11 +19,13 @@ from pynwb.misc import Units
 from v4egg.errors import V4eggError
 from v4egg.images.names import match_names
 from v4egg.recordings.readers.description import Answer
-from v4egg.recordings.readers.nwb_file import Notes, OpenQuestion, found, listed, named
+from v4egg.recordings.readers.notes import Notes, OpenQuestion, listed
+from v4egg.recordings.readers.nwb_file import found, named
 from v4egg.recordings.readers.nwb_images import ImageSource, choose_source, objects_source, source_of, with_axes
-from v4egg.recordings.readers.nwb_presentations import Presentations, read_presentations
+from v4egg.recordings.readers.nwb_presentations import read_presentations
 from v4egg.recordings.readers.nwb_tables import Column, FrameOf, columns_of, plain
 from v4egg.recordings.readers.nwb_units import UnitTable, read_units
+from v4egg.recordings.readers.presented import Presentations
 
 DEFAULT_COLUMNS: dict[str, Any] = {
     "table": None,

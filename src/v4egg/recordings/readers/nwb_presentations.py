@@ -1,8 +1,6 @@
 """Which presentations an NWB file holds: the rows of a table, or the samples of a series of images or of indices."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +12,15 @@ from pynwb.image import ImageSeries, IndexSeries
 from pynwb.misc import Units
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.filters import MANY, filtered, is_blank, is_missing, values_not_shown
+from v4egg.recordings.filters import filtered
 from v4egg.recordings.readers.description import Answer
-from v4egg.recordings.readers.nwb_file import Notes, OpenQuestion, found, listed, named
+from v4egg.recordings.readers.notes import Notes, OpenQuestion, listed
+from v4egg.recordings.readers.nwb_file import found, named
 from v4egg.recordings.readers.nwb_tables import Column, columns_of, expanded, plain
+from v4egg.recordings.readers.presented import Presentations, ask_for_a_filter, in_order, without_blanks
 
 _PREFERRED = "/intervals/presentations"
 _NO_PRESENTATIONS = ("/intervals/invalid_times", "/intervals/epochs")
-_OUTCOME = re.compile(r"outcome|result|correct|reward|hit|success", re.I)
-
-
-@dataclass
-class Presentations:
-    """Presentations that show an image, by onset.
-
-    Attributes:
-        where: the table or series.
-        column: what holds the stimuli, for messages.
-        onset: float64 (presentation,), s.
-        offset: float64 (presentation,), s; NaN where it is not known.
-        ids: what each presentation showed: a number, text, or an object of the file.
-        images: the container or series that the file itself says the ids refer to, or None.
-        blanks: the texts of presentations that were left out as blank.
-    """
-
-    where: str
-    column: str
-    onset: np.ndarray
-    offset: np.ndarray
-    ids: list[Any]
-    images: Any = None
-    blanks: frozenset[str] = frozenset()
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def keep(self, rows: np.ndarray) -> "Presentations":
-        """Those at the given rows, bool or int (row,)."""
-        rows = np.arange(len(self))[rows]
-        ids = [self.ids[row] for row in rows]
-        return replace(self, onset=self.onset[rows], offset=self.offset[rows], ids=ids)
 
 
 def read_presentations(path: Path, nwb: NWBFile, names: Mapping[str, Any], notes: Notes) -> Presentations:
@@ -74,8 +41,8 @@ def read_presentations(path: Path, nwb: NWBFile, names: Mapping[str, Any], notes
         every = _of_table(path, where, item, names, notes)
     else:
         every = _of_series(path, where, item)
-    shown = _without_blanks(path, every, names, notes)
-    return _in_order(path, shown, notes)
+    shown = without_blanks(path, every, names["blank"], notes)
+    return in_order(path, shown, notes)
 
 
 def tables(nwb: NWBFile) -> dict[str, DynamicTable]:
@@ -282,7 +249,12 @@ def _kept(
     """Which presentations the filter keeps, bool (presentation,)."""
     wanted = names["presentations_filter"]
     if wanted is None:
-        _ask_for_a_filter(path, where, columns, names, notes)
+        timing = (names["start"], names["stop"], names["stimulus"])
+        others = ((name, column) for name, column in columns.items() if name not in timing and not column.indexed)
+        single = ((name, column) for name, column in others if column.kind in ("text", "code", "flag", "number"))
+        ask_for_a_filter(
+            path, where, ((name, [plain(v) for v in column.values(path)]) for name, column in single), notes
+        )
 
     def values_of(name: str) -> list[Any]:
         if name not in columns:
@@ -302,31 +274,6 @@ def _filter_values(path: Path, column: Column, lengths: np.ndarray | None) -> li
     return values if lengths is None else expanded(values, lengths)
 
 
-def _ask_for_a_filter(
-    path: Path, where: str, columns: Mapping[str, Column], names: Mapping[str, Any], notes: Notes
-) -> None:
-    """Refuse presentations of which some were aborted while nothing says whether they count."""
-    for name, column in columns.items():
-        if name in (names["start"], names["stop"], names["stimulus"]) or column.indexed:
-            continue
-        if column.kind not in ("text", "code", "flag", "number"):
-            continue
-        values = [plain(value) for value in column.values(path)]
-        bad = values_not_shown(name, values)
-        if bad and len(bad) < len(set(values)):
-            count = sum(value in bad for value in values)
-            good = sorted({value for value in values if value not in bad and not is_missing(value)}, key=str)
-            answers = [Answer({name: good[0] if len(good) == 1 else good}, "keep these"), Answer({}, "keep all")]
-            text = f"{count} of {len(values)} rows of {where} have {name} = {listed(sorted(map(str, bad)))}"
-            raise OpenQuestion(path, "columns.presentations_filter", text, answers)
-        if _OUTCOME.search(name) and 1 < len(set(values)) <= MANY:
-            different = listed(sorted(set(map(str, values))))
-            notes.warnings.append(
-                f"{path.name}: {where}/{name} has {different}, and all rows count; columns.presentations_filter can "
-                "keep some of them"
-            )
-
-
 # --- samples of a series ----------------------------------------------------------------------------------------------
 
 
@@ -342,55 +289,3 @@ def _of_series(path: Path, where: str, item: Any) -> Presentations:
     if isinstance(item, IndexSeries):
         images = item.indexed_images if item.indexed_images is not None else item.indexed_timeseries
     return Presentations(where, where, onset, np.full(len(ids), np.nan), ids, images)
-
-
-# --- blanks and order -------------------------------------------------------------------------------------------------
-
-
-def _without_blanks(path: Path, every: Presentations, names: Mapping[str, Any], notes: Notes) -> Presentations:
-    blank = np.array([is_blank(value, names["blank"]) for value in every.ids], bool)
-    notes.leave_out(f"{Path(every.column).name} is blank", int(blank.sum()))
-    if blank.all():
-        raise V4eggError(f"{path}: {every.column} names no image; set columns.stimulus")
-    texts = {value.strip() for value, out in zip(every.ids, blank, strict=True) if out and isinstance(value, str)}
-    return replace(every.keep(~blank), blanks=frozenset(texts))
-
-
-def _in_order(path: Path, shown: Presentations, notes: Notes) -> Presentations:
-    timed = np.isfinite(shown.onset)
-    notes.leave_out("the onset is missing", int((~timed).sum()))
-    if not timed.any():
-        raise V4eggError(f"{path}: {shown.where} has no onset; set columns.start")
-    shown = shown.keep(timed)
-    shown = shown.keep(np.argsort(shown.onset, kind="stable"))
-    if (shown.offset <= shown.onset).any():
-        row = int(np.flatnonzero(shown.offset <= shown.onset)[0])
-        raise V4eggError(
-            f"{path}: {shown.where} has {int((shown.offset <= shown.onset).sum())} presentations whose stop is not "
-            f"after the start, such as {shown.onset[row]:g} to {shown.offset[row]:g} s; correct them or "
-            "set columns.stop"
-        )
-    return _without_doubles(path, shown, notes)
-
-
-def _without_doubles(path: Path, shown: Presentations, notes: Notes) -> Presentations:
-    """Presentations without rows that repeat another; two images at one onset are refused."""
-    same_time = np.diff(shown.onset, prepend=-np.inf) == 0
-    for row in np.flatnonzero(same_time):
-        if _key(shown.ids[row]) != _key(shown.ids[row - 1]):
-            raise V4eggError(
-                f"{path}: {shown.where} shows {plain(shown.ids[row - 1])} and {plain(shown.ids[row])} both at "
-                f"{shown.onset[row]:g} s; keep one of them with columns.presentations_filter"
-            )
-    notes.leave_out("the row repeats another", int(same_time.sum()))
-    shown = shown.keep(~same_time)
-    overlapping = int((shown.offset[:-1] > shown.onset[1:] + 1e-6).sum())
-    if overlapping:
-        notes.warnings.append(
-            f"{path.name}: {overlapping} of {len(shown)} presentations of {shown.where} end after the next one begins"
-        )
-    return shown
-
-
-def _key(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) else id(value)

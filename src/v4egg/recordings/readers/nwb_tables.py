@@ -13,7 +13,7 @@ from pynwb.base import TimeSeriesReferenceVectorData
 
 from v4egg.errors import V4eggError
 from v4egg.recordings.readers.description import Answer
-from v4egg.recordings.readers.nwb_file import OpenQuestion, listed
+from v4egg.recordings.readers.notes import OpenQuestion, listed
 
 Values: TypeAlias = list[Any]
 NAME_LIKE = ("image_name", "stimulus_name", "name", "image", "stimulus", "image_id", "stimulus_id", "filename", "file")

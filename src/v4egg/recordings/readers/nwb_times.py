@@ -9,7 +9,8 @@ from pynwb.ecephys import ElectricalSeries, SpikeEventSeries
 from v4egg.errors import V4eggError
 from v4egg.recordings import intervals
 from v4egg.recordings.clock import Activity, cleaned, span_of_presentations, warn_of_lost_units
-from v4egg.recordings.readers.nwb_file import Notes, found
+from v4egg.recordings.readers.notes import Notes
+from v4egg.recordings.readers.nwb_file import found
 from v4egg.recordings.readers.nwb_units import UnitTable
 
 _ALWAYS = np.array(intervals.ALWAYS)

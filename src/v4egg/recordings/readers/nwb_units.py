@@ -17,7 +17,8 @@ from v4egg.errors import V4eggError
 from v4egg.recordings.clock import cleaned
 from v4egg.recordings.filters import matches
 from v4egg.recordings.readers.description import Answer
-from v4egg.recordings.readers.nwb_file import Notes, OpenQuestion, found, listed, named
+from v4egg.recordings.readers.notes import Notes, OpenQuestion, listed
+from v4egg.recordings.readers.nwb_file import found, named
 from v4egg.recordings.readers.nwb_tables import scalar_columns
 
 

@@ -1,0 +1,53 @@
+"""What a reader decides while it understands a file, and the questions that the file leaves open."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from v4egg.errors import V4eggError
+from v4egg.recordings.readers.description import Answer, Question, Taken
+
+
+class OpenQuestion(V4eggError):
+    """A refusal that a key of the configuration lifts: reading raises it, describing collects its question."""
+
+    def __init__(self, path: Path, key: str, text: str, answers: Iterable[Answer]):
+        self.question = Question(key, text, tuple(answers))
+        super().__init__(str(self.question.error(str(path))))
+
+
+@dataclass
+class Notes:
+    """What is decided while a file is understood, for its description, for the log and for the recording.
+
+    Attributes:
+        taken: what is taken as what, and why.
+        warnings: what a user should look at, one line each.
+        left_out: reason -> number of presentations that are left out.
+    """
+
+    taken: list[Taken] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def take(self, key: str, value: Any, why: str, default: bool = True) -> None:
+        """Note what is taken for a key; see :class:`v4egg.recordings.readers.description.Taken`."""
+        self.taken.append(Taken(key, value, why, default))
+
+    def leave_out(self, reason: str, presentations: int) -> None:
+        """Count presentations that are left out."""
+        if presentations:
+            self.left_out[reason] = self.left_out.get(reason, 0) + presentations
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Names in one line, ``none`` where there are none.
+
+    Example:
+        >>> listed(range(5), most=3)
+        '0, 1, 2 and 2 more'
+    """
+    texts = [str(name) for name in names]
+    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return (", ".join(texts[:most]) or "none") + rest
