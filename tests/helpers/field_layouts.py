@@ -67,7 +67,12 @@ def allen_visual_behavior(folder: Path) -> Written:
 def allen_visual_behavior_by_index(folder: Path) -> Written:
     """The same file read by ``image_index``, whose number of an omitted image is one past the last."""
     written = allen_visual_behavior(folder)
-    columns = {**written.entry["columns"], "stimulus": "image_index", "presentations_filter": {"omitted": False}}
+    columns = {
+        **written.entry["columns"],
+        "stimulus": "image_index",
+        "number_from": 0,
+        "presentations_filter": {"omitted": False},
+    }
     return Written({**written.entry, "columns": columns}, written.images, written.truth)
 
 
@@ -118,7 +123,7 @@ def matnwb_grey(folder: Path) -> Written:
     nwb.add_stimulus_template(parts.picture_container("stimuli", pictures, None))
     rows = truth.presentations
     columns = _times(truth) | {"image": ["" if row.picture is None else names[row.picture] for row in rows]}
-    nwb.trials = _with_ids(parts.table("trials", columns), 1)
+    nwb.trials = parts.table("trials", columns, first_id=1)
     _add_simple_units(nwb, truth)
     written = _written(folder, nwb, truth, {"table": "trials", "stimulus": "image", "axes": "xy"}, aspect="crop")
     parts.texts_as_bytes(folder / "session.nwb", "image")
@@ -133,7 +138,7 @@ def matnwb_references(folder: Path) -> Written:
     container = parts.picture_container("image_collection", pictures, names[::-1])
     nwb.add_acquisition(container)
     columns = _times(truth) | {"shown": [container.images[names[row.picture]] for row in truth.presentations]}
-    nwb.trials = _with_ids(parts.table("trials", columns), 0)
+    nwb.trials = parts.table("trials", columns, first_id=0)
     _add_simple_units(nwb, truth)
     entry = {"table": "trials", "stimulus": "shown", "images": "image_collection", "axes": "xy"}
     return _written(folder, nwb, truth, entry, aspect="crop")
@@ -155,7 +160,7 @@ def matnwb_series(folder: Path) -> Written:
     frames = np.stack([noise(k, "uint8", "rgb", "wide").swapaxes(0, 1) for k in range(7)])
     nwb.add_stimulus(parts.frames("StimulusPresentation", frames, [float(k) for k in range(7)], optical=True))
     columns = _times(truth) | {"stimulus_id": [float(row.picture + 1) for row in truth.presentations]}
-    nwb.trials = _with_ids(parts.table("trials", columns), 0)
+    nwb.trials = parts.table("trials", columns, first_id=0)
     _add_simple_units(nwb, truth)
     return _written(folder, nwb, truth, {"table": "trials", "axes": "xy", "number_from": 1}, aspect="crop")
 
@@ -327,11 +332,6 @@ def _add_neuropixels_units(nwb: NWBFile, truth: TrueSession) -> None:
 def _add_simple_units(nwb: NWBFile, truth: TrueSession) -> None:
     for row, times in truth.spikes.items():
         nwb.add_unit(id=row + 1, spike_times=times)
-
-
-def _with_ids(table: DynamicTable, first: int) -> DynamicTable:
-    ids = list(range(first, first + len(table)))
-    return type(table)(name=table.name, description="trials", columns=table.columns, colnames=table.colnames, id=ids)
 
 
 def _replace(file: h5py.File, dataset: h5py.Dataset, data: np.ndarray) -> None:

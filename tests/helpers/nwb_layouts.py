@@ -71,7 +71,21 @@ KEYS = ("images", "table", "stimulus", "stimulus_name", "pixel_range", "blank", 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file is like; each field is one of the words of the table of the same name above."""
+    """What a file is like; most fields are one of the words of the table of the same name above.
+
+    Attributes:
+        second_container: whether there are pictures that were not shown, of the same names.
+        stimulus: name of the stimulus column.
+        foreign: whether presentations that the filter drops have ids of no picture.
+        duration: of a presentation in s.
+        last_stop: whether the last presentation has a stop time.
+        without: the key that the configuration leaves out although it belongs to the file.
+        first_shown: number of the first picture that is shown.
+        extra: whether the container of pictures has one that is not shown, where it has names of another size.
+        litter: whether other files lie in the folder of pictures.
+        missing_onsets: whether presentations that the filter drops have no onset.
+        seed: of what is drawn at random: the schedule, the spikes.
+    """
 
     container: str = "images"
     place: str = "template"
@@ -99,6 +113,9 @@ class Layout:
     spikes: str = "sorted"
     without: str = ""
     first_shown: int = 0
+    extra: bool = False
+    litter: bool = False
+    missing_onsets: bool = False
     seed: int = 0
 
     @property
@@ -139,6 +156,7 @@ def layouts(draw: st.DrawFn) -> Layout:
     values = one(*numbers) if colour == "grey" or (colour == "rgb" and not in_folder) else "uint8"
     axes = ["xy", "cyx"] if series and container != "optical_series" and colour != "rgba" else ["xy"]
     presentation_filter = seldom("none", *FILTERS) if not own_times else "none"
+    lists = seldom(*LISTS) if ids not in ("none", "bytes", "enum") else "none"  # pynwb reads no lists of codes
     return Layout(
         container=container,
         place=seldom(*PLACES) if container != "folder" else "template",
@@ -153,7 +171,7 @@ def layouts(draw: st.DrawFn) -> Layout:
         aspect=one("crop", "pad"),
         table=table,
         stimulus=seldom("stimulus_id", "picture"),
-        lists=seldom(*LISTS) if not own_times else "none",
+        lists=lists,
         blank=one(*possible_blanks(ids)),
         filter=presentation_filter,
         foreign=presentation_filter != "none" and ids not in ("reference", "none") and one(True, False),
@@ -163,9 +181,12 @@ def layouts(draw: st.DrawFn) -> Layout:
         duration=seldom(0.2, 0.05),
         sorted_rows=one(True, False),
         last_stop=seldom(True, False),
-        spikes=seldom(*SPIKES),
+        spikes=one(*[kind for kind in SPIKES if kind not in IMPOSSIBLE_SPIKES] * 4, *IMPOSSIBLE_SPIKES),
         without=one(*[""] * (2 * len(KEYS)), *left_out),
         first_shown=one(0, 0, 1),
+        extra=one(True, False),
+        litter=one(True, False) and container in ("folder", "nested_folder"),
+        missing_onsets=seldom(False, True) and presentation_filter != "none" and lists == "none",
         seed=draw(st.integers(0, 99)),
     )
 

@@ -32,6 +32,8 @@ from nwb_layouts import (
 from picture_values import GREY_ONE, encoded, noise, true_picture, write_file
 from true_sessions import WINDOW, Presentation, TrueSession, scheduled
 
+EXTRA = "zz_mask"  # a picture that is never shown, the last one in natural order
+
 
 def write(layout: Layout, folder: Path) -> Written:
     """Write ``session.nwb`` and what lies beside it into a folder."""
@@ -79,6 +81,10 @@ def _add_pictures(layout: Layout, nwb: NWBFile, folder: Path, truth: TrueSession
     if layout.container in FOLDERS:
         files = {k: folder / "stimuli" / file_name(layout, k) for k in raw}
         raw = {k: write_file(files[k], picture, layout.values, layout.colour) for k, picture in raw.items()}
+        if layout.extra:
+            write_file(folder / "stimuli" / f"{EXTRA}.png", np.full((10, 10, 3), 7, "uint8"), "uint8", "rgb")
+    if layout.litter:
+        _add_litter(folder / "stimuli")
     truth.pictures = {k: true_picture(picture, layout.colour, layout.aspect) for k, picture in raw.items()}
     containers = {}
     if layout.container not in ("folder", "nested_folder"):
@@ -96,17 +102,29 @@ def _add_pictures(layout: Layout, nwb: NWBFile, folder: Path, truth: TrueSession
     return containers
 
 
+def _add_litter(folder: Path) -> None:
+    """Files that programs leave beside pictures, some with names of pictures."""
+    for name in (".DS_Store", "Thumbs.db", "readme.txt", "._img_000.png", "__MACOSX/._img_001.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\x00\x05\x16\x07 no picture")
+
+
 def _container(layout: Layout, raw: dict[int, np.ndarray], truth: TrueSession, name: str) -> Any:
     if layout.container == "external":
-        return parts.external_files(name, [f"stimuli/{file_name(layout, k)}" for k in raw])
+        files = [f"stimuli/{file_name(layout, k)}" for k in raw]
+        return parts.external_files(name, [*files, f"stimuli/{EXTRA}.png"] if layout.extra else files)
     arrays = {k: _array(layout, picture, k) for k, picture in raw.items()}
+    extra = layout.extra and layout.container != "frame_per_presentation"
     if layout.container == "named_series":
-        return parts.named_frames(name, np.stack(list(arrays.values())), [name_of(layout, k) for k in arrays])
+        names = [name_of(layout, k) for k in arrays]
+        stack = [*arrays.values(), *([arrays[0]] if extra else [])]
+        return parts.named_frames(name, np.stack(stack), [*names, EXTRA] if extra else names)
     if layout.container not in FRAMES:
         named = {name_of(layout, k): array for k, array in arrays.items()}
+        named |= {EXTRA: np.zeros((10, 10), "uint8")} if extra else {}
         return parts.picture_container(name, named, list(named) if layout.container == "ordered_images" else None)
-    onsets: list[float] = [float(k) for k in arrays]
-    order = list(arrays)
+    order = [*arrays, *([0] if extra else [])]
+    onsets: list[float] = [float(k) for k in range(len(order))]
     if layout.container == "frame_per_presentation":
         onsets = [one.onset for one in truth.presentations]
         order = [one.picture for one in truth.presentations if one.picture is not None]
@@ -175,8 +193,13 @@ def _table(layout: Layout, name: str, rows: list[list[Presentation]], nwb: NWBFi
         "start_time": [row[0].onset - margin for row in rows],
         "stop_time": [row[-1].offset + margin for row in rows],
     }
+    if layout.missing_onsets:
+        kept = [row[0].kept for row in rows]
+        columns["start_time"] = [
+            start if keep else np.nan for start, keep in zip(columns["start_time"], kept, strict=True)
+        ]
     if not layout.last_stop:
-        columns["stop_time"][int(np.argmax(columns["start_time"]))] = np.nan
+        columns["stop_time"][int(np.nanargmax(columns["start_time"]))] = np.nan
     ends = None if layout.lists == "none" else np.cumsum([len(row) for row in rows])
     if ends is not None:
         zero = [row[0].onset - margin if layout.lists == "relative" else 0.0 for row in rows]

@@ -38,11 +38,14 @@ def lists(values: VectorData, ends: Sequence[int]) -> dict[str, VectorData]:
     return {values.name: values, index.name: index}
 
 
-def table(name: str, columns: Mapping[str, Any], kind: type[DynamicTable] = TimeIntervals) -> DynamicTable:
-    """A table of these columns, each an array or a column already."""
+def table(
+    name: str, columns: Mapping[str, Any], kind: type[DynamicTable] = TimeIntervals, first_id: int = 0
+) -> DynamicTable:
+    """A table of these columns, each an array or a column already, with ids from ``first_id``."""
     made = [data if isinstance(data, VectorData) else column(key, data) for key, data in columns.items()]
     names = [key for key, data in columns.items() if not isinstance(data, VectorIndex)]
-    return kind(name=name, description=name, columns=made, colnames=names)
+    ids = list(range(first_id, first_id + len(made[0])))
+    return kind(name=name, description=name, columns=made, colnames=names, id=ids)
 
 
 def picture_container(name: str, pictures: Mapping[str, np.ndarray], order: Sequence[str] | None) -> Images:
