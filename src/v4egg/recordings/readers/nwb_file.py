@@ -1,5 +1,6 @@
 """Opening an NWB file, what lies where in it, and the questions that its layout leaves open."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,4 +76,8 @@ def _zarr_io(path: Path) -> Any:
 
 
 def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    """What went wrong, and with which object: hdmf puts all that it knows of the object before the reason."""
+    place = re.match(r"\(root(/\S+)", str(error))
+    reason = error.__cause__ or error
+    text = f"{type(reason).__name__}: {' '.join(str(reason).split())[:120]}"
+    return f"{place[1]}: {text}" if place else text
