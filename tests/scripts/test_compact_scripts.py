@@ -39,7 +39,7 @@ def inputs(tmp_path, run_script):
     Recording("s1", images, units, ids, counts=counts.astype(np.float32)).save(recording)
     splits, responses = str(tmp_path / "splits.zarr"), str(tmp_path / "responses.zarr")
     options = {"validation_fraction": 0.2, "near_duplicate": 0.9999}
-    params = {"policies": {"s1": {"split": "halves"}}, "seed": 0, "options": options}
+    params = {"policies": {"s1": {"split": "halves"}}, "seed": 0, "options": options, "window": [0.07, 0.17]}
     run_script("split_images", input=[recording], output=[splits], params=params)
     count = {"seed": 0, "options": {"window": [0.07, 0.17], "selection": {"min_reliability": -1}}}
     given = {"recording": recording, "splits": splits}

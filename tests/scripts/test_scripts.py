@@ -57,6 +57,7 @@ def split_and_count(run_script, tmp_path, recording, policy="halves", **options)
             "policies": {"s1": {"split": policy}},
             "seed": 0,
             "options": {"validation_fraction": 0.2, "near_duplicate": 0.9999},
+            "window": [0.07, 0.17],
         },
     )
     run_script(

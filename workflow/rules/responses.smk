@@ -18,6 +18,7 @@ rule split_images:
             for s, source in config["sessions"].items()
         },
         options={k: config["responses"][k] for k in ("validation_fraction", "near_duplicate")},
+        window=config["responses"]["window"],
     script:
         "../scripts/split_images.py"
 

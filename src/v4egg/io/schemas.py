@@ -84,7 +84,9 @@ KINDS: dict[str, dict[str, Variable]] = {
         ),
     },
     "responses": {
-        "counts": Variable(("image", "repeat", "unit"), "float32", "spikes per window", "NaN where not repeated"),
+        "counts": Variable(
+            ("image", "repeat", "unit"), "float32", "spikes per window", "NaN where not repeated or not recorded"
+        ),
         "reliability": Variable(
             ("unit",), "float32", "correlation", "split-half, Spearman-Brown corrected; NaN without repeats"
         ),
@@ -93,6 +95,10 @@ KINDS: dict[str, dict[str, Variable]] = {
         ),
         "mean_count": Variable(("unit",), "float32", "spikes per window", "mean over fit images"),
         "sd_count": Variable(("unit",), "float32", "spikes per window", "sd over fit images of the repeat mean"),
+        "recorded_fraction": Variable(
+            ("unit",), "float32", "1", "share of all presentations in which the unit was recorded"
+        ),
+        "recorded_images": Variable(("unit",), "float32", "1", "share of fit images to which the unit has a response"),
         "selected": Variable(("unit",), "bool", "1", "passes the selection of the configuration"),
         "split": Variable(("image",), "str", "train | validation | test | excluded", "role of each image"),
     },
@@ -404,4 +410,4 @@ KINDS: dict[str, dict[str, Variable]] = {
 
 # Raise a kind's version whenever one of its variables, dims or attributes changes its name or its meaning: a store of
 # another version is refused instead of being misread.
-VERSIONS: dict[str, int] = dict.fromkeys(KINDS, 1) | {"recording": 2}
+VERSIONS: dict[str, int] = dict.fromkeys(KINDS, 1) | {"recording": 2, "responses": 2}

@@ -271,9 +271,8 @@ def _typed(dataset: xr.Dataset, path: Path, kind: str, streamed: Sequence[str] =
     if kind not in KINDS:
         raise V4eggError(f"{path}: unknown store kind '{kind}'; add it to v4egg.io.schemas.KINDS")
     layout = KINDS[kind]
-    given = [*map(str, dataset.data_vars), *streamed]
-    missing = [name for name, entry in layout.items() if not entry.optional and name not in given]
-    unknown = [name for name in given if name not in layout]
+    missing = [name for name, entry in layout.items() if not (entry.optional or name in dataset or name in streamed)]
+    unknown = [str(name) for name in [*dataset.data_vars, *streamed] if name not in layout]
     if missing or unknown:
         raise V4eggError(
             f"{path}: a '{kind}' store: missing variables: {', '.join(missing) or 'none'}; "

@@ -15,6 +15,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 from v4egg.recordings import intervals
+from v4egg.recordings.presentations import recording_trials
 from v4egg.recordings.recording import Recording
 from v4egg.stats import metrics
 
@@ -23,10 +24,13 @@ CRITERIA = {  # key of the selection -> the attribute of Responses that it bound
     "min_reliability": "reliability",
     "min_signal_to_noise": "signal_to_noise",
     "min_mean_count": "mean_count",
+    "min_recorded": "recorded_images",
 }
 NEED_REPEATS = ("reliability", "signal_to_noise")
+CONSTANT = "silent or constant over the fit images"
 ROUNDING = 1e-6  # of the mean: a smaller sd is rounding of a constant float32 response
 _UNIT_STATISTICS = ("reliability", "signal_to_noise", "mean_count", "sd_count", "selected")
+_RECORDED = ("recorded_fraction", "recorded_images")  # statistics that follow from the counts
 
 
 @dataclass
@@ -37,7 +41,8 @@ class Responses:
         session: the session's id.
         image_ids: the images' names, in the order of the recording.
         units: unit ids such as ``s190923-u007``.
-        counts: float32 (image, repeat, unit), spikes per window, NaN-padded.
+        counts: float32 (image, repeat, unit), spikes per window; NaN where an image has fewer repeats and where the
+            unit was not recorded.
         split: str (image,), one of :data:`SPLITS`.
         reliability: float32 (unit,), :func:`v4egg.stats.metrics.split_half_reliability` over the fit images; NaN
             without repeats.
@@ -48,6 +53,7 @@ class Responses:
             unit, NaN for a unit without a finite count on them.
         selected: bool (unit,), whether the unit passes the selection.
         repeats_averaged: how many trials each entry of ``counts`` is the mean of.
+        presentations: how many presentations the source has; None: those in which any unit has a count.
 
     Example:
         >>> nan = np.full(2, np.nan, "float32")
@@ -82,11 +88,25 @@ class Responses:
     sd_count: np.ndarray
     selected: np.ndarray
     repeats_averaged: int = 1
+    presentations: int | None = None
 
     @property
     def selected_units(self) -> list[str]:
         """Ids of the units that pass the selection."""
         return [unit for unit, selected in zip(self.units, self.selected, strict=True) if selected]
+
+    @property
+    def recorded_fraction(self) -> np.ndarray:
+        """Share of all presentations in which each unit was recorded, float32 (unit,)."""
+        finite = np.isfinite(self.counts)
+        presentations = finite.any(axis=2).sum() if self.presentations is None else self.presentations
+        return (finite.sum(axis=(0, 1)) / max(presentations, 1)).astype("float32")
+
+    @property
+    def recorded_images(self) -> np.ndarray:
+        """Share of the fit images to which each unit has a response, float32 (unit,)."""
+        fit = self.counts[self.images_of("train", "validation")]
+        return (np.isfinite(fit).any(axis=1).sum(axis=0) / max(len(fit), 1)).astype("float32")
 
     def counts_of(self, split: str, units: Sequence[str]) -> np.ndarray:
         """Return the counts of some units on the images of a split, float32 (image, repeat, unit)."""
@@ -97,7 +117,7 @@ class Responses:
         return _finite_mean(self.counts, 1).astype("float32")
 
     def zscored(self) -> np.ndarray:
-        """Return the z-scored repeat mean, float32 (image, unit); NaN for constant units.
+        """Return the z-scored repeat mean, float32 (image, unit); NaN for constant units and missing responses.
 
         Mean and standard deviation are those over the fit images.
         """
@@ -123,9 +143,11 @@ class Responses:
             provenance: ``config``, ``seed`` and ``inputs`` of :func:`v4egg.io.stores.save`.
         """
         variables = {"counts": (("image", "repeat", "unit"), self.counts), "split": ("image", self.split)}
-        variables |= {name: ("unit", getattr(self, name)) for name in _UNIT_STATISTICS}
+        variables |= {name: ("unit", getattr(self, name)) for name in _UNIT_STATISTICS + _RECORDED}
         coords = {"image": list(self.image_ids), "unit": list(self.units)}
         attrs = {"session": self.session, "repeats_averaged": self.repeats_averaged}
+        if self.presentations is not None:
+            attrs["presentations"] = self.presentations
         stores.save(xr.Dataset(variables, coords, attrs), path, "responses", **provenance)
 
 
@@ -143,6 +165,7 @@ def load_responses(path: str | Path) -> Responses:
         counts=dataset["counts"].values,
         split=np.array(dataset["split"].values.tolist()),
         repeats_averaged=int(dataset.attrs["repeats_averaged"]),
+        presentations=dataset.attrs.get("presentations"),
         **{name: dataset[name].values for name in _UNIT_STATISTICS},
     )
 
@@ -178,7 +201,8 @@ def count_spikes(recording: Recording, window: tuple[float, float] = (0.07, 0.17
         raise V4eggError(f"responses: window ({start:g}, {stop:g}) s is empty; give its start before its stop")
     if recording.spikes is None:
         raise V4eggError(f"session {recording.session}: no spikes to count; give a recording with spikes")
-    image, onset = _trials_in_order(recording)
+    trials = recording_trials(recording).sort_values("onset", kind="stable")
+    image, onset = trials["image"].to_numpy("int64"), trials["onset"].to_numpy("float64")
     repeat = _occurrence(image)
     first, last = onset + start, onset + stop
     counts = np.full((len(recording.images), repeat.max() + 1, len(recording.units)), np.nan, "float32")
@@ -205,7 +229,8 @@ def make_responses(
 
     Args:
         recording: with spikes, or with counts, whose window is then that of the source.
-        split: (image,), str of :data:`SPLITS`, as :func:`v4egg.recordings.splits.split_of` returns it.
+        split: (image,), str of :data:`SPLITS`, as :func:`v4egg.recordings.splits.split_of` returns it. Images to which
+            no unit has a response become ``excluded``.
         window: seconds after onset, see :func:`count_spikes`.
         selection: lower bounds by the keys of :data:`CRITERIA`; a key that is None or absent sets no bound. A unit must
             reach all bounds and vary over the fit images. ``min_reliability`` and ``min_signal_to_noise`` do not apply
@@ -216,14 +241,22 @@ def make_responses(
         The responses of all units, selected or not.
 
     Raises:
-        V4eggError: the split does not fit the images, a fit or test image has no response, averaged counts contain NaN,
-            the selection has an unknown key, or no unit passes.
+        V4eggError: no spike lies in any window, the split does not fit the images, no fit image has a response, the
+            selection has an unknown key, or no unit passes.
     """
     counts = count_spikes(recording, window) if recording.counts is None else recording.counts.astype("float32")
+    if recording.spikes is not None and not np.nansum(counts):
+        raise _no_spike_counts(recording)
     split = np.array(np.asarray(split).tolist(), dtype=str)  # from fixed-width or variable-length strings
     _check_split(recording, split)
-    _check_counts(recording, counts, split)
-    fit = counts[np.isin(split, ("train", "validation"))]
+    split = np.where(np.isfinite(counts).any(axis=(1, 2)), split, "excluded")
+    fits = np.isin(split, ("train", "validation"))
+    if not fits.any():
+        raise V4eggError(
+            f"session {recording.session}: no train or validation image has a response; correct the times of the "
+            "presentations or of the recorded intervals"
+        )
+    fit = counts[fits]
     average = _finite_mean(fit, 1)
     mean = _finite_mean(average, 0)
     sd = np.sqrt(_finite_mean((average - mean) ** 2, 0))
@@ -240,24 +273,51 @@ def make_responses(
         sd_count=np.where(sd > ROUNDING * np.abs(mean), sd, 0.0).astype("float32"),
         selected=np.zeros(counts.shape[2], bool),
         repeats_averaged=recording.repeats_averaged,
+        presentations=None if recording.trials is None else len(recording.trials),
     )
-    result.selected = _select(result, selection or {}, repeated=bool((np.isfinite(fit).sum(axis=1) > 1).any()))
+    result.selected = _select(result, selection or {})
     return result
 
 
-def _trials_in_order(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
-    """Image and onset (s) of each presentation, in the order of the onsets."""
-    if recording.trials is None or len(recording.trials) == 0:
-        raise V4eggError(f"session {recording.session}: no presentation; check the column map of the trials table")
-    trials = recording.trials.sort_values("onset", kind="stable")
-    image, onset = trials["image"].to_numpy("int64"), trials["onset"].to_numpy("float64")
-    outside = (image < 0) | (image >= len(recording.images))
-    if outside.any():
-        raise V4eggError(
-            f"session {recording.session}: a trial shows image {image[outside][0]} of {len(recording.images)}; "
-            "correct the trials table"
-        )
-    return image, onset
+def why_left_out(responses: Responses, selection: Mapping[str, float | None]) -> list[str]:
+    """Say for each unit why it does not pass the selection.
+
+    Args:
+        responses: of one session.
+        selection: lower bounds by the keys of :data:`CRITERIA`, as of :func:`make_responses`.
+
+    Returns:
+        One text per unit, which names each statistic that is too low, the key that bounds it and the bound; empty for a
+        unit that passes.
+
+    Raises:
+        V4eggError: the selection has an unknown key.
+
+    Example:
+        >>> one, counts = np.ones(1, "float32"), np.ones((2, 1, 1), "float32")
+        >>> few = Responses("s1", ["a", "b"], ["u"], counts, np.array(["train", "train"]), one, one, one, one, one > 0)
+        >>> why_left_out(few, {"min_mean_count": 2, "min_recorded": 0.9})
+        ['mean count 1 is below responses.selection.min_mean_count 2']
+    """
+    reasons: list[list[str]] = [[] if sd > 0 else [CONSTANT] for sd in responses.sd_count]
+    for key, bound in _bounds(responses, selection).items():
+        name = CRITERIA[key].replace("_", " ")
+        for unit, value in enumerate(getattr(responses, CRITERIA[key])):
+            if not value >= bound:  # true for NaN too
+                value_text = f"{name} {value:.2g} is below" if np.isfinite(value) else f"{name} is not measurable, for"
+                reasons[unit].append(f"{value_text} responses.selection.{key} {bound:g}")
+    return ["; ".join(texts) for texts in reasons]
+
+
+def _no_spike_counts(recording: Recording) -> V4eggError:
+    """The usual causes are times in milliseconds, times relative to the onset, and clocks that differ."""
+    ends = [times[[0, -1]] for times in (recording.spikes or {}).values() if len(times)]
+    spikes, onset = np.concatenate(ends), recording_trials(recording)["onset"]
+    return V4eggError(
+        f"session {recording.session}: no spike lies in any response window: spikes are at {spikes.min():.6g} to "
+        f"{spikes.max():.6g} s, presentations start at {onset.min():.6g} to {onset.max():.6g} s; give both in seconds "
+        "of one clock"
+    )
 
 
 def _occurrence(labels: np.ndarray) -> np.ndarray:
@@ -290,33 +350,25 @@ def _check_split(recording: Recording, split: np.ndarray) -> None:
         raise V4eggError(f"session {recording.session}: no train or validation image; change its split")
 
 
-def _check_counts(recording: Recording, counts: np.ndarray, split: np.ndarray) -> None:
-    finite = np.isfinite(counts)
-    if recording.repeats_averaged > 1 and not finite.all():
-        image, _, unit = np.argwhere(~finite)[0]
-        raise V4eggError(
-            f"session {recording.session}: the averaged counts of unit {recording.units.index[unit]} to image "
-            f"{recording.image_ids[image]} are not finite; leave the unit or the image out"
-        )
-    unseen = ~finite.any(axis=(1, 2)) & (split != "excluded")
-    if unseen.any():
-        image = np.flatnonzero(unseen)[0]
-        raise V4eggError(
-            f"session {recording.session}: {split[image]} image {recording.image_ids[image]} has no response "
-            f"({unseen.sum()} such images); leave it out or correct the trials table"
-        )
-
-
-def _select(responses: Responses, selection: Mapping[str, float | None], repeated: bool) -> np.ndarray:
-    """Which units reach every bound that applies, bool (unit,)."""
+def _bounds(responses: Responses, selection: Mapping[str, float | None]) -> dict[str, float]:
+    """The bounds that apply to a session, by their key."""
     unknown = sorted(set(selection) - set(CRITERIA))
     if unknown:
         raise V4eggError(f"selection: unknown key {unknown[0]}; give {', '.join(CRITERIA)}")
+    fit = responses.counts[responses.images_of("train", "validation")]
+    repeated = bool((np.isfinite(fit).sum(axis=1) > 1).any())
+    return {
+        key: bound
+        for key, bound in selection.items()
+        if bound is not None and (repeated or CRITERIA[key] not in NEED_REPEATS)
+    }
+
+
+def _select(responses: Responses, selection: Mapping[str, float | None]) -> np.ndarray:
+    """Which units reach every bound that applies, bool (unit,)."""
     selected = responses.sd_count > 0  # a silent or constant unit has nothing to model
     applied = []
-    for key, bound in selection.items():
-        if bound is None or (CRITERIA[key] in NEED_REPEATS and not repeated):
-            continue
+    for key, bound in _bounds(responses, selection).items():
         values = getattr(responses, CRITERIA[key])
         selected &= values >= bound  # NaN does not pass
         best = values[np.isfinite(values)].max(initial=-np.inf)

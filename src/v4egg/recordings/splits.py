@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from v4egg.errors import V4eggError
 from v4egg.io import stores
+from v4egg.recordings.presentations import count_presentations
 from v4egg.recordings.recording import Recording
 from v4egg.seeding import seed_of
 
@@ -34,7 +35,7 @@ class Pictures:
         session: the session's id.
         image_ids: the images' names.
         thumbnails: float32 (image, 3 * 16 * 16), see :func:`thumbnails`.
-        presentations: int64 (image,), how often each image was shown.
+        presentations: int64 (image,), how often each image was shown while any unit was recorded.
 
     Example:
         >>> pictures = Pictures("s1", ["a", "b"], np.zeros((2, 768), "float32"), np.array([1, 30]))
@@ -48,25 +49,15 @@ class Pictures:
     presentations: np.ndarray
 
 
-def pictures_of(recording: Recording) -> Pictures:
-    """Return the :class:`Pictures` of a recording, after which the recording is no longer needed."""
-    return Pictures(
-        recording.session, list(recording.image_ids), thumbnails(recording.images), count_presentations(recording)
-    )
+def pictures_of(recording: Recording, window: tuple[float, float] = (0.07, 0.17)) -> Pictures:
+    """Return the :class:`Pictures` of a recording, after which the recording is no longer needed.
 
-
-def count_presentations(recording: Recording) -> np.ndarray:
-    """Count how often each image was shown.
-
-    Returns:
-        int64 (image,): the number of trials with the image or, for a recording without trials, the number of repeats in
-        which any unit has a count, times the number of trials that each count averages.
+    Args:
+        recording: one session.
+        window: of the response, seconds after onset: a presentation counts if a unit was recorded throughout it.
     """
-    if recording.trials is not None:
-        return np.bincount(recording.trials["image"].to_numpy(), minlength=len(recording.images)).astype("int64")
-    if recording.counts is None:
-        raise V4eggError(f"session {recording.session}: spikes without trials; give the recording its trials")
-    return np.isfinite(recording.counts).any(axis=2).sum(axis=1) * recording.repeats_averaged
+    shown = count_presentations(recording, window)
+    return Pictures(recording.session, list(recording.image_ids), thumbnails(recording.images), shown)
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
@@ -127,11 +118,11 @@ def make_splits(
     - ``repeated``: images shown at least ``min_repeats`` times;
     - ``none``: no image.
 
-    All other images are used for fitting, except those in a duplicate group with a test image of any session, which are
-    excluded. A duplicate group belongs to the session of its first member by id. Of each session's groups
-    ``validation_fraction`` (at least one if there are two or more) become validation images: those with the lowest hash
-    of (seed, first member). Adding a session therefore leaves the validation images of the others unchanged unless it
-    changes the groups.
+    Images to which no unit has a response are excluded. All other images are used for fitting, except those in a
+    duplicate group with a test image of any session, which are excluded too. A duplicate group belongs to the session
+    of its first member by id. Of each session's groups ``validation_fraction`` (at least one if there are two or more)
+    become validation images: those with the lowest hash of (seed, first member). Adding a session therefore leaves the
+    validation images of the others unchanged unless it changes the groups.
 
     Args:
         recordings: one per session; with a generator only one recording is in memory at a time.
@@ -163,9 +154,10 @@ def make_splits(
     pictures = [item if isinstance(item, Pictures) else pictures_of(item) for item in recordings]
     names = _names(pictures)
     session = np.repeat([item.session for item in pictures], [len(item.image_ids) for item in pictures])
-    test = np.concatenate([images_that_test(item, policies) for item in pictures])
+    unseen = np.concatenate([item.presentations == 0 for item in pictures])
+    test = np.concatenate([images_that_test(item, policies) for item in pictures]) & ~unseen
     duplicate_group = _duplicate_groups(np.concatenate([item.thumbnails for item in pictures]), near_duplicate)
-    excluded = np.isin(duplicate_group, duplicate_group[test]) & ~test
+    excluded = unseen | (np.isin(duplicate_group, duplicate_group[test]) & ~test)
     split = np.where(test, "test", np.where(excluded, "excluded", "train")).astype("<U10")
     fits = split == "train"
     _check_fit(pictures, session, fits)
@@ -333,8 +325,8 @@ def _check_fit(pictures: list[Pictures], session: np.ndarray, fits: np.ndarray) 
     for item in pictures:
         if not fits[session == item.session].any():
             raise V4eggError(
-                f"session {item.session}: split leaves no image to fit: all {len(item.image_ids)} test or "
-                "look like a test image; change its split or leave the session out"
+                f"session {item.session}: split leaves no image to fit: all {len(item.image_ids)} test, look like a "
+                "test image, or have no response; change its split or leave the session out"
             )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from v4egg import load_responses
 from v4egg.errors import V4eggError
 from v4egg.recordings.recording import Recording
-from v4egg.recordings.responses import count_spikes, make_responses
+from v4egg.recordings.responses import count_spikes, make_responses, why_left_out
 from v4egg.seeding import numpy_generator
 from v4egg.stats import metrics
 
@@ -199,23 +199,67 @@ def test_no_unit_passes():
         make_responses(with_counts(0 * poisson()), split(60, 20), selection={"min_reliability": 0.5})
 
 
-@pytest.mark.parametrize(("position", "role"), [(2, "validation"), (20, "train"), (50, "test")])
-def test_an_image_without_response_is_named(position, role):
-    counts = poisson()
+@pytest.mark.parametrize("position", [2, 20, 50])
+def test_an_image_without_response_is_excluded(position):
+    counts, roles = poisson(), split(60, 20)
     counts[position] = np.nan
-    with pytest.raises(V4eggError, match=f"session s1: {role} image image{position + 1:04d} has no response"):
-        make_responses(with_counts(counts), split(60, 20))
-    roles = split(60, 20)
-    roles[position] = "excluded"
-    assert make_responses(with_counts(counts), roles).selected.any()
+    found = make_responses(with_counts(counts), roles)
+    assert found.split[position] == "excluded"
+    assert roles[position] != "excluded"
+    assert (found.split == roles).sum() == 59
+    with pytest.raises(V4eggError, match="no train or validation image has a response"):
+        make_responses(with_counts(np.where(np.arange(60)[:, None, None] < 40, np.nan, counts)), roles)
+
+
+def test_a_unit_that_was_recorded_for_few_images_is_left_out_with_a_word():
+    counts = poisson()
+    counts[30:, :, 1] = np.nan  # of the 40 fit images
+    counts[10:20, :3, 0] = np.nan
+    bounds = {"min_recorded": 0.8, "min_reliability": 0.5, "min_signal_to_noise": None}
+    found = make_responses(with_counts(counts), split(60, 20), selection=bounds)
+    np.testing.assert_array_equal(found.recorded_images, np.float32([1, 0.75, 1, 1]))
+    np.testing.assert_allclose(found.recorded_fraction, [1 - 30 / 360, 0.5, 1, 1])
+    np.testing.assert_array_equal(found.selected, [True, False, False, False])
+    assert found.reliability[1] > 0.7  # of the images that it was recorded for
+    np.testing.assert_allclose(found.mean_count[1], counts[:30, :, 1].mean(), rtol=1e-6)
+    reasons = why_left_out(found, bounds)
+    assert reasons[:2] == ["", "recorded images 0.75 is below responses.selection.min_recorded 0.8"]
+    assert reasons[2] == (
+        "silent or constant over the fit images; "
+        "reliability is not measurable, for responses.selection.min_reliability 0.5"
+    )
+    assert "responses.selection.min_reliability 0.5" in reasons[3]
+    everyone = make_responses(with_counts(counts), split(60, 20), selection={"min_recorded": 0.7})
+    assert why_left_out(everyone, {"min_recorded": 0.7})[1] == ""
+
+
+def test_the_recorded_fraction_is_of_all_presentations(tmp_path):
+    onset, image = np.arange(8.0), np.arange(8) % 4
+    source = with_spikes([onset + 0.1] * 2, image, onset, 4, recorded=[[[0, 6]], [[2, 6]]])
+    source.spikes["s1-u000"] = np.array([0.1, 4.1])
+    source.spikes["s1-u001"] = np.array([2.1])
+    found = make_responses(source, np.array(["train"] * 4))
+    np.testing.assert_allclose(found.recorded_fraction, [6 / 8, 4 / 8])
+    np.testing.assert_allclose(found.recorded_images, [1, 1])
+    found.save(tmp_path / "s1.zarr")
+    np.testing.assert_array_equal(load_responses(tmp_path / "s1.zarr").recorded_fraction, found.recorded_fraction)
+
+
+def test_spikes_that_no_window_contains_are_named():
+    source = with_spikes([[0.05, 0.09], []], image=[0, 1, 2], onset=[10.0, 11.0, 12.5])
+    with pytest.raises(V4eggError, match=r"no spike lies in any.*spikes are at 0.05 to 0.09 s.* at 10 to 12.5 s"):
+        make_responses(source, np.array(["train"] * 3))
+
+
+def test_averages_may_be_missing():
+    counts = poisson().mean(axis=1, keepdims=True)
+    counts[4, 0, 1] = np.nan
+    found = make_responses(with_counts(counts, repeats_averaged=6), split(60, 20))
+    assert np.isnan(found.zscored()[4, 1]) and found.selected[1]
 
 
 def test_bad_input_is_named():
     counts, roles = poisson(), split(60, 20)
-    averaged = counts[:, :1].copy()
-    averaged[4, 0, 1] = np.nan
-    with pytest.raises(V4eggError, match="averaged counts of unit s1-u001 to image image0005 are not finite"):
-        make_responses(with_counts(averaged, repeats_averaged=6), roles)
     with pytest.raises(V4eggError, match=r"split of shape \(59,\) for 60 images"):
         make_responses(with_counts(counts), roles[1:])
     with pytest.raises(V4eggError, match="unknown split fit"):

@@ -109,15 +109,14 @@ def test_halves_repeated_and_none():
     assert [(splits.split_of(dataset, s) == "validation").sum() for s in ("s1", "s2", "s3")] == [1, 2, 1]
 
 
-def test_presentations_come_from_trials_or_counts():
-    shown = recording("s1", pictures(4, 1), [1, 0, 3, 0])
-    np.testing.assert_array_equal(splits.count_presentations(shown), [1, 0, 3, 0])
-    counted = recording("s2", pictures(3, 2))
-    np.testing.assert_array_equal(splits.count_presentations(counted), [5, 5, 5])
-    counts = np.ones((3, 4, 2), "float32")
-    counts[0, 2:], counts[1, :, 0], counts[2, 1:, 0], counts[2, 3, 1] = np.nan, np.nan, np.nan, np.nan
-    ragged = Recording("s3", counted.images, pd.DataFrame(index=["a", "b"]), counted.image_ids, counts=counts)
-    np.testing.assert_array_equal(splits.count_presentations(ragged), [2, 4, 3])
+def test_images_without_a_response_are_excluded_and_do_not_test():
+    images = pictures(9, 1)
+    images[0] = images[8]  # alike, but the last one has no response and tests nothing
+    presentations = np.array([2, 0, 2, 2, 2, 2, 2, 2, 0])
+    dataset = splits.make_splits([recording("s1", images, presentations)], {"s1": "halves"})
+    found = splits.split_of(dataset, "s1")
+    np.testing.assert_array_equal(np.flatnonzero(found == "excluded"), [1, 8])
+    np.testing.assert_array_equal(np.flatnonzero(found == "test"), [4, 5, 6, 7])
 
 
 @given(seed=st.integers(0, 1000), copies=st.integers(0, 20), fraction=st.sampled_from([0.0, 0.1, 0.5]))

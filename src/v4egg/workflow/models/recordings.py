@@ -22,6 +22,13 @@ class Selection(Options):
         0.0, description="SNR on fit images (where there are repeats); 0.15 is suggested for r2_ER."
     )
     min_mean_count: float = Field(0.05, description="Mean spikes per window over fit images.")
+    min_recorded: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="Share of the fit images to which the unit has a response; with nearly all of them, all units are "
+        "fitted to and scored on the same images.",
+    )
 
 
 class Responses(Options):
