@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from v4egg.recordings.presentations import count_presentations
 from v4egg.recordings.recording import Recording
-from v4egg.recordings.splits import count_presentations
 
 
 @dataclass

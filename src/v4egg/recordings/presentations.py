@@ -91,12 +91,13 @@ def recorded_by_any(recording: Recording, window: tuple[float, float]) -> np.nda
     return seen
 
 
-def count_presentations(recording: Recording, window: tuple[float, float]) -> np.ndarray:
-    """Count how often each image was shown while any unit was recorded.
+def count_presentations(recording: Recording, window: tuple[float, float] | None = None) -> np.ndarray:
+    """Count how often each image was shown, or how often while any unit was recorded.
 
     Args:
         recording: with spikes and trials, or with counts.
-        window: start and stop, seconds after the onset; does not matter to a recording with counts.
+        window: start and stop, seconds after the onset: only presentations with a unit recorded throughout it count;
+            None: all. Does not matter to a recording with counts.
 
     Returns:
         int64 (image,): the number of trials with the image or, for a recording without trials, the number of repeats in
@@ -104,7 +105,9 @@ def count_presentations(recording: Recording, window: tuple[float, float]) -> np
     """
     if recording.counts is not None:
         return np.isfinite(recording.counts).any(axis=2).sum(axis=1) * recording.repeats_averaged
-    shown = recording_trials(recording)["image"].to_numpy("int64")[recorded_by_any(recording, window)]
+    shown = recording_trials(recording)["image"].to_numpy("int64")
+    if window is not None:
+        shown = shown[recorded_by_any(recording, window)]
     return np.bincount(shown, minlength=len(recording.images)).astype("int64")
 
 

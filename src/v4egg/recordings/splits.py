@@ -155,7 +155,7 @@ def make_splits(
     names = _names(pictures)
     session = np.repeat([item.session for item in pictures], [len(item.image_ids) for item in pictures])
     unseen = np.concatenate([item.presentations == 0 for item in pictures])
-    test = np.concatenate([images_that_test(item, policies) for item in pictures]) & ~unseen
+    test = np.concatenate([images_that_test(item, policies) for item in pictures])
     duplicate_group = _duplicate_groups(np.concatenate([item.thumbnails for item in pictures]), near_duplicate)
     excluded = unseen | (np.isin(duplicate_group, duplicate_group[test]) & ~test)
     split = np.where(test, "test", np.where(excluded, "excluded", "train")).astype("<U10")
@@ -191,7 +191,7 @@ def split_of(dataset: xr.Dataset, session: str) -> np.ndarray:
 
 
 def images_that_test(pictures: Pictures, policies: Mapping[str, str | Mapping[str, Any]]) -> np.ndarray:
-    """Mark the test images of a session.
+    """Mark the test images of a session; one without a response tests nothing.
 
     Args:
         pictures: of the session; thumbnails are not looked at.
@@ -212,7 +212,7 @@ def images_that_test(pictures: Pictures, policies: Mapping[str, str | Mapping[st
     for key in required:
         if key not in options:
             raise V4eggError(f"session {pictures.session}: split {name} needs {key}; give it beside split")
-    return mark_test(pictures, **{key: options[key] for key in required})
+    return mark_test(pictures, **{key: options[key] for key in required}) & (pictures.presentations > 0)
 
 
 def images_that_fit(recording: Recording, splits: xr.Dataset) -> np.ndarray:

@@ -42,6 +42,7 @@ def test_a_presentation_counts_if_one_unit_was_recorded_throughout_its_window():
     source = shown([0.0, 1.0, 2.0, 9.0], [0.1, 1.1, 2.1, 9.1], [0, 1, 2, 2], recorded)
     np.testing.assert_array_equal(recorded_by_any(source, WINDOW), [True, False, True, False])
     np.testing.assert_array_equal(count_presentations(source, WINDOW), [1, 0, 1])
+    np.testing.assert_array_equal(count_presentations(source), [1, 1, 2])
     assert window_fit(source, WINDOW).unrecorded == 2
     source.recorded = None
     np.testing.assert_array_equal(count_presentations(source, WINDOW), [1, 1, 2])

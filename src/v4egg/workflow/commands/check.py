@@ -97,7 +97,8 @@ def _read(found: Findings, session: str, entry: Mapping[str, Any], full: bool) -
         return
     if full:
         recording = read_recording(session, entry, source.path)
-        outline, pictures = outline_of(recording), pictures_of(recording)
+        window = tuple(config["responses"]["window"])
+        outline, pictures = outline_of(recording), pictures_of(recording, window)
         found.pictures.append(pictures)
         found.counted[session] = _counted(recording, config)
     else:
