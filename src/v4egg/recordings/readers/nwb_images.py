@@ -368,19 +368,18 @@ def _place(path: Path, nwb: NWBFile, item: Any, sources: dict[str, ImageSource])
 def _joined(sources: dict[str, ImageSource], frames: list[tuple[str, int]]) -> ImageSource:
     """Chosen images of several sources as one source."""
     parts = [(sources[where], number) for where, number in frames]
+    alone = {where for where, source in sources.items() if len(source) == 1}  # the path of an image ends in its name
     names = [source.name(number) for source, number in parts]
     if len(set(names)) < len(names):
+        paths = [where.strip("/") for where, _ in frames]
         names = [
-            f"{where.strip('/')}/{source.name(number)}"
-            for (where, _), (source, number) in zip(frames, parts, strict=True)
+            path if where in alone else f"{path}/{name}"
+            for path, (where, _), name in zip(paths, frames, names, strict=True)
         ]
+    places = [str(Path(where).parent) if where in alone else where for where in sources]
     arrays = all(source.arrays for source, _ in parts)
     return ImageSource(
-        listed(
-            dict.fromkeys(
-                str(Path(where).parent) if source.kind.endswith("Image") else where for where, source in sources.items()
-            )
-        ),
+        listed(dict.fromkeys(places)),
         "references",
         tuple(names),
         True,

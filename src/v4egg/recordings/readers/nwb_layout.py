@@ -13,7 +13,6 @@ import numpy as np
 from hdmf.common import DynamicTable
 from hdmf.container import AbstractContainer
 from pynwb import NWBFile
-from pynwb.image import ImageSeries
 from pynwb.misc import Units
 
 from v4egg.errors import V4eggError
@@ -55,7 +54,7 @@ class Understanding:
         shown: the presentations that show an image, by onset.
         source: the images.
         position: int64 (presentation,), which of the images each presentation shows.
-        by_content: whether each presentation has a frame of its own, so that repeats are found by their pixels.
+        by_content: whether each presentation has a frame of its own in a series, so that repeats are found by pixels.
     """
 
     units: UnitTable
@@ -82,7 +81,8 @@ def understand(path: Path, nwb: NWBFile, session: str, names: Mapping[str, Any],
     units = read_units(path, nwb, session, names, notes)
     shown = read_presentations(path, nwb, names, notes)
     source, position = _images_shown(path, nwb, shown, names, notes)
-    by_content = isinstance(shown.images, ImageSeries) and shown.images.name == PurePosixPath(shown.where).name
+    of_series = shown.where == source.where or isinstance(shown.ids[0], FrameOf)
+    by_content = of_series and len(np.unique(position)) == len(position)
     return Understanding(units, shown, with_axes(path, nwb, source, names["axes"], notes), position, by_content)
 
 

@@ -49,8 +49,8 @@ class Column:
 
     @property
     def indexed(self) -> bool:
-        """Whether a row holds a list of values."""
-        return isinstance(self.data, VectorIndex)
+        """Whether a row holds a list of values; lists of one value each count as values."""
+        return isinstance(self.data, VectorIndex) and not (self.lengths() == 1).all()
 
     @property
     def target(self) -> Any:
