@@ -125,24 +125,29 @@ def texts(column: pd.Series) -> list[Any]:
     return [None if value is None or value is pd.NA or value != value else _text(value) for value in column]
 
 
-def typed(column: pd.Series) -> Any:
-    """A column as numbers where all its cells are, else as text.
+def typed(column: pd.Series) -> list[Any]:
+    """The cells of a column as numbers where all that are not empty are numbers, else as text.
 
     Returns:
-        An array of numbers or flags, or a list of texts, empty where missing. Numbers with leading zeros are ids, and
-        stay text.
+        Numbers or flags, NaN where empty; or texts, empty where missing. Numbers with leading zeros are ids, and stay
+        text.
 
     Example:
-        >>> typed(pd.Series(["1", "2"])).tolist(), typed(pd.Series(["01", "02"])), typed(pd.Series(["V4", ""]))
-        ([1, 2], ['01', '02'], ['V4', ''])
+        >>> typed(pd.Series(["1", "2"])), typed(pd.Series(["1", ""])), typed(pd.Series(["01", "02"]))
+        ([1, 2], [1.0, nan], ['01', '02'])
     """
     if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_numeric_dtype(column.dtype):
-        return column.to_numpy() if not column.isna().any() else column.to_numpy("float64", na_value=np.nan)
+        whole: list[Any] = (
+            column.to_numpy("float64", na_value=np.nan).tolist() if column.isna().any() else column.tolist()
+        )
+        return whole
     given = [text or "" for text in texts(column)]
-    values = pd.to_numeric(pd.Series(given, dtype=object), errors="coerce")
-    if values.isna().any() or any(_LEADING_ZERO.match(text) for text in given):
-        return given
-    return values.to_numpy()
+    filled = pd.Series([text for text in given if text], dtype=object)
+    values = pd.to_numeric(filled, errors="coerce")
+    if filled.empty or values.isna().any() or any(_LEADING_ZERO.match(text) for text in filled):
+        return list(given)
+    numbers_or_nan: list[Any] = pd.to_numeric(pd.Series([text or None for text in given], dtype=object)).tolist()
+    return numbers_or_nan
 
 
 def _text(value: Any) -> str:

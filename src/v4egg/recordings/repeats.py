@@ -1,6 +1,12 @@
 """Responses of presentations, sorted by image and repeat."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from v4egg.errors import V4eggError
+
+_SURPRISING = 30.0  # spikes that are missing where all units are silent, which chance does not explain
 
 
 def occurrence(labels: np.ndarray) -> np.ndarray:
@@ -37,3 +43,35 @@ def by_image(values: np.ndarray, image: np.ndarray, images: int) -> np.ndarray:
     result = np.full((images, int(repeat.max(initial=-1)) + 1, values.shape[1]), np.nan, "float32")
     result[image, repeat] = values
     return result
+
+
+def check_padding(counts: np.ndarray, image_ids: Sequence[str], where: str) -> None:
+    """Refuse zeros that stand for repeats that were not shown.
+
+    Args:
+        counts: (image, repeat, unit), spikes per window or other responses.
+        image_ids: the images' names.
+        where: the file, for the error.
+
+    Raises:
+        V4eggError: the last repeats of some images, but not of all, are 0 in every unit, and that is no chance.
+
+    Example:
+        >>> check_padding(np.ones((2, 3, 40)), ["a", "b"], "counts.npy")
+    """
+    known = np.isfinite(counts)
+    silent = (np.where(known, counts, 0) == 0).all(axis=2) & known.any(axis=2)
+    trailing = np.logical_and.accumulate((silent | ~known.any(axis=2))[:, ::-1], axis=1)[:, ::-1] & silent
+    padded = trailing.any(axis=1)
+    if not padded.any() or padded.all():
+        return
+    spikes = np.where(known, counts, 0).sum(axis=2)[~silent]  # of each repeat in which any unit fired
+    missing = float(spikes.mean()) * trailing.sum() if len(spikes) else 0.0
+    if missing < _SURPRISING:
+        return
+    image, repeat = np.argwhere(trailing)[0]
+    raise V4eggError(
+        f"{where}: {int(trailing.sum())} repeats are 0 in all {counts.shape[2]} units, at the end of "
+        f"{int(padded.sum())} images, such as {image_ids[image]} from repeat {repeat + 1} on; write NaN where an image "
+        "was not repeated"
+    )

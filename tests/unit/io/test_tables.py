@@ -115,9 +115,12 @@ def test_columns_by_name(tmp_path):
 
 
 def test_types_of_cells():
-    assert typed(pd.Series(["1", "2.5"])).tolist() == [1, 2.5]
-    assert typed(pd.Series(["1", ""])) == ["1", ""]
-    assert typed(pd.Series([True, False])).tolist() == [True, False]
+    assert typed(pd.Series(["1", "2.5"])) == [1, 2.5]
+    assert typed(pd.Series(["1", "", "-1"])) == pytest.approx([1, np.nan, -1], nan_ok=True)
+    assert typed(pd.Series(["", ""])) == ["", ""]
+    assert typed(pd.Series(["1", "x", ""])) == ["1", "x", ""]
+    assert typed(pd.Series([True, False])) == [True, False]
+    assert all(type(value) is int for value in typed(pd.Series([1, 2], dtype="int16")))
     assert texts(pd.Series([b"a", None, 2.0, 2.5, pd.NA], dtype=object)) == ["a", None, "2", "2.5", None]
 
 

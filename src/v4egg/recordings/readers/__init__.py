@@ -22,6 +22,7 @@ READERS: Registry = {
         label="Cowley et al.",
         source="v4egg.recordings.readers.cowley:PublicLayout",
     ),
+    "folder": Entry("v4egg.recordings.readers.folder:Folder", source="v4egg.recordings.readers.folder:FolderFiles"),
     "brainscore": Entry(
         "v4egg.recordings.readers.brainscore:BrainScore",
         label="Brain-Score",

@@ -28,6 +28,7 @@ class Presentations:
         ids: what each presentation showed: a number, text, or an object of the file.
         images: the images that the file itself says the ids refer to, or None.
         blanks: the texts of presentations that were left out as blank.
+        rows: int64 (presentation,), the rows of the table that they are, for readers that look them up; or None.
     """
 
     where: str
@@ -37,6 +38,7 @@ class Presentations:
     ids: list[Any]
     images: Any = None
     blanks: frozenset[str] = frozenset()
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,7 +47,8 @@ class Presentations:
         """Those at the given rows, bool or int (row,)."""
         rows = np.arange(len(self))[rows]
         ids = [self.ids[row] for row in rows]
-        return replace(self, onset=self.onset[rows], offset=self.offset[rows], ids=ids)
+        kept = None if self.rows is None else self.rows[rows]
+        return replace(self, onset=self.onset[rows], offset=self.offset[rows], ids=ids, rows=kept)
 
 
 def ask_for_a_filter(path: Path, where: str, columns: Iterable[tuple[str, Sequence[Any]]], notes: Notes) -> None:
