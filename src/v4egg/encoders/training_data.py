@@ -14,6 +14,7 @@ from torch import Tensor
 from v4egg.device import device_of
 from v4egg.encoders.encoder import Encoder
 from v4egg.encoders.frozen_features import load_features
+from v4egg.errors import V4eggError
 from v4egg.images.processing import conform, to_float
 from v4egg.recordings.recording import load_recording
 from v4egg.recordings.responses import Responses, load_responses
@@ -66,7 +67,15 @@ def training_session(
 
     Returns:
         The training data; targets are z-scored by the fit images for the loss ``mse`` and spike counts for ``poisson``.
+
+    Raises:
+        V4eggError: the loss is ``poisson`` and the responses are no counts of spikes.
     """
+    if options["loss"] == "poisson" and not responses.are_counts:
+        raise V4eggError(
+            f"session {responses.session}: responses are {responses.response_unit}, no counts of spikes; set "
+            "encoders.training.loss to mse"
+        )
     fit = np.flatnonzero(np.isin(responses.split, ("train", "validation")))
     mean = responses.mean()[np.ix_(fit, responses.selected)]
     if options["loss"] == "mse":

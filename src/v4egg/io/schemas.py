@@ -26,6 +26,7 @@ class Variable:
     optional: bool = False
 
 
+_RESPONSE = "spikes per window, or the recording's response_unit"
 _IMAGE = ("channel", "y", "x")
 _LOOP = ("arm", "round", "unit")
 _SCORE = ("arch", "member", "split", "unit")
@@ -64,7 +65,7 @@ KINDS: dict[str, dict[str, Variable]] = {
         "counts": Variable(
             ("image", "repeat", "unit"),
             "float32",
-            "spikes per window",
+            _RESPONSE,
             "of sources without spikes; NaN where not repeated or not recorded",
             True,
         ),
@@ -84,17 +85,15 @@ KINDS: dict[str, dict[str, Variable]] = {
         ),
     },
     "responses": {
-        "counts": Variable(
-            ("image", "repeat", "unit"), "float32", "spikes per window", "NaN where not repeated or not recorded"
-        ),
+        "counts": Variable(("image", "repeat", "unit"), "float32", _RESPONSE, "NaN where not repeated or not recorded"),
         "reliability": Variable(
             ("unit",), "float32", "correlation", "split-half, Spearman-Brown corrected; NaN without repeats"
         ),
         "signal_to_noise": Variable(
             ("unit",), "float32", "ratio", "image variance over trial variance; NaN without repeats"
         ),
-        "mean_count": Variable(("unit",), "float32", "spikes per window", "mean over fit images"),
-        "sd_count": Variable(("unit",), "float32", "spikes per window", "sd over fit images of the repeat mean"),
+        "mean_count": Variable(("unit",), "float32", _RESPONSE, "mean over fit images"),
+        "sd_count": Variable(("unit",), "float32", _RESPONSE, "sd over fit images of the repeat mean"),
         "recorded_fraction": Variable(
             ("unit",), "float32", "1", "share of all presentations in which the unit was recorded"
         ),
@@ -127,7 +126,7 @@ KINDS: dict[str, dict[str, Variable]] = {
     },
     "baselines": {
         "prediction": Variable(
-            ("baseline", "image", "unit"), "float32", "spikes per window", "of models fitted to the fit images"
+            ("baseline", "image", "unit"), "float32", _RESPONSE, "of models fitted to the fit images"
         ),
     },
     "weights": {

@@ -16,7 +16,8 @@ from v4egg.errors import V4eggError
 from v4egg.io import stores
 from v4egg.recordings import intervals
 from v4egg.recordings.presentations import recording_trials
-from v4egg.recordings.recording import Recording
+from v4egg.recordings.recording import SPIKES_PER_WINDOW, Recording
+from v4egg.recordings.repeats import occurrence
 from v4egg.stats import metrics
 
 SPLITS = ("train", "validation", "test", "excluded")
@@ -27,6 +28,7 @@ CRITERIA = {  # key of the selection -> the attribute of Responses that it bound
     "min_recorded": "recorded_images",
 }
 NEED_REPEATS = ("reliability", "signal_to_noise")
+NEED_COUNTS = ("mean_count",)
 CONSTANT = "silent or constant over the fit images"
 ROUNDING = 1e-6  # of the mean: a smaller sd is rounding of a constant float32 response
 _UNIT_STATISTICS = ("reliability", "signal_to_noise", "mean_count", "sd_count", "selected")
@@ -41,7 +43,7 @@ class Responses:
         session: the session's id.
         image_ids: the images' names, in the order of the recording.
         units: unit ids such as ``s190923-u007``.
-        counts: float32 (image, repeat, unit), spikes per window; NaN where an image has fewer repeats and where the
+        counts: float32 (image, repeat, unit), in ``response_unit``; NaN where an image has fewer repeats and where the
             unit was not recorded.
         split: str (image,), one of :data:`SPLITS`.
         reliability: float32 (unit,), :func:`v4egg.stats.metrics.split_half_reliability` over the fit images; NaN
@@ -54,6 +56,7 @@ class Responses:
         selected: bool (unit,), whether the unit passes the selection.
         repeats_averaged: how many trials each entry of ``counts`` is the mean of.
         presentations: how many presentations the source has; None: those in which any unit has a count.
+        response_unit: unit of the responses: spikes per window, or that of a source whose responses are no counts.
 
     Example:
         >>> nan = np.full(2, np.nan, "float32")
@@ -89,6 +92,12 @@ class Responses:
     selected: np.ndarray
     repeats_averaged: int = 1
     presentations: int | None = None
+    response_unit: str = SPIKES_PER_WINDOW
+
+    @property
+    def are_counts(self) -> bool:
+        """Whether the responses are counts of spikes."""
+        return self.response_unit == SPIKES_PER_WINDOW
 
     @property
     def selected_units(self) -> list[str]:
@@ -145,7 +154,8 @@ class Responses:
         variables = {"counts": (("image", "repeat", "unit"), self.counts), "split": ("image", self.split)}
         variables |= {name: ("unit", getattr(self, name)) for name in _UNIT_STATISTICS + _RECORDED}
         coords = {"image": list(self.image_ids), "unit": list(self.units)}
-        attrs = {"session": self.session, "repeats_averaged": self.repeats_averaged}
+        attrs: dict[str, Any] = {"session": self.session, "repeats_averaged": self.repeats_averaged}
+        attrs["response_unit"] = self.response_unit
         if self.presentations is not None:
             attrs["presentations"] = self.presentations
         stores.save(xr.Dataset(variables, coords, attrs), path, "responses", **provenance)
@@ -166,6 +176,7 @@ def load_responses(path: str | Path) -> Responses:
         split=np.array(dataset["split"].values.tolist()),
         repeats_averaged=int(dataset.attrs["repeats_averaged"]),
         presentations=dataset.attrs.get("presentations"),
+        response_unit=dataset.attrs["response_unit"],
         **{name: dataset[name].values for name in _UNIT_STATISTICS},
     )
 
@@ -203,7 +214,7 @@ def count_spikes(recording: Recording, window: tuple[float, float] = (0.07, 0.17
         raise V4eggError(f"session {recording.session}: no spikes to count; give a recording with spikes")
     trials = recording_trials(recording).sort_values("onset", kind="stable")
     image, onset = trials["image"].to_numpy("int64"), trials["onset"].to_numpy("float64")
-    repeat = _occurrence(image)
+    repeat = occurrence(image)
     first, last = onset + start, onset + stop
     counts = np.full((len(recording.images), repeat.max() + 1, len(recording.units)), np.nan, "float32")
     for position, unit in enumerate(recording.units.index):
@@ -234,7 +245,7 @@ def make_responses(
         window: seconds after onset, see :func:`count_spikes`.
         selection: lower bounds by the keys of :data:`CRITERIA`; a key that is None or absent sets no bound. A unit must
             reach all bounds and vary over the fit images. ``min_reliability`` and ``min_signal_to_noise`` do not apply
-            to a source without repeats.
+            to a source without repeats, ``min_mean_count`` not to responses that are no counts of spikes.
         seed: of the random halves of the reliability.
 
     Returns:
@@ -257,6 +268,7 @@ def make_responses(
             "presentations or of the recorded intervals"
         )
     fit = counts[fits]
+    fit = fit[:, np.isfinite(fit).any(axis=(0, 2))]  # test images alone may have many repeats
     average = _finite_mean(fit, 1)
     mean = _finite_mean(average, 0)
     sd = np.sqrt(_finite_mean((average - mean) ** 2, 0))
@@ -274,6 +286,7 @@ def make_responses(
         selected=np.zeros(counts.shape[2], bool),
         repeats_averaged=recording.repeats_averaged,
         presentations=None if recording.trials is None else len(recording.trials),
+        response_unit=recording.response_unit,
     )
     result.selected = _select(result, selection or {})
     return result
@@ -320,15 +333,6 @@ def _no_spike_counts(recording: Recording) -> V4eggError:
     )
 
 
-def _occurrence(labels: np.ndarray) -> np.ndarray:
-    """How often each label occurred before: [3, 5, 3, 3] -> [0, 0, 1, 2]."""
-    order = np.argsort(labels, kind="stable")
-    _, start, count = np.unique(labels[order], return_index=True, return_counts=True)
-    result = np.empty(len(labels), "int64")
-    result[order] = np.arange(len(labels)) - np.repeat(start, count)
-    return result
-
-
 def _finite_mean(values: np.ndarray, axis: int) -> np.ndarray:
     """Mean over the finite values in float64, NaN where there is none (without numpy's warnings)."""
     finite = np.isfinite(values)
@@ -357,11 +361,8 @@ def _bounds(responses: Responses, selection: Mapping[str, float | None]) -> dict
         raise V4eggError(f"selection: unknown key {unknown[0]}; give {', '.join(CRITERIA)}")
     fit = responses.counts[responses.images_of("train", "validation")]
     repeated = bool((np.isfinite(fit).sum(axis=1) > 1).any())
-    return {
-        key: bound
-        for key, bound in selection.items()
-        if bound is not None and (repeated or CRITERIA[key] not in NEED_REPEATS)
-    }
+    not_measured = [*(() if repeated else NEED_REPEATS), *(() if responses.are_counts else NEED_COUNTS)]
+    return {key: bound for key, bound in selection.items() if bound is not None and CRITERIA[key] not in not_measured}
 
 
 def _select(responses: Responses, selection: Mapping[str, float | None]) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.sources import external_judge
+from v4egg.recordings.sources import external_judge, source_of
 from v4egg.registry import known_names
 
 
@@ -23,6 +23,7 @@ def check_consistency(config: Mapping[str, Any], sessions: Sequence[str]) -> Non
     _check_architectures(encoders)
     _check_core_groups(encoders["architectures"], sessions)
     _check_refits(encoders)
+    _check_losses(encoders, config["sessions"])
     _check_adversarial(encoders)
     makers = ("synthesis.architectures", "encoders.architectures")
     chosen_entries(encoders["architectures"], config["synthesis"]["architectures"], *makers)
@@ -78,6 +79,20 @@ def _check_refits(encoders: Mapping[str, Any]) -> None:
             raise V4eggError(
                 f"configuration key 'encoders.architectures.{arch}.refit' names '{architecture['refit']}', with "
                 f"readout {base['readout']['name']} and loss {loss}; refit one with an attention readout and loss mse"
+            )
+
+
+def _check_losses(encoders: Mapping[str, Any], sessions: Mapping[str, Mapping[str, Any]]) -> None:
+    """A Poisson loss needs counts of spikes."""
+    losses = {
+        arch: {**encoders["training"], **own.get("training", {})} for arch, own in encoders["architectures"].items()
+    }
+    poisson = [arch for arch, training in losses.items() if training["loss"] == "poisson"]
+    for session, source in sessions.items() if poisson else ():
+        if not source_of(session, source, "", "").counts_spikes():
+            raise V4eggError(
+                f"configuration key 'encoders.training.loss' is poisson for '{poisson[0]}', and the responses of "
+                f"session '{session}' are no counts of spikes; set it to mse"
             )
 
 

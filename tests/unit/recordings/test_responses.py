@@ -35,12 +35,12 @@ def with_spikes(spikes, image, onset, n_images=3, session="s1", recorded=None):
     return Recording(session, images, units, ids, trials=trials, spikes=times, recorded=recorded)
 
 
-def with_counts(counts, repeats_averaged=1, session="s1"):
+def with_counts(counts, repeats_averaged=1, session="s1", **more):
     counts = np.asarray(counts, "float32")
     units = pd.DataFrame(index=[f"{session}-u{k:03d}" for k in range(counts.shape[2])])
     ids = [f"image{k + 1:04d}" for k in range(len(counts))]
     images = np.zeros((len(counts), 3, 4, 4), "uint8")
-    return Recording(session, images, units, ids, counts=counts, repeats_averaged=repeats_averaged)
+    return Recording(session, images, units, ids, counts=counts, repeats_averaged=repeats_averaged, **more)
 
 
 def poisson(images=60, repeats=6, rates=(4.0, 2.0, 0.0, 3.0)):
@@ -274,3 +274,21 @@ def test_bad_input_is_named():
         count_spikes(with_spikes([[1.0]], [], []))
     with pytest.raises(V4eggError, match="shows image 3 of 3"):
         count_spikes(with_spikes([[1.0]], [0, 3], [0.0, 1.0]))
+
+
+def test_responses_that_are_no_counts_are_not_selected_by_their_mean(tmp_path):
+    recording = with_counts(poisson() - 3, response_unit="normalized multi-unit activity")
+    made = make_responses(recording, split(60, 20), selection={"min_mean_count": 0.05, "min_reliability": 0.3})
+    assert made.selected.tolist() == [True, True, False, False]
+    assert made.mean_count[1] < 0.05
+    made.save(tmp_path / "s1.zarr")
+    assert load_responses(tmp_path / "s1.zarr").response_unit == "normalized multi-unit activity"
+    assert not made.are_counts and make_responses(with_counts(poisson()), split(60, 20)).are_counts
+
+
+def test_many_repeats_of_test_images_alone_cost_nothing():
+    counts = poisson()
+    counts[:40, 1:] = np.nan
+    made = make_responses(with_counts(counts), split(60, 20))
+    assert np.isnan(made.reliability).all()
+    np.testing.assert_allclose(made.mean_count, counts[:40, 0].mean(0), rtol=1e-6)

@@ -309,3 +309,17 @@ def test_parts_that_are_chosen_by_name_stay_as_they_are_given():
     assert config["encoders"]["architectures"]["attention"]["core"] == {"name": "residual"}
     simulated = check(changed("sessions.s2", {"format": "simulated"}), SCHEMA)["sessions"]["s2"]
     assert simulated["simulation"]["n_units"] == 32
+
+
+@pytest.mark.parametrize(("response_unit", "refused"), [("normalized firing rate", True), ("spikes per window", False)])
+def test_a_poisson_loss_needs_counts(response_unit, refused):
+    own = {"format": "brainscore", "file": "a.nc", "images": "a.zip", "response_unit": response_unit, "split": "halves"}
+    config = changed("sessions", {"s1": own})
+    config["encoders"] = {"training": {"loss": "poisson"}}
+    if not refused:
+        check(config, SCHEMA)
+        return
+    with pytest.raises(V4eggError, match=r"'encoders.training.loss' is poisson for 'attention', and the responses of"):
+        check(config, SCHEMA)
+    config["encoders"]["training"]["loss"] = "mse"
+    check(config, SCHEMA)

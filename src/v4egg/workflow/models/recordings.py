@@ -21,7 +21,9 @@ class Selection(Options):
     min_signal_to_noise: float = Field(
         0.0, description="SNR on fit images (where there are repeats); 0.15 is suggested for r2_ER."
     )
-    min_mean_count: float = Field(0.05, description="Mean spikes per window over fit images.")
+    min_mean_count: float = Field(
+        0.05, description="Mean spikes per window over fit images (where responses are counts of spikes)."
+    )
     min_recorded: float = Field(
         0.9,
         ge=0,
