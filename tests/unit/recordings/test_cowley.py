@@ -119,11 +119,41 @@ def test_images_sort_by_number_not_by_name(tmp_path):
     np.testing.assert_array_equal(read_cowley(tmp_path, "s190923").images, images)
 
 
-def test_grey_and_transparent_images_become_rgb(folder):
+def test_images_that_are_all_grey_have_one_channel(folder):
     grey = np.repeat(pixels()[:, :1], 3, axis=1)
     members = {f"image{i + 1}.png": encoded(image, "L" if i % 2 else "RGBA") for i, image in enumerate(grey)}
     write_zip(folder, members)
-    np.testing.assert_array_equal(read_cowley(folder, "s190923").images, grey)
+    np.testing.assert_array_equal(read_cowley(folder, "s190923").images, grey[:, :1])
+    write_zip(folder, members | {"image2.png": encoded(pixels()[1])})
+    mixed = np.concatenate([grey[:1], pixels()[1:2], grey[2:]])
+    np.testing.assert_array_equal(read_cowley(folder, "s190923").images, mixed)
+
+
+def test_transparent_pixels_show_the_background(folder):
+    rgba = np.concatenate([pixels(), np.full((IMAGES, 1, SIZE, SIZE), 255, "uint8")], axis=1)
+    rgba[0, 3, :, 0] = 0
+    members = {}
+    for number, image in enumerate(rgba):
+        buffer = io.BytesIO()
+        Image.fromarray(image.transpose(1, 2, 0), "RGBA").save(buffer, "PNG")
+        members[f"image{number + 1}.png"] = buffer.getvalue()
+    write_zip(folder, members)
+    expected = pixels()
+    expected[0, :, :, 0] = 128
+    np.testing.assert_array_equal(read_cowley(folder, "s190923").images, expected)
+    expected[0, :, :, 0] = 255
+    np.testing.assert_array_equal(read_cowley(folder, "s190923", background=1.0).images, expected)
+
+
+def test_images_of_sixteen_bits(folder):
+    grey = pixels()[:, 0]
+    members = {}
+    for number, image in enumerate(grey):
+        buffer = io.BytesIO()
+        Image.fromarray(image.astype("uint16") * 257).save(buffer, "PNG")
+        members[f"image{number + 1}.png"] = buffer.getvalue()
+    write_zip(folder, members)
+    np.testing.assert_array_equal(read_cowley(folder, "s190923").images, grey[:, None])
 
 
 @settings(max_examples=15, deadline=None)
@@ -174,10 +204,10 @@ def test_damaged_zip_files(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image0003.jpg": b"not an image"}, "image0003.jpg is not a readable image"),
-        ({"image0003.jpg": encoded(pixels()[2])[:90]}, "image0003.jpg is not a readable image"),
+        ({"image0003.jpg": b"not an image"}, "images_190923.zip: image0003.jpg: not a readable image"),
+        ({"image0003.jpg": encoded(pixels()[2])[:90]}, "images_190923.zip: image0003.jpg: not a readable image"),
         ({"notes.txt": b"hello"}, "notes.txt has no image number"),
-        ({"image0004.jpg": encoded(pixels(1, 9)[0])}, "image0004.jpg is 9 x 9 pixels, image0001.jpg is 8 x 8"),
+        ({"image0004.jpg": encoded(pixels(1, 9)[0])}, "images are of 2 sizes (width x height 8 x 8, 9 x 9 px)"),
         ({"more/image0002.jpg": encoded(pixels()[1])}, "have the same number"),
         ({"image0007.jpg": encoded(pixels()[1])}, "none has number 6"),
         ({"image0006.jpg": encoded(pixels()[1])}, "5 images in the responses, 6 in images_190923.zip"),
@@ -214,9 +244,7 @@ def test_responses_that_are_no_numbers(folder, averaged):
     assert "not a readable .npy array" in refusal(folder)
 
 
-@pytest.mark.parametrize(
-    ("value", "what"), [(np.nan, "no response (all NaN)"), (-1.0, "negative"), (np.inf, "infinite")]
-)
+@pytest.mark.parametrize(("value", "what"), [(-1.0, "negative"), (np.inf, "infinite")])
 def test_bad_values_name_unit_and_image(folder, averaged, value, what):
     averaged[1, 3] = averaged[2, 0] = value
     write_responses(folder, averaged)
@@ -225,11 +253,24 @@ def test_bad_values_name_unit_and_image(folder, averaged, value, what):
     assert "s190923-u001, image 4 (of 2 such entries)" in message
 
 
-def test_a_raw_image_without_any_repeat(folder):
-    raw = np.ones((UNITS, IMAGES, REPEATS))
-    raw[2, 4] = np.nan
+def test_what_was_not_recorded_is_missing(folder, averaged):
+    averaged[2, 4] = np.nan
+    write_responses(folder, averaged)
+    recording = read_cowley(folder, "s190923")
+    np.testing.assert_allclose(recording.counts, averaged.T[:, None, :], rtol=1e-6)
+    assert recording.warnings == ["responses_190923.npy: 1 units have no response to some of the 5 images"]
+    write_responses(folder, np.full((UNITS, IMAGES), np.nan))
+    assert "all values are NaN" in refusal(folder)
+
+
+def test_zeros_are_no_padding(folder):
+    raw = numpy_generator("padding").poisson(9, (UNITS, IMAGES, REPEATS)).astype(float)
+    raw[:, 2:, 3] = 0
     write_responses(folder, raw, "raw")
-    assert "no response (all NaN) for s190923-u002, image 5" in refusal(folder)
+    assert "at the end of 3 images, such as image0003 from repeat 4 on; write NaN" in refusal(folder)
+    raw[:, 2:, 3] = np.nan
+    write_responses(folder, raw, "raw")
+    np.testing.assert_array_equal(read_cowley(folder, "s190923").counts, raw.transpose(1, 2, 0))
 
 
 def test_required_files_before_and_after_the_download(tmp_path, folder):
@@ -263,7 +304,7 @@ def test_published_model_files_by_neuron_number(tmp_path):
 
 def test_the_published_recording_with_raw_repeats(public_data):
     recording = read_cowley(public_data, "s210325")
-    assert recording.images.shape == (640, 3, 112, 112)
+    assert recording.images.shape == (640, 1, 112, 112)  # grey objects
     assert recording.counts.shape == (640, 10, 50)
     repeats = np.isfinite(recording.counts).sum(axis=1)
     assert (repeats.min(), repeats.max()) == (6, 10)

@@ -12,11 +12,9 @@ Layout of the repository cowleygroup/V4_compact_models, by session number such a
 Responses are spike counts in 100 ms. Raw responses are published for a few sessions only.
 """
 
-import io
 import json
 import re
-import zipfile
-import zlib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -24,12 +22,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from pydantic import Field
 
 from v4egg.errors import V4eggError
+from v4egg.recordings.readers.image_files import opened_images, read_pictures
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
+from v4egg.recordings.repeats import check_padding
 from v4egg.recordings.sources import Source
 
 COUNT_WINDOW_MS = 100
@@ -43,11 +42,9 @@ _REMEDY = (
     f"set V4EGG_DATA to the folder that holds V4_compact_models (a clone of github {REPOSITORY}), "
     "or run the rule that downloads it"
 )
-_UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-_UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
-def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None) -> Recording:
+def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None, background: float = 0.5) -> Recording:
     """Read one published session.
 
     Args:
@@ -55,11 +52,13 @@ def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None)
         session: session id such as ``s190923``.
         repeats: how many trials each repeat-averaged response is the mean of; None: 1. Raw responses are single trials
             and do not need it.
+        background: grey level behind transparent images, in units of [0, 1].
 
     Returns:
-        A recording with ``images`` uint8 (image, 3, y, x), 112 px square as published; ``counts`` float32 (image,
-        repeat, unit), spikes in 100 ms, from the raw responses (NaN-padded) where they exist and with one averaged
-        repeat otherwise; and ``units`` with the column ``neuron``, the 0-based index in the published arrays.
+        A recording with ``images`` uint8 (image, 3, y, x), 112 px square as published, or with one channel if all of
+        them are grey; ``counts`` float32 (image, repeat, unit), spikes in 100 ms, from the raw responses (NaN-padded)
+        where they exist and with one averaged repeat otherwise; and ``units`` with the column ``neuron``, the 0-based
+        index in the published arrays.
 
     Raises:
         V4eggError: a file is missing or damaged, or images and responses do not fit each other.
@@ -74,12 +73,13 @@ def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None)
         )
     images_path, responses_path = required_files(folder, session)
     counts, averaged = _counts(existing(responses_path, "responses", session), session)
-    images, names = _images(existing(images_path, "images", session))
+    images, names = _images(existing(images_path, "images", session), background)
     if len(images) != len(counts):
         raise V4eggError(
             f"{responses_path}: {len(counts)} images in the responses, {len(images)} in {images_path.name}; "
             f"take both files from the same version of {REPOSITORY}"
         )
+    check_padding(counts, names, str(responses_path))
     neurons = range(counts.shape[2])
     return Recording(
         session=session,
@@ -94,7 +94,16 @@ def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None)
             "count_window_ms": COUNT_WINDOW_MS,
             "source": f"{REPOSITORY}: {responses_path.relative_to(folder).as_posix()}",
         },
+        warnings=_warnings(counts, responses_path),
     )
+
+
+def _warnings(counts: np.ndarray, path: Path) -> list[str]:
+    """What is missing in counts (image, repeat, unit)."""
+    lost = ~np.isfinite(counts).any(axis=1)
+    if not lost.any():
+        return []
+    return [f"{path.name}: {int(lost.any(axis=0).sum())} units have no response to some of the {len(counts)} images"]
 
 
 def session_number(session: str) -> str:
@@ -245,8 +254,8 @@ def _counts(path: Path, session: str) -> tuple[np.ndarray, bool]:
         raise V4eggError(f"{path}: an array of shape {values.shape}, expected {dims}; download the file again")
     if averaged:
         values = values[:, :, None]
-    missing = np.isnan(values)
-    _refuse(missing.all(axis=2), path, session, "no response (all NaN)", "correct it or remove the image")
+    if np.isnan(values).all():
+        raise V4eggError(f"{path}: no response, all values are NaN; download the file again")
     _refuse(np.isinf(values).any(axis=2), path, session, "an infinite response", "download the file again")
     _refuse((values < 0).any(axis=2), path, session, "a negative spike count", "give counts, not z-scores")
     return np.ascontiguousarray(values.transpose(1, 2, 0), dtype="float32"), averaged
@@ -279,63 +288,30 @@ def load_numeric(path: Path) -> np.ndarray:
     return values
 
 
-def _images(path: Path) -> tuple[np.ndarray, list[str]]:
-    """Images uint8 (image, 3, y, x) of a zip file in the order of their numbers, and their names."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = _numbered_members(archive, path)
-            images = _decoded(archive, members[0], path)[None].repeat(len(members), axis=0)
-            for position, member in enumerate(members):
-                image = _decoded(archive, member, path)
-                if image.shape != images.shape[1:]:
-                    raise V4eggError(
-                        f"{path}: image {member} is {_size(image)} pixels, {members[0]} is {_size(images[0])}; "
-                        "give all images of a session one size"
-                    )
-                images[position] = image
-    except _UNREADABLE_ZIP as error:
-        raise V4eggError(f"{path}: a truncated or damaged zip file ({error}); download it again") from error
-    return images, [PurePosixPath(member).stem for member in members]
+def _images(path: Path, background: float) -> tuple[np.ndarray, list[str]]:
+    """Images uint8 (image, channel, y, x) of a zip file in the order of their numbers, and their names."""
+    with opened_images(path) as files:
+        names = _by_number(files.names, path)
+        images = read_pictures([files.file(name) for name in names], names, where=str(path), background=background)
+    return images, [PurePosixPath(name).stem for name in names]
 
 
-def _numbered_members(archive: zipfile.ZipFile, path: Path) -> list[str]:
-    """Image members in the order of the numbers that end their names: 1, 2, ... without gaps."""
+def _by_number(names: Sequence[str], path: Path) -> list[str]:
+    """Names in the order of the numbers that end them: 1, 2, ... without gaps."""
     numbers: dict[int, str] = {}
-    for info in archive.infolist():
-        member = PurePosixPath(info.filename)
-        if info.is_dir() or "__MACOSX" in member.parts or member.name.startswith("."):
-            continue
-        digits = re.search(r"\d+$", member.stem, re.ASCII)
+    for name in names:
+        digits = re.search(r"\d+$", PurePosixPath(name).stem, re.ASCII)
         if digits is None:
-            raise V4eggError(
-                f"{path}: {member} has no image number at the end of its name; remove it from the zip file"
-            )
-        other = numbers.setdefault(int(digits[0]), info.filename)
-        if other != info.filename:
-            raise V4eggError(f"{path}: {other} and {member} have the same number; remove one from the zip file")
-    if not numbers:
-        raise V4eggError(f"{path}: no images in the zip file; download it again")
+            raise V4eggError(f"{path}: {name} has no image number at the end of its name; remove it from the zip file")
+        other = numbers.setdefault(int(digits[0]), name)
+        if other != name:
+            raise V4eggError(f"{path}: {other} and {name} have the same number; remove one from the zip file")
     missing = set(range(1, len(numbers) + 1)) - set(numbers)
     if missing:
         raise V4eggError(
             f"{path}: {len(numbers)} images, but none has number {min(missing)}; number them from 1 without gaps"
         )
     return [numbers[number] for number in sorted(numbers)]
-
-
-def _decoded(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:
-    """One member as RGB uint8 (3, y, x)."""
-    data = archive.read(member)
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except _UNREADABLE_IMAGE as error:
-        # the message of Pillow's error contains the address of the buffer, which is no help
-        raise V4eggError(f"{path}: {member} is not a readable image; remove or replace it") from error
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[2]} x {image.shape[1]}"
 
 
 class Cowley(ReaderOptions):
@@ -348,9 +324,9 @@ class Cowley(ReaderOptions):
         json_schema_extra={"x-absent": True},
     )
 
-    def read(self, session: str, path: str) -> Recording:
+    def read(self, session: str, path: str, background: float = 0.5) -> Recording:
         """See :func:`read_cowley`."""
-        return read_cowley(path, session, repeats=self.repeats)
+        return read_cowley(path, session, repeats=self.repeats, background=background)
 
 
 class PublicLayout(Source):

@@ -55,16 +55,21 @@ def opened_images(place: str | Path) -> Iterator[ImageFiles]:
         names = sorted(_members(archive), key=natural_key)
         if not names:
             raise V4eggError(f"{place}: no images in the zip file; give another one")
-        number = {name: i for i, name in enumerate(names)}
+        files = {name: Path(folder, f"{i}{PurePosixPath(name).suffix.lower()}") for i, name in enumerate(names)}
 
         def extract(name: str) -> Path:
             with _one_line_zip_errors(place):
-                file = Path(folder, f"{number[name]}{PurePosixPath(name).suffix.lower()}")
-                if not file.exists():
-                    file.write_bytes(archive.read(name))
-                return file
+                if not files[name].exists():
+                    files[name].write_bytes(archive.read(name))
+                return files[name]
 
-        yield ImageFiles(place, names, extract)
+        try:
+            yield ImageFiles(place, names, extract)
+        except V4eggError as error:  # name the file in the zip file, not where it was extracted
+            at = next((name for name, file in files.items() if f"{file}:" in str(error)), None)
+            if at is None:
+                raise
+            raise V4eggError(str(error).replace(f"{files[at]}:", f"{place}: {at}:")) from error
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:
