@@ -56,8 +56,8 @@ def read(path: Path) -> xr.Dataset:
 
 def renamed(dataset: xr.Dataset, renames: Sequence[Rename]) -> xr.Dataset:
     """The store with new names, of attributes and among the values of text variables too."""
-    own = [r for r in renames if r.kind and r.kind == dataset.attrs.get("kind")]
-    names = {r.old: r.new for r in [*(r for r in renames if not r.kind), *own]}  # those of the kind come last and win
+    of_kind = [r for r in renames if r.kind and r.kind == dataset.attrs.get("kind")]
+    names = {r.old: r.new for r in [*(r for r in renames if not r.kind), *of_kind]}  # the kind's own come last and win
     present = {str(name) for name in (*dataset.variables, *dataset.dims)}
     for old, new in names.items():
         if old in present and new in present:
@@ -120,17 +120,17 @@ def difference(old: xr.Variable, new: xr.Variable) -> str:
 
 def differences(old: xr.Dataset, new: xr.Dataset, ignored: Sequence[str]) -> list[str]:
     """A line for each variable or attribute that differs or is only in one of two stores."""
-    found = []
+    lines = []
     attributes = ({k: decoded(v) for k, v in store.attrs.items() if k not in ignored} for store in (old, new))
     for what, one, other in (("variable", old.variables, new.variables), ("attribute", *map(flat, attributes))):
         for name in sorted({*map(str, one), *map(str, other)} - set(ignored)):
             if name not in other or name not in one:
-                found.append(f"{what} {name} is only in the {'old' if name in one else 'new'} store")
+                lines.append(f"{what} {name} is only in the {'old' if name in one else 'new'} store")
             elif what == "variable" and (words := difference(one[name], other[name])):
-                found.append(f"variable {name}: {words}")
+                lines.append(f"variable {name}: {words}")
             elif what == "attribute" and one[name] != other[name]:
-                found.append(f"attribute {name}: {str(one[name])[:60]} became {str(other[name])[:60]}")
-    return found
+                lines.append(f"attribute {name}: {str(one[name])[:60]} became {str(other[name])[:60]}")
+    return lines
 
 
 def compare(

@@ -77,39 +77,44 @@ def stages(units: int) -> dict[str, Stage]:
     members = PAPER["encoders"]["generators"] + PAPER["encoders"]["validators"]
     generators, training = PAPER["encoders"]["generators"], PAPER["encoders"]["training"]
     methods, samples = PAPER["synthesis"]["methods"], PAPER["synthesis"]["samples"]
-    shown = SESSIONS * (IMAGES + TEST_IMAGES)
+    pictures = SESSIONS * (IMAGES + TEST_IMAGES)
     fit = SESSIONS * IMAGES * (1 - PAPER["responses"]["validation_fraction"])
     head = 2 * 49 * RESNET_CHANNELS * PAPER["encoders"]["architectures"]["task_driven"]["core"]["channels"]
     images = units * samples  # of one method and architecture
     climbing = generators * sum(climb.values())  # one step of one image in both architectures
-    made = 4.0 * images * size**2
+    image_bytes = 4.0 * images * size**2
     parameters = sum(p.numel() for p in data_driven.parameters()) * 4.0
     answers = (IMAGES + TEST_IMAGES) * UNITS * 4.0  # of one member
     trials = answers * TEST_REPEATS
     return {
-        "recordings": Stage(("read_recording",), 0, shown * RECORDED_SIDE * 236.0),
+        "recordings": Stage(("read_recording",), 0, pictures * RECORDED_SIDE * 236.0),
         "splits, responses, pool": Stage(
-            ("split_images", "count_responses", "image_pool"), 0, trials + shown * size**2
+            ("split_images", "count_responses", "image_pool"), 0, trials + pictures * size**2
         ),
         "prior": Stage(("import_prior",), 0, sum(p.numel() for p in prior.parameters()) * 4.0),
-        "frozen features": Stage(("extract_features",), shown * RESNET, shown * 49 * RESNET_CHANNELS * 2.0, True),
+        "frozen features": Stage(("extract_features",), pictures * RESNET, pictures * 49 * RESNET_CHANNELS * 2.0, True),
         "encoders": Stage(
             ("train_encoder",),
             members * training["epochs"] * fit * 3 * (forward + head),
             2 * members * parameters,
             True,
         ),
-        "predictions": Stage(("predict_responses",), shown * (members * forward + RESNET), 2 * members * answers, True),
+        "predictions": Stage(
+            ("predict_responses",), pictures * (members * forward + RESNET), 2 * members * answers, True
+        ),
         "baselines, scores, targets": Stage(
-            ("fit_baselines", "score_encoders", "rank_units", "select_targets"), 0, shown * 48.0
+            ("fit_baselines", "score_encoders", "rank_units", "select_targets"), 0, pictures * 48.0
         ),
         "images: gradient ascent": Stage(
-            ("synthesize/2", "gather_images/2"), images * methods["gradient_ascent"]["steps"] * climbing, 4 * made, True
+            ("synthesize/2", "gather_images/2"),
+            images * methods["gradient_ascent"]["steps"] * climbing,
+            4 * image_bytes,
+            True,
         ),
         "images: EGG": Stage(
             ("synthesize/2", "gather_images/2"),
             images * methods["energy_guided"]["steps"] * (2 * step + climbing),
-            4 * made,
+            4 * image_bytes,
             True,
         ),
         "transfer, figures, summary": Stage(
@@ -127,9 +132,9 @@ def memory(rules: tuple[str, ...]) -> int:
     """The most that a rule of the stage asks for at its first attempt, MB; the profile says what most rules ask for."""
     text = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
     blocks = dict(re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", text, re.DOTALL | re.MULTILINE))
-    asked = {rule: re.search(r"mem_mb=mem_mb\((\d+)\)", block) for rule, block in blocks.items()}
+    requests = {rule: re.search(r"mem_mb=mem_mb\((\d+)\)", block) for rule, block in blocks.items()}
     names = [rule.split("/")[0] for rule in rules]
-    return max(int(found[1]) if (found := asked.get(name)) else COMMON_MB for name in names)
+    return max(int(request[1]) if (request := requests.get(name)) else COMMON_MB for name in names)
 
 
 def jobs(rules: tuple[str, ...], counted: dict[str, int]) -> int:
@@ -137,7 +142,7 @@ def jobs(rules: tuple[str, ...], counted: dict[str, int]) -> int:
     total = 0
     for rule in rules:
         name, _, part = rule.partition("/")
-        total += sum(n for known, n in counted.items() if known.startswith(name)) // int(part or 1)
+        total += sum(n for counted_rule, n in counted.items() if counted_rule.startswith(name)) // int(part or 1)
     return total
 
 

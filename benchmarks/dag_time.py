@@ -48,8 +48,8 @@ def dry_run(units: int) -> DryRun:
         command += ["--snakefile", ROOT / "Snakefile", "--directory", folder, "--workflow-profile", "none"]
         command += ["--configfile", PAPER, folder / "units.yaml"]
         measured = [sys.executable, "-c", MEASURE, *map(str, command)]
-        said = subprocess.run(measured, capture_output=True, text=True, check=True).stdout
-    text, _, numbers = said.strip().rpartition("\n")
+        output = subprocess.run(measured, capture_output=True, text=True, check=True).stdout
+    text, _, numbers = output.strip().rpartition("\n")
     status, *cost = map(float, numbers.split())
     if status:
         raise SystemExit(text[-2000:])

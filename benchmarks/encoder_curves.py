@@ -46,8 +46,8 @@ class Trainer:
         self.kept: dict[tuple, TrainingSession] = {}
 
     def options(self, arch: str) -> dict:
-        own = self.config["encoders"]["architectures"][arch].get("training", {})
-        return {**self.config["images"], **self.config["encoders"]["training"], **own}
+        of_architecture = self.config["encoders"]["architectures"][arch].get("training", {})
+        return {**self.config["images"], **self.config["encoders"]["training"], **of_architecture}
 
     def data(self, arch: str, session: str, size: int | None) -> TrainingSession:
         """One session as this architecture sees it at ``size`` pixels, kept for the next point."""
@@ -155,17 +155,17 @@ def main() -> None:
     parser.add_argument("session")
     parser.add_argument("out", type=Path)
     parser.add_argument("curves", nargs="*", metavar="curve", help=f"some of {', '.join(CURVES)}; default: all")
-    asked = parser.parse_args()
-    unknown = [curve for curve in asked.curves if curve not in CURVES]
+    options = parser.parse_args()
+    unknown = [curve for curve in options.curves if curve not in CURVES]
     if unknown:
         parser.error(f"unknown curve '{unknown[0]}'; known: {', '.join(CURVES)}")
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    config = check(yaml.safe_load(asked.config.read_text()), SCHEMA)
-    folder = asked.out
+    config = check(yaml.safe_load(options.config.read_text()), SCHEMA)
+    folder = options.out
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, asked.results, asked.session)
-    for curve in asked.curves or CURVES:
+    trainer = Trainer(config, options.results, options.session)
+    for curve in options.curves or CURVES:
         for arch, architecture in config["encoders"]["architectures"].items():
             if not {"combined", "core_groups", "refit"} & set(architecture):
                 run(trainer, arch, curve, folder / "curves.csv")

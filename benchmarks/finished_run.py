@@ -27,8 +27,8 @@ class FinishedRun:
         self.ensembles = {name: self._ensemble(parts.get("combined", [name])) for name, parts in architectures.items()}
         groups = by_session(self.units)
         self.natural = [self._natural(session, units) for session, units in groups.items()]
-        said = [stores.load(results / f"predictions/{session}.zarr", "predictions") for session in groups]
-        self.predictions = [predictions.load() for predictions in said]  # each setting reads them
+        lazy = [stores.load(results / f"predictions/{session}.zarr", "predictions") for session in groups]
+        self.predictions = [predictions.load() for predictions in lazy]  # each setting reads them
 
     def _ensemble(self, archs: list[str]) -> Ensemble:
         return load_encoder([path for a in archs for path in sorted((self.results / "encoders" / a).glob("m*.zarr"))])

@@ -73,7 +73,7 @@ class Source:
         self.prior = load_guide(run.results / "prior.zarr", self.stimulus_spec)
         self.mean, self.best = (np.full((len(run.units), len(self.judges)), np.nan) for _ in range(2))
         for session in with_cached_predictions(self.judges, run.natural, run.predictions):
-            responses = np.stack([session.known[judge.name] for judge in self.judges])  # (judge, image, unit)
+            responses = np.stack([session.responses[judge.name] for judge in self.judges])  # (judge, image, unit)
             rows = [run.units.index(unit) for unit in session.units]
             self.mean[rows] = responses.mean(1).T
             picks = responses[0].argmax(0)  # the natural image that the generators like best
@@ -85,7 +85,7 @@ class Source:
         energy = mei_energy(self.generators, [(unit, 0) for unit in self.units], EnergyGuided(**self.options), key)
         draws = [torch_generator(*key, unit, 0) for unit in self.units]
         start = time.process_time()  # of one thread: other jobs on the machine count less than in wall time
-        made = energy_guided(
+        synthesis = energy_guided(
             energy,
             draws,
             self.prior,
@@ -97,7 +97,7 @@ class Source:
             **WAYS[way][0],
         )
         seconds = (time.process_time() - start) / len(self.units)
-        activation = np.stack([judge.paired(made.images, self.units).numpy() for judge in self.judges], 1)
+        activation = np.stack([judge.paired(synthesis.images, self.units).numpy() for judge in self.judges], 1)
         relative = normalized_activation(activation, self.mean, self.best)
         rows = [
             {"unit": unit, "judge": judge.name, "normalized_activation": relative[u, j], "seconds": seconds}
@@ -119,11 +119,11 @@ def run(results: Run, table: Path, steps: list[int], scales: list[float]) -> Non
         if (name, sampler, way, n, scale) not in done
     ]
     for count, (name, setting) in enumerate(todo, 1):
-        found = results.sources[name](*setting)
+        scores = results.sources[name](*setting)
         head = {"source": name, **dict(zip(SETTING, setting, strict=True))}
-        found.assign(**head).to_csv(table, mode="a", header=not table.exists(), index=False)
-        medians = found.groupby("judge", sort=False)["normalized_activation"].median().round(2).to_dict()
-        print(f"{count}/{len(todo)}", *head.values(), medians, f"{found['seconds'][0]:.2f} s", flush=True)
+        scores.assign(**head).to_csv(table, mode="a", header=not table.exists(), index=False)
+        medians = scores.groupby("judge", sort=False)["normalized_activation"].median().round(2).to_dict()
+        print(f"{count}/{len(todo)}", *head.values(), medians, f"{scores['seconds'][0]:.2f} s", flush=True)
 
 
 def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -134,17 +134,17 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     return wide.assign(outside=wide[outside].mean(axis=1))
 
 
-def summary(found: pd.DataFrame) -> pd.DataFrame:
+def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """A row for each setting, best first: medians over units and sources, and how it compares with the best.
 
     ``confirmed`` is the median of judges that took no part over the median of the generators; ``p`` is of a paired
     Wilcoxon test against the best setting.
     """
-    values = found.pivot_table(index=SETTING, columns=["source", "unit"], values="external")
+    values = scores.pivot_table(index=SETTING, columns=["source", "unit"], values="external")
     medians = values.median(axis=1)
     best = values.loc[medians.idxmax()]
     rows = []
-    for setting, here in found.groupby(SETTING):
+    for setting, here in scores.groupby(SETTING):
         low, high = bootstrap_interval(here["external"], np.median, ("guidance", *setting))
         judged = {j: here[j].median() for j in ("generators", "validators", "across") if j in here}
         numbers = {"external": medians[setting], "low": low, "high": high, **judged}
@@ -164,9 +164,9 @@ def choose(table: pd.DataFrame) -> pd.Series:
 def in_words(table: pd.DataFrame, default: tuple) -> str:
     """The best setting, the chosen one, the run's own if the grid has it, and the best of each sampler and way."""
     lines = [f"{len(table)} settings, {int(table['n'].max())} pairs of unit and source each"]
-    own = table[(table[SETTING] == pd.Series(dict(zip(SETTING, default, strict=True)))).all(axis=1)]
+    of_run = table[(table[SETTING] == pd.Series(dict(zip(SETTING, default, strict=True)))).all(axis=1)]
     named = [("best", table.loc[0]), ("right for this prior", choose(table))]
-    named += [("the run's own", row) for _, row in own.iterrows()]
+    named += [("the run's own", row) for _, row in of_run.iterrows()]
     tops = table.groupby(["sampler", "way"], sort=False).head(1)
     for name, row in named + [(f"best of {row['sampler']}, {row['way']}", row) for _, row in tops.iterrows()]:
         setting = f"{row['sampler']}, {row['way']}, {row['steps']} steps, lambda {row['energy_scale']:g}"
@@ -241,19 +241,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 25, 50])
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 2.0, 4.0, 8.0, 16.0])
     parser.add_argument("--sources", nargs="+", help="architectures whose generators make images; all judge")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
-    given.out.mkdir(parents=True, exist_ok=True)
-    results = Run(given.results, given.units, given.sources)
-    run(results, given.out / "units.csv", given.steps, given.scales)
-    table = summary(verdicts(pd.read_csv(given.out / "units.csv")))
-    table.to_csv(given.out / "guidance.csv", index=False, float_format="%.6g")
-    draw(table).savefig(given.out / "guidance.png", dpi=200)
-    own = results.options
-    ways = [name for name, (options, _) in WAYS.items() if all(own[key] == value for key, value in options.items())]
-    words = in_words(table, (own["sampler"], ways[0], own["steps"], own["energy_scale"]))
-    (given.out / "choice.txt").write_text(words + "\n")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    results = Run(arguments.results, arguments.units, arguments.sources)
+    run(results, arguments.out / "units.csv", arguments.steps, arguments.scales)
+    table = summary(verdicts(pd.read_csv(arguments.out / "units.csv")))
+    table.to_csv(arguments.out / "guidance.csv", index=False, float_format="%.6g")
+    draw(table).savefig(arguments.out / "guidance.png", dpi=200)
+    settings = results.options
+    ways = [
+        name for name, (options, _) in WAYS.items() if all(settings[key] == value for key, value in options.items())
+    ]
+    words = in_words(table, (settings["sampler"], ways[0], settings["steps"], settings["energy_scale"]))
+    (arguments.out / "choice.txt").write_text(words + "\n")
     print(words)
 
 

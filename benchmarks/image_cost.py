@@ -55,10 +55,10 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     scale = {"mean": [0.5] * images["channels"], "std": [0.2] * images["channels"], "output": "elu+1"}
     architecture = next(parts for parts in config["encoders"]["architectures"].values() if "combined" not in parts)
     spec = {"size": images["size"], "channels": images["channels"], **architecture, **scale}
-    made = [Encoder(["s-u000"], copy.deepcopy(spec)) for _ in range(config["encoders"]["generators"])]
-    generators = Ensemble([member.eval().requires_grad_(False) for member in made])
-    given = config["prior"]["pretrained"]
-    prior = pretrained_prior(**given) if given["weights"] else new_prior({**config["prior"], **images})
+    encoders = [Encoder(["s-u000"], copy.deepcopy(spec)) for _ in range(config["encoders"]["generators"])]
+    generators = Ensemble([member.eval().requires_grad_(False) for member in encoders])
+    pretrained = config["prior"]["pretrained"]
+    prior = pretrained_prior(**pretrained) if pretrained["weights"] else new_prior({**config["prior"], **images})
     method, changed, activations = WAYS[way]
     if activations == "made again":
         prior.enable_gradient_checkpointing()
@@ -106,12 +106,12 @@ def table(path: str, batches: list[int], steps: int) -> None:
     first = None
     for way, (method, *_) in WAYS.items():
         for batch in batches:
-            found = in_its_own_process(path, way, batch, steps)
-            cost, above = found["seconds"] * methods[method]["steps"], found["memory"] - loaded
-            first = first or (cost, found["memory"])
-            row = [way, batch, f"{1000 * found['seconds']:.1f}", methods[method]["steps"], f"{cost:.2f}"]
-            row += [f"{cost / first[0]:.2f}", f"{found['memory']:.0f}", f"{above:.0f}"]
-            print(f"| {' | '.join(map(str, row))} | {found['memory'] / first[1]:.2f} |", flush=True)
+            measured = in_its_own_process(path, way, batch, steps)
+            cost, above = measured["seconds"] * methods[method]["steps"], measured["memory"] - loaded
+            first = first or (cost, measured["memory"])
+            row = [way, batch, f"{1000 * measured['seconds']:.1f}", methods[method]["steps"], f"{cost:.2f}"]
+            row += [f"{cost / first[0]:.2f}", f"{measured['memory']:.0f}", f"{above:.0f}"]
+            print(f"| {' | '.join(map(str, row))} | {measured['memory'] / first[1]:.2f} |", flush=True)
 
 
 def main() -> None:
@@ -120,12 +120,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 32])
     parser.add_argument("--measure", nargs=2, metavar=("WAY", "BATCH"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.measure:
-        way, batch = given.measure
-        print(json.dumps(measure(configured(given.config), way, int(batch), given.steps)))
+    arguments = parser.parse_args()
+    if arguments.measure:
+        way, batch = arguments.measure
+        print(json.dumps(measure(configured(arguments.config), way, int(batch), arguments.steps)))
     else:
-        table(given.config, given.batches, given.steps)
+        table(arguments.config, arguments.batches, arguments.steps)
 
 
 if __name__ == "__main__":

@@ -99,10 +99,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("jobs", type=int, nargs="?", default=6)
     parser.add_argument("--slurm", action="store_true", help="also on a cluster of this machine")
-    asked = parser.parse_args()
-    jobs = asked.jobs
+    arguments = parser.parse_args()
+    jobs = arguments.jobs
     print_overhead(jobs, {"here": HERE})
-    if asked.slurm:
+    if arguments.slurm:
         if slurm.why_not():
             raise SystemExit(slurm.why_not())
         with tempfile.TemporaryDirectory() as name, slurm.cluster(Path(name)):

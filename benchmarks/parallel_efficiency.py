@@ -39,43 +39,43 @@ def run(folder: Path, configs: list[str], cores: int) -> float:
 
 def rules() -> dict[str, str]:
     """Of every rule with a name in the rules files: its script; the rules of figures share one."""
-    found = {"figure": "figure"}
+    scripts = {"figure": "figure"}
     for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
         for name, block in re.findall(
             r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", path.read_text(), re.DOTALL | re.MULTILINE
         ):
-            found[name] = re.search(r'script:\s+"\.\./scripts/(\w+)\.py"', block)[1]
-    return found
+            scripts[name] = re.search(r'script:\s+"\.\./scripts/(\w+)\.py"', block)[1]
+    return scripts
 
 
 def jobs(folder: Path) -> pd.DataFrame:
     """A row for each job that ran: rule, script, wall and processor seconds."""
-    known, rows = rules(), []
+    scripts, rows = rules(), []
     for path in sorted(folder.glob("results/*/benchmarks/*/*.tsv")):  # named <rule>-<wildcards>.tsv
         rule = "figure" if path.stem.startswith("figure_") else path.stem.partition("-")[0]
-        if rule in known:
+        if rule in scripts:
             measured = pd.read_csv(path, sep="\t").iloc[0]
             times = {"wall": measured["s"], "processor": measured["cpu_time"]}
-            rows.append({"rule": rule, "script": known[rule], **times})
+            rows.append({"rule": rule, "script": scripts[rule], **times})
     return pd.DataFrame(rows)
 
 
-def print_efficiency(seconds: dict[int, float], found: dict[int, pd.DataFrame]) -> None:
+def print_efficiency(seconds: dict[int, float], tables: dict[int, pd.DataFrame]) -> None:
     print("cores | jobs | wall (s) | processor time of jobs (s) | speed-up | efficiency | busy\n" + "---|" * 6 + "---")
     fewest = min(seconds)
     for cores, wall in seconds.items():
-        speed_up, used = seconds[fewest] / wall, found[cores]["processor"].sum()
+        speed_up, used = seconds[fewest] / wall, tables[cores]["processor"].sum()
         efficiency, busy = speed_up * fewest / cores, used / (wall * cores)
         print(
-            f"{cores} | {len(found[cores])} | {wall:.0f} | {used:.0f} | {speed_up:.2f} | {efficiency:.2f} | {busy:.2f}"
+            f"{cores} | {len(tables[cores])} | {wall:.0f} | {used:.0f} | {speed_up:.2f} | {efficiency:.2f} | {busy:.2f}"
         )
 
 
-def print_starts(wall: float, found: pd.DataFrame) -> None:
+def print_starts(wall: float, measured: pd.DataFrame) -> None:
     print("\nrule | jobs | seconds | of these starting | share\n---|---|---|---|---")
-    starts = found["script"].map({script: import_seconds(script) for script in found["script"].unique()})
+    starts = measured["script"].map({script: import_seconds(script) for script in measured["script"].unique()})
     table = (
-        found.assign(starting=starts)
+        measured.assign(starting=starts)
         .groupby("rule")
         .agg(jobs=("wall", "size"), seconds=("wall", "sum"), starting=("starting", "sum"))
     )
@@ -96,12 +96,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--config", nargs="+", default=[])
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
-    given = parser.parse_args()
-    folders = {cores: given.out.resolve() / f"cores-{cores}" for cores in given.cores}
-    seconds = {cores: run(folder, given.config, cores) for cores, folder in folders.items()}
-    found = {cores: jobs(folder) for cores, folder in folders.items()}
-    print_efficiency(seconds, found)
-    print_starts(seconds[given.cores[0]], found[given.cores[0]])
+    arguments = parser.parse_args()
+    folders = {cores: arguments.out.resolve() / f"cores-{cores}" for cores in arguments.cores}
+    seconds = {cores: run(folder, arguments.config, cores) for cores, folder in folders.items()}
+    tables = {cores: jobs(folder) for cores, folder in folders.items()}
+    print_efficiency(seconds, tables)
+    print_starts(seconds[arguments.cores[0]], tables[arguments.cores[0]])
 
 
 if __name__ == "__main__":

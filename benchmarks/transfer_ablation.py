@@ -94,8 +94,8 @@ class Run(FinishedRun):
         key = json.dumps([method, source, options, members, samples, prior or "own"])
         if key not in self.found:  # a base setting is a level of many factors
             prior = self.priors[prior or "own"]
-            made = synthesize_mei(generators, self.units, method, prior=prior, samples=samples, **options)
-            self.found[key] = self._judged(source, generators, made)
+            meis = synthesize_mei(generators, self.units, method, prior=prior, samples=samples, **options)
+            self.found[key] = self._judged(source, generators, meis)
         return self.found[key]
 
     def generators(self, source: str, n: int | None, encoders: str | None) -> Ensemble | None:
@@ -111,17 +111,17 @@ class Run(FinishedRun):
             chosen += members[:n]
         return Ensemble(chosen)
 
-    def _judged(self, source: str, generators: Ensemble, made: xr.Dataset) -> list[dict]:
+    def _judged(self, source: str, generators: Ensemble, meis: xr.Dataset) -> list[dict]:
         """A row for each judge, of each unit's image that the generators rate highest."""
         others = [judge for judge in encoder_judges(self.ensembles, source)[1:] if not judge.shares_weights]
-        own = {id(member) for member in generators.members}
-        others = [judge for judge in others if not own & {id(m) for model in judge.models for m in model.members}]
+        makers = {id(member) for member in generators.members}
+        others = [judge for judge in others if not makers & {id(m) for model in judge.models for m in model.members}]
         judges = [Judge("generators", [generators], shares_weights=True), *others]
         predicted = set(self.predictions[0]["arch"].values)  # what stands in need not be: it is asked now
-        asked = [judge for judge in judges if {m.arch for model in judge.models for m in model.members} <= predicted]
-        natural = with_cached_predictions(asked, self.natural, self.predictions)
-        judged = best_images(judge_images({"made": made["image"]}, judges, natural)).sel({"method": "made"})
-        cost = float(made["seconds"].mean()) * made.sizes["sample"]
+        cached = [judge for judge in judges if {m.arch for model in judge.models for m in model.members} <= predicted]
+        natural = with_cached_predictions(cached, self.natural, self.predictions)
+        judged = best_images(judge_images({"made": meis["image"]}, judges, natural)).sel({"method": "made"})
+        cost = float(meis["seconds"].mean()) * meis.sizes["sample"]
         return [self._row(judged.sel(judge=judge.name), judge.name, cost) for judge in judges]
 
     def _row(self, judged: xr.Dataset, judge: str, seconds: float) -> dict:
@@ -143,10 +143,10 @@ def run(results: Run, table: Path, sources: list[str], levels: dict[str, list[di
     """Every setting that the table lacks."""
     done = set()
     if table.exists():
-        known = read(table)
-        if "matched" not in known:  # rows would be added under the wrong names
+        existing = read(table)
+        if "matched" not in existing:  # rows would be added under the wrong names
             raise SystemExit(f"{table}: of another version, without the column matched; name another folder")
-        done = set(known[["method", "source", "factor", "level"]].astype(str).itertuples(False, None))
+        done = set(existing[["method", "source", "factor", "level"]].astype(str).itertuples(False, None))
     for factor, values in levels.items():
         for level in values:
             for source in sources:
@@ -158,9 +158,9 @@ def run(results: Run, table: Path, sources: list[str], levels: dict[str, list[di
                     rows = results.scores(method, source, level)
                     if rows is None:
                         continue
-                    found = pd.DataFrame([head | row for row in rows])
-                    found.to_csv(table, mode="a", header=not table.exists(), index=False)
-                    print(found.to_string(header=False, index=False), flush=True)
+                    scores = pd.DataFrame([head | row for row in rows])
+                    scores.to_csv(table, mode="a", header=not table.exists(), index=False)
+                    print(scores.to_string(header=False, index=False), flush=True)
 
 
 def _place(level: str) -> float:
@@ -206,9 +206,9 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel("relative activation")
     marked = [axes.get_legend_handles_labels() for axes in panels.flat[::-1]]
-    shown = {label: handle for handles, labels in marked for handle, label in zip(handles, labels, strict=True)}
-    order = sorted(shown)
-    figure.legend([shown[label] for label in order], order, loc="outside lower center", ncols=2)
+    handle_of = {label: handle for handles, labels in marked for handle, label in zip(handles, labels, strict=True)}
+    order = sorted(handle_of)
+    figure.legend([handle_of[label] for label in order], order, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -224,30 +224,43 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def stand_in_levels(run: Run, asked: argparse.Namespace) -> dict[str, list[dict]]:
+def stand_in_levels(run: Run, options: argparse.Namespace) -> dict[str, list[dict]]:
     """What stands in, after what is there without it; as many members of each encoder as the fewest has."""
     n = min((len(stand_in.members) for stand_in in run.stand_ins.values()), default=0)
-    encoders = [{"generators": n, "encoders": name} for name in ("own", *asked.encoders)]
+    encoders = [{"generators": n, "encoders": name} for name in ("own", *options.encoders)]
     priors = [{"prior": name} for name in run.priors]
-    return {"prior": priors if asked.priors else [], "encoders": encoders if asked.encoders else []}
+    return {"prior": priors if options.priors else [], "encoders": encoders if options.encoders else []}
 
 
-def main(asked: argparse.Namespace) -> None:
+def main(options: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)
-    config = check(yaml.safe_load(asked.config.read_text()), SCHEMA)
-    known = config["encoders"]["architectures"]
-    for name in (*asked.sources, *asked.encoders):
-        if name not in known:
-            raise SystemExit(f"{name} is none of the configuration's architectures; name some of {', '.join(known)}")
-    for prior in asked.priors:
+    config = check(yaml.safe_load(options.config.read_text()), SCHEMA)
+    architectures = config["encoders"]["architectures"]
+    for name in (*options.sources, *options.encoders):
+        if name not in architectures:
+            raise SystemExit(
+                f"{name} is none of the configuration's architectures; name some of {', '.join(architectures)}"
+            )
+    for prior in options.priors:
         if "=" not in prior:
             raise SystemExit(f"--priors {prior} is not NAME=STORE; give the store a name")
-    asked.out.mkdir(parents=True, exist_ok=True)
-    made = Run(config, asked.results, asked.units, asked.encoders, dict(prior.split("=", 1) for prior in asked.priors))
-    levels = SETTINGS | stand_in_levels(made, asked)
-    table = asked.out / "ablation.csv"
-    run(made, table, asked.sources or list(made.ensembles), {name: levels[name] for name in asked.factors or levels})
-    draw(read(table)).savefig(asked.out / "ablation.png", dpi=200)
+    options.out.mkdir(parents=True, exist_ok=True)
+    ablation = Run(
+        config,
+        options.results,
+        options.units,
+        options.encoders,
+        dict(prior.split("=", 1) for prior in options.priors),
+    )
+    levels = SETTINGS | stand_in_levels(ablation, options)
+    table = options.out / "ablation.csv"
+    run(
+        ablation,
+        table,
+        options.sources or list(ablation.ensembles),
+        {name: levels[name] for name in options.factors or levels},
+    )
+    draw(read(table)).savefig(options.out / "ablation.png", dpi=200)
 
 
 if __name__ == "__main__":

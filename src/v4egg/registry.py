@@ -122,12 +122,12 @@ def required_stores(registry: Registry, name: str, options: Mapping[str, Any], k
         kind: what the registry holds, for errors.
     """
     entry = entry_of(registry, name, kind)
-    found = list(entry.required_stores)
+    required = list(entry.required_stores)
     for option, path in entry.parts.items():
         if option in options:
             part = options[option]
-            found += required_stores(load(path), part["name"], part, option)
-    return tuple(dict.fromkeys(found))
+            required += required_stores(load(path), part["name"], part, option)
+    return tuple(dict.fromkeys(required))
 
 
 def known_names(name: str, known: Any) -> str:
@@ -188,8 +188,8 @@ class Choice:
         name = value.get(self.key, self.default)
         if not name:
             raise ValueError(f"give '{self.key}', the {self.kind}")
-        own = {key: option for key, option in value.items() if key != self.key}
-        options_of(load(self.registry), name, own, self.kind)
+        options = {key: option for key, option in value.items() if key != self.key}
+        options_of(load(self.registry), name, options, self.kind)
         return value
 
 

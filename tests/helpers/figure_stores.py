@@ -164,7 +164,7 @@ def save_reconstruction(path, arch="attention", n=5, channels=3):
     dims, shape = ("source", "method", "image"), (2, 2, n)
     generator = numpy_generator("reconstruction", n)
     variables = {
-        "made": ((*dims, *IMAGE), generator.random((*shape, channels, 6, 6))),
+        "reconstruction": ((*dims, *IMAGE), generator.random((*shape, channels, 6, 6))),
         "true": (("image", *IMAGE), generator.random((n, channels, 6, 6))),
         "training_error": (dims, generator.random(shape)),
         "evaluations": (dims, np.full(shape, 7)),

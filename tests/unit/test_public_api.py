@@ -248,7 +248,7 @@ def test_the_siblings_take_objects_and_leave_them(model, network, prior):
     assert diverse["image"].shape == (1, 1, 2, 3, 16, 16)
     targets = [Targets(["a", "b"], images[:2])]
     made = v4egg.reconstruct(model, targets, prior=prior, steps=2, descent_steps=2)
-    assert made["made"].shape == (1, 2, 2, 1, 64, 64)
+    assert made["reconstruction"].shape == (1, 2, 2, 1, 64, 64)
     assert made["source"].values.tolist() == ["predicted"]
     with pytest.raises(V4eggError, match="some targets have recorded responses and others have none"):
         mixed = [*targets, Targets(["c"], images[:1], ["u001"], np.zeros((1, 1), np.float32))]

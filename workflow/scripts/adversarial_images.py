@@ -12,11 +12,11 @@ from v4egg.workflow.jobs import job
 with job(snakemake) as run:
     inputs, params = snakemake.input, snakemake.params
     model_source, session = snakemake.wildcards.model_source, snakemake.wildcards.session
-    own = load_models(model_source, run.local(params.path), session)
+    models = load_models(model_source, run.local(params.path), session)
     ensembles = {arch: load_encoder(paths) for arch, paths in run.local(params.members).items()}
-    judges = compact_judges(model_source, own, ensembles, params.teachers, run.local(params.external_judges))
+    judges = compact_judges(model_source, models, ensembles, params.teachers, run.local(params.external_judges))
     natural = held_out_images(load_recording(inputs.recording), load_responses(inputs.responses))
-    result = adversarial_experiment(own, natural, judges, **params.options, seed=params.seed, progress=run.progress)
+    result = adversarial_experiment(models, natural, judges, **params.options, seed=params.seed, progress=run.progress)
     result.attrs |= {"model_source": model_source, "session": session}
     read = [path for path in inputs if str(path).endswith(".zarr")]
     stores.save(result, snakemake.output[0], "adversarial", config=params.options, seed=params.seed, inputs=read)

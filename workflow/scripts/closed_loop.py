@@ -23,11 +23,11 @@ with job(snakemake) as run:
     options = {**snakemake.params.training, **loop}
     names = required_stores(METHODS, loop["method"], snakemake.params.synthesis, "method of synthesis")
     required = {name: snakemake.input[name] for name in names}
-    shown, key = loop["rounds"] * len(units) * loop["samples"], (seed, "closed loop", recording.session)
-    crops, _ = photograph_crops(shown, recording.images.shape[-1], "fit", key=key)
+    n_crops, key = loop["rounds"] * len(units) * loop["samples"], (seed, "closed loop", recording.session)
+    crops, _ = photograph_crops(n_crops, recording.images.shape[-1], "fit", key=key)
 
     def synthesise(ensemble, round_index):
-        made = synthesize_mei(
+        meis = synthesize_mei(
             ensemble,
             units,
             loop["method"],
@@ -37,7 +37,7 @@ with job(snakemake) as run:
             seed=seed_of(seed, "closed loop", round_index),
             device=run.device,
         )
-        return made["image"].values
+        return meis["image"].values
 
     result = closed_loop(
         [load_member(path) for path in snakemake.input.members],

@@ -25,12 +25,12 @@ with job(snakemake) as run:
     judges = load_external_judges(run.local(snakemake.params.external_judges)) if ensemble is None else []
     external = [model for judge in judges for model in judge.models]
     neurons = experiment_neurons(options, units, ensemble, external, next(iter(images.values())), seed)
-    known = {}
+    stored = {}
     if ensemble is None:
         natural = [stores.load(path, "natural_responses")["response"] for path in inputs.natural_responses]
-        known = dict(zip(snakemake.params.external_judges, natural, strict=True))
-    used = {session: shown for session, shown in images.items() if ensemble or session in known}
-    responses = responses_to_natural(neurons, used, known)
+        stored = dict(zip(snakemake.params.external_judges, natural, strict=True))
+        images = {session: images[session] for session in images if session in stored}
+    responses = responses_to_natural(neurons, images, stored)
     generator = options["generator"]
     needed = required_stores(IMAGE_GENERATORS, generator["name"], generator, "image generator")
     stimulus_spec = stimulus_spec_of(stores.load(inputs.pool, "pool")["images"].values)
@@ -44,7 +44,7 @@ with job(snakemake) as run:
     result = evolution_experiment(
         neurons.to(run.device),
         image_generator,
-        list(used.values()),
+        list(images.values()),
         responses,
         **search,
         seed=seed,

@@ -8,7 +8,7 @@ from v4egg.workflow.jobs import job
 with job(snakemake) as run:
     options, seed = snakemake.params.options, snakemake.params.seed
     model_source = snakemake.wildcards.model_source
-    own = load_models(model_source, run.local(snakemake.params.path), snakemake.wildcards.session)
-    result = maximizing_images(own, own.units, own.size, **options, seed=seed, progress=run.progress)
+    models = load_models(model_source, run.local(snakemake.params.path), snakemake.wildcards.session)
+    result = maximizing_images(models, models.units, models.size, **options, seed=seed, progress=run.progress)
     result.attrs |= {"method": METHOD, "arch": JUDGE_NAMES[model_source]}
     stores.save(result, snakemake.output[0], "mei", config=options, seed=seed, inputs=snakemake.input)

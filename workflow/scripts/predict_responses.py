@@ -15,7 +15,7 @@ with job(snakemake) as run:
     recording, responses = load_recording(snakemake.input.recording), load_responses(snakemake.input.responses)
     scored = np.concatenate([responses.images_of(split) for split in SPLITS])
     rows = None if snakemake.params.every_image else scored
-    shown = {"device": run.device, "progress": run.progress}
-    predictions = predict_session(ensembles, recording.images, responses.selected_units, rows, **shown)
+    runtime = {"device": run.device, "progress": run.progress}
+    predictions = predict_session(ensembles, recording.images, responses.selected_units, rows, **runtime)
     inputs = [*snakemake.input.members, snakemake.input.recording, snakemake.input.responses]
     stores.save(predictions.assign_coords(image=recording.image_ids), snakemake.output[0], "predictions", inputs=inputs)

@@ -14,8 +14,8 @@ with job(snakemake) as run:
         choose_targets(load_recording(recording).images, load_responses(responses), generators, options["images"], seed)
         for recording, responses in zip(inputs.recordings, inputs.responses, strict=True)
     ]
-    own = {name: value for name, value in options.items() if name not in ("images", "architectures")}
-    shown = {"device": run.device, "progress": run.progress}
-    made = reconstruct(generators, targets, prior=inputs.prior, seed=seed, **own, **shown)
-    made.attrs |= {"arch": snakemake.wildcards.arch}
-    stores.save(made, snakemake.output[0], "reconstruction", config=options, seed=seed, inputs=list(inputs))
+    settings = {name: value for name, value in options.items() if name not in ("images", "architectures")}
+    runtime = {"device": run.device, "progress": run.progress}
+    result = reconstruct(generators, targets, prior=inputs.prior, seed=seed, **settings, **runtime)
+    result.attrs |= {"arch": snakemake.wildcards.arch}
+    stores.save(result, snakemake.output[0], "reconstruction", config=options, seed=seed, inputs=list(inputs))

@@ -22,8 +22,8 @@ def scored_session(responses_path, predictions_path, natural_path, baselines_pat
 
 
 with job(snakemake) as run:
-    own = zip(snakemake.input.responses, snakemake.input.predictions, strict=True)
-    others = zip(*map(run.local, (snakemake.params.natural_responses, snakemake.params.baselines)), strict=True)
-    sessions = [scored_session(*stored, *known) for stored, known in zip(own, others, strict=True)]
+    optional = map(run.local, (snakemake.params.natural_responses, snakemake.params.baselines))
+    paths = zip(snakemake.input.responses, snakemake.input.predictions, *optional, strict=True)
+    sessions = [scored_session(*of_session) for of_session in paths]
     inputs = [*snakemake.input.responses, *snakemake.input.predictions]
     stores.save(score(sessions, snakemake.params.combined_architectures), snakemake.output[0], "scores", inputs=inputs)

@@ -12,9 +12,9 @@ with job(snakemake) as run:
     external_judges = load_external_judges(run.local(snakemake.params.external_judges))
     parts = {}
     for path in run.progress(snakemake.input.reconstructions):
-        made = stores.load(path, "reconstruction")
-        arch = made.attrs["arch"]
+        reconstructions = stores.load(path, "reconstruction")
+        arch = reconstructions.attrs["arch"]
         judges = [*encoder_judges(ensembles, arch), *external_judges]
-        parts[arch] = score_reconstructions(made, judges, ensembles[arch].units)
+        parts[arch] = score_reconstructions(reconstructions, judges, ensembles[arch].units)
     inputs = [*snakemake.input.reconstructions, *snakemake.input.members]
     stores.save(join_architectures(parts), snakemake.output[0], "reconstruction_scores", inputs=inputs)

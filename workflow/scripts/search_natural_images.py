@@ -14,11 +14,11 @@ with job(snakemake) as run:
     batches = pool_batches(inputs.pool, options["batch_size"])
     if options["folder"]:
         batches = itertools.chain(batches, folder_batches(options["folder"], options["batch_size"], **images))
-    found = search_natural_images(
+    result = search_natural_images(
         load_encoder(inputs.members), units, run.progress(batches), k=options["k"], device=run.device
     )
-    found.attrs |= {"arch": snakemake.wildcards.arch}
+    result.attrs |= {"arch": snakemake.wildcards.arch}
     stores.save(
-        found, snakemake.output[0], "natural", config=options, inputs=[*inputs.members, inputs.targets, inputs.pool]
+        result, snakemake.output[0], "natural", config=options, inputs=[*inputs.members, inputs.targets, inputs.pool]
     )
-    run.log(f"{found.attrs['images']} images searched")
+    run.log(f"{result.attrs['images']} images searched")

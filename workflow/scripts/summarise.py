@@ -17,6 +17,7 @@ with job(snakemake):
         if separator:
             of_figures.setdefault(name, {})[argument] = paths
     tables = {name: FIGURES[name].load().table(**arguments) for name, arguments in of_figures.items()}
-    found = {"compact": inputs.compact, "adversarial": inputs.adversarial, "stages": tables}
-    summary = summarise(scores=inputs.scores, transfer=inputs.transfer, mei=inputs.meis, benchmarks=benchmarks, **found)
+    paths = {"scores": inputs.scores, "transfer": inputs.transfer, "mei": inputs.meis}
+    paths |= {"compact": inputs.compact, "adversarial": inputs.adversarial}
+    summary = summarise(**paths, stages=tables, benchmarks=benchmarks)
     Path(snakemake.output[0]).write_text(json.dumps(summary, indent=2) + "\n")

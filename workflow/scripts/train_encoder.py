@@ -15,9 +15,9 @@ with job(snakemake) as run:
     inputs = [*stored.recordings, *stored.responses, *features, *filter(None, [prior])]
     key = {"options": params.options, "architecture": params.architecture, "seed": seed, "code": params.code}
     checkpoint = Checkpoint.for_inputs(params.state, inputs, key)
-    shown = {"progress": run.progress, "device": run.device}
+    runtime = {"progress": run.progress, "device": run.device}
     encoder, curves = train_member(
-        sessions, params.architecture, params.options, seed, prior=prior, checkpoint=checkpoint, **shown
+        sessions, params.architecture, params.options, seed, prior=prior, checkpoint=checkpoint, **runtime
     )
     config = {"architecture": params.architecture, "training": params.options}
     labels = {"arch": arch, "member": member, "role": params.role}

@@ -6,7 +6,7 @@ from v4egg.evaluation.transfer import (
     NaturalImages,
     gather_architectures,
     judge_images,
-    known_responses,
+    stored_responses,
     with_cached_predictions,
 )
 from v4egg.io import stores
@@ -23,9 +23,9 @@ with job(snakemake) as run:
     for recording_path, predictions_path in zip(snakemake.input.recordings, snakemake.input.predictions, strict=True):
         recording = load_recording(recording_path)
         if recording.session in groups:
-            own, outside = groups[recording.session], natural_responses.get(recording.session)
-            known = known_responses(outside, own) if outside else {}
-            natural.append(NaturalImages(recording.images, recording.image_ids, own, known))
+            targets, natural_store = groups[recording.session], natural_responses.get(recording.session)
+            responses = stored_responses(natural_store, targets) if natural_store else {}
+            natural.append(NaturalImages(recording.images, recording.image_ids, targets, responses))
             predictions.append(stores.load(predictions_path, "predictions"))
     parts = {}
     for arch in run.progress(snakemake.params.sources):

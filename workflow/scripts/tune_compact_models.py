@@ -9,7 +9,7 @@ from v4egg.workflow.jobs import job
 with job(snakemake) as run:
     model_source, session = snakemake.wildcards.model_source, snakemake.wildcards.session
     options = snakemake.params.options
-    found = load_models(model_source, run.local(snakemake.params.path), session)
-    result = tuning(found, probe_table(**options), found.size, run.progress)
+    models = load_models(model_source, run.local(snakemake.params.path), session)
+    result = tuning(models, probe_table(**options), models.size, run.progress)
     result.attrs |= {"model_source": model_source, "session": session}
     stores.save(result, snakemake.output[0], "tuning", config=options, inputs=snakemake.input)

@@ -90,22 +90,22 @@ def _one_unit(
     """All images of one unit and the judges' responses to them; arrays without the dim unit."""
     n, shape = len(base), base.shape[1:]
     targets = torch.full((n,), position)
-    made = torch.stack(
+    adversarial = torch.stack(
         [
             torch.stack([adversarial_images(models, base, targets, torch.full((n,), s), e, steps) for e in epsilons])
             for s in DIRECTIONS.values()
         ]
     )  # (direction, epsilon, sample, ...)
     white = torch.stack([_noise(key, sample, draws, shape) for sample in range(n)], 1)  # (draw, sample, ...)
-    noise = torch.stack([white, torch.stack([other_phases(made[0, -1] - base, part[:, :1]) for part in white])])
+    noise = torch.stack([white, torch.stack([other_phases(adversarial[0, -1] - base, part[:, :1]) for part in white])])
     changed = [
         torch.stack([torch.stack([base + random_changes(base, part, e) for part in kind], 1) for e in epsilons])
         for kind in noise
     ]  # by kind: (epsilon, sample, draw, ...)
-    shown = {"natural": base, "adversarial": made, "random": torch.stack(changed)}
-    responses = {name: _judged(judges, images, key[1]) for name, images in shown.items()}
-    change = rms((made - base).reshape(-1, *shape)).reshape(made.shape[:3])
-    return {**responses, "image": made.numpy(), "rms": change.numpy()}
+    stimuli = {"natural": base, "adversarial": adversarial, "random": torch.stack(changed)}
+    responses = {name: _judged(judges, images, key[1]) for name, images in stimuli.items()}
+    change = rms((adversarial - base).reshape(-1, *shape)).reshape(adversarial.shape[:3])
+    return {**responses, "image": adversarial.numpy(), "rms": change.numpy()}
 
 
 def _noise(key: tuple[int, str], sample: int, draws: int, shape: Sequence[int]) -> Tensor:
@@ -130,11 +130,11 @@ def movements(dataset: xr.Dataset) -> xr.Dataset:
     """
     natural_sd = dataset["natural_sd"].where(dataset["natural_sd"] > 0)
     sign = xr.DataArray(list(DIRECTIONS.values()), dims="direction", coords={"direction": list(DIRECTIONS)})
-    made = (dataset["adversarial"] - dataset["natural"]) * sign / natural_sd
+    movement = (dataset["adversarial"] - dataset["natural"]) * sign / natural_sd
     chance = abs(dataset["random"] - dataset["natural"]) / natural_sd
     return xr.Dataset(
         {
-            "adversarial": made.mean("sample").transpose("unit", "direction", "epsilon", "judge"),
+            "adversarial": movement.mean("sample").transpose("unit", "direction", "epsilon", "judge"),
             "random": chance.mean(("sample", "draw")).transpose("unit", "kind", "epsilon", "judge"),
             "largest": chance.max("draw").mean("sample").transpose("unit", "kind", "epsilon", "judge"),
         }
@@ -146,8 +146,8 @@ def carried_over(moved: xr.Dataset) -> xr.DataArray:
 
     Both in sd of natural responses; NaN where the models themselves were not moved in the direction asked for.
     """
-    own = moved["adversarial"].isel(judge=0, drop=True)
-    return moved["adversarial"] / own.where(own > 0)
+    of_models = moved["adversarial"].isel(judge=0, drop=True)
+    return moved["adversarial"] / of_models.where(of_models > 0)
 
 
 def exceeds_random(moved: xr.Dataset) -> Mapping[str, xr.DataArray]:
@@ -155,8 +155,8 @@ def exceeds_random(moved: xr.Dataset) -> Mapping[str, xr.DataArray]:
 
     ``mean``: more than the mean random change of either kind moves it either way; ``all``: more than the largest draw.
     """
-    known = moved["adversarial"].notnull()
+    is_judged = moved["adversarial"].notnull()
     return {
-        "mean": (moved["adversarial"] > moved["random"].max("kind")).where(known),
-        "all": (moved["adversarial"] > moved["largest"].max("kind")).where(known),
+        "mean": (moved["adversarial"] > moved["random"].max("kind")).where(is_judged),
+        "all": (moved["adversarial"] > moved["largest"].max("kind")).where(is_judged),
     }

@@ -38,12 +38,12 @@ def best_images(transfer: xr.Dataset) -> xr.Dataset:
         The measures of :data:`v4egg.evaluation.transfer.MEASURES` with dims (method, arch, unit, judge), and the
         coordinate ``sample`` (method, arch, unit) of the chosen image; NaN where a method made no image for the unit.
     """
-    own = transfer["activation"].sel(judge=GENERATORS, drop=True)
+    activation = transfer["activation"].sel(judge=GENERATORS, drop=True)
     judged = transfer[list(MEASURES)]
     if "sample" not in judged.coords:
         judged = judged.assign_coords(sample=np.arange(judged.sizes["sample"]))
-    best = own.fillna(-np.inf).argmax("sample")
-    return judged.isel(sample=best).where(own.notnull().any("sample"))
+    best = activation.fillna(-np.inf).argmax("sample")
+    return judged.isel(sample=best).where(activation.notnull().any("sample"))
 
 
 def mei_stores(paths: Sequence[str | Path]) -> dict[tuple[str, str], list[xr.Dataset]]:

@@ -109,8 +109,10 @@ def _in_counts(predictions: xr.Dataset, responses: Responses) -> dict[str, np.nd
 
 def _means(single: Mapping[str, np.ndarray], roles: Sequence[str]) -> dict[str, np.ndarray]:
     """The mean predictions of generators, of validators and of all."""
-    halves = {f"{role}s": [p for p, own in zip(single.values(), roles, strict=True) if own == role] for role in ROLES}
-    return {name: np.mean(own, axis=0) for name, own in (halves | {"ensemble": list(single.values())}).items()}
+    pairs = list(zip(single.values(), roles, strict=True))
+    groups = {f"{role}s": [prediction for prediction, played in pairs if played == role] for role in ROLES}
+    groups["ensemble"] = list(single.values())
+    return {name: np.mean(predictions, axis=0) for name, predictions in groups.items()}
 
 
 def _split_scores(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> dict[str, list]:
@@ -143,13 +145,13 @@ def _metrics(session: ScoredSession, counts: np.ndarray, prediction: np.ndarray,
 
 def _by_size(session: ScoredSession, single: list[np.ndarray], columns: np.ndarray) -> list[np.ndarray]:
     """Mean over subsets of the correlation (split, unit) of their mean prediction, a list over their sizes."""
-    generator, found = numpy_generator("ensemble size", session.responses.session), []
+    generator, correlations = numpy_generator("ensemble size", session.responses.session), []
     for size in range(1, len(single) + 1):
         subsets = list(itertools.combinations(range(len(single)), size))
         chosen = generator.permutation(len(subsets))[:SUBSETS]
         means = [np.mean([single[i] for i in subsets[c]], axis=0) for c in chosen]
-        found.append(np.mean([_correlations(session, prediction, columns) for prediction in means], axis=0))
-    return found
+        correlations.append(np.mean([_correlations(session, prediction, columns) for prediction in means], axis=0))
+    return correlations
 
 
 def _test_data(session: ScoredSession, columns: np.ndarray) -> dict[str, np.ndarray]:

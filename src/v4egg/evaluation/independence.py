@@ -39,10 +39,10 @@ def shares_weights_by_judge(judged: xr.Dataset) -> dict[str, bool]:
         judged: The images of one architecture: ``activation`` (..., judge) and ``shares_weights`` (judge).
     """
     scored = judged["activation"].notnull()
-    known = scored.any([dim for dim in scored.dims if dim != "judge"]).values
+    has_scores = scored.any([dim for dim in scored.dims if dim != "judge"]).values
     names = map(str, judged["judge"].values)
-    pairs = zip(names, judged["shares_weights"].values, known, strict=True)
-    return {name: bool(shared) for name, shared, some in pairs if some}
+    pairs = zip(names, judged["shares_weights"].values, has_scores, strict=True)
+    return {name: bool(shared) for name, shared, has_score in pairs if has_score}
 
 
 def _rank(judge: str) -> int:

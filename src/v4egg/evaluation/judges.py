@@ -143,8 +143,8 @@ class Judge:
             for start in range(0, len(rows), batch_size):
                 part = rows[start : start + batch_size]
                 targets = torch.tensor([index[units[i]] for i in part], device=device)
-                shown = images[torch.tensor(part)].to(device)
-                result[part] = model.paired(shown, targets).float().cpu()
+                batch = images[torch.tensor(part)].to(device)
+                result[part] = model.paired(batch, targets).float().cpu()
         return result.to(images.device)
 
 
@@ -168,9 +168,9 @@ def encoder_judges(ensembles: Mapping[str, Ensemble], arch: str) -> list[Judge]:
         Judge("generators", [generators], shares_weights=True),
         Judge("validators", [validators], shares_weights=_shares_weights(generators, validators)),
     ]
-    own = {_trained_as(member) for member in ensembles[arch].members}
-    every = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
-    others = [member for member in every.values() if _trained_as(member) not in own]
+    trained_as = {_trained_as(member) for member in ensembles[arch].members}
+    members = {(m.arch, m.member): m for ensemble in ensembles.values() for m in ensemble.members}
+    others = [member for member in members.values() if _trained_as(member) not in trained_as]
     if others:
         across = Ensemble(others)
         judges.append(Judge("across", [across], shares_weights=_shares_weights(generators, across)))
@@ -213,8 +213,8 @@ def load_external_judges(sources: Mapping[str, Mapping[str, Any]]) -> list[Judge
 
 
 def compact_judges(
-    models: str,
-    own: CompactModels,
+    model_source: str,
+    compact_models: CompactModels,
     ensembles: Mapping[str, Ensemble],
     teachers: Sequence[str],
     external_judges: Mapping[str, Mapping[str, Any]],
@@ -222,18 +222,20 @@ def compact_judges(
     """The judges of images that compact models made: the models themselves, each architecture, and external judges.
 
     Args:
-        models: where the compact models are from, a name of :data:`v4egg.compact.sources.JUDGE_NAMES`.
-        own: the compact models that made the images.
+        model_source: where the compact models are from, a name of :data:`v4egg.compact.sources.JUDGE_NAMES`.
+        compact_models: those that made the images.
         ensembles: architecture -> ensemble of all its members.
         teachers: architectures that the students learned from. An image that fools the copy of a teacher may fool the
             teacher, so a teacher counts as sharing weights.
-        external_judges: session -> source, as in :func:`load_external_judges`; ``own`` is left out of them.
+        external_judges: session -> source, as in :func:`load_external_judges`; the models' own source is left out.
 
     Returns:
-        The judges, ``own`` first.
+        The judges, the compact models first.
     """
-    judges = [Judge(JUDGE_NAMES[models], [own], shares_weights=True)]
-    taught = set(teachers) if models == STUDENTS else set()
+    judges = [Judge(JUDGE_NAMES[model_source], [compact_models], shares_weights=True)]
+    taught = set(teachers) if model_source == STUDENTS else set()
     judges += [Judge(arch, [ensemble], shares_weights=arch in taught) for arch, ensemble in ensembles.items()]
-    others = {session: source for session, source in external_judges.items() if source["judge"] != JUDGE_NAMES[models]}
+    others = {
+        session: source for session, source in external_judges.items() if source["judge"] != JUDGE_NAMES[model_source]
+    }
     return [*judges, *load_external_judges(others)]

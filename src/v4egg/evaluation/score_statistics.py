@@ -82,10 +82,11 @@ def compare(scores: xr.Dataset) -> pd.DataFrame:
 def named_encoders(scores: xr.Dataset) -> dict[str, xr.DataArray]:
     """The encoders' correlations to average (unit,) by name: each combined architecture and each architecture."""
     ensembles = scores["correlation_to_average"].sel(member="ensemble")
-    return known(scores, "combined") | {str(arch): ensembles.sel(arch=arch) for arch in scores["arch"].values}
+    single = {str(arch): ensembles.sel(arch=arch) for arch in scores["arch"].values}
+    return model_correlations(scores, "combined") | single
 
 
-def known(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
+def model_correlations(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
     """The correlations (unit,) of other models by name.
 
     Args:
@@ -99,10 +100,11 @@ def known(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
 
 
 def _comparisons(here: xr.Dataset, session: str) -> list[tuple]:
-    ours, others = named_encoders(here), {**known(here, "reference_model"), **known(here, "baseline")}
-    pairs = [*itertools.combinations(ours, 2), *itertools.product(ours, others)]
-    found = {**others, **ours}
-    rows = [(session, a, b, *_paired(found[a].values, found[b].values, session, a, b)) for a, b in pairs]
+    encoders = named_encoders(here)
+    others = model_correlations(here, "reference_model") | model_correlations(here, "baseline")
+    pairs = [*itertools.combinations(encoders, 2), *itertools.product(encoders, others)]
+    correlations = {**others, **encoders}
+    rows = [(session, a, b, *_paired(correlations[a].values, correlations[b].values, session, a, b)) for a, b in pairs]
     return [row for row in rows if row[-3]]  # n
 
 

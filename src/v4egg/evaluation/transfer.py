@@ -38,16 +38,16 @@ class NaturalImages:
         images: uint8 (n, c, y, x).
         names: The name of each image.
         units: Ids of the target units of the session.
-        known: Name of a judge -> its responses (n, U) to these images, where they are stored: some judges are slow.
+        responses: Name of a judge -> its responses (n, U) to these images, where they are stored: some judges are slow.
     """
 
     images: np.ndarray
     names: Sequence[str]
     units: Sequence[str]
-    known: Mapping[str, np.ndarray] = field(default_factory=dict)
+    responses: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def known_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndarray]:
+def stored_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndarray]:
     """Stored responses of a judge to the natural images of a session.
 
     Args:
@@ -64,7 +64,7 @@ def known_responses(path: str | Path, units: Sequence[str]) -> dict[str, np.ndar
 def with_cached_predictions(
     judges: Sequence[Judge], natural: Sequence[NaturalImages], predictions: Sequence[xr.Dataset]
 ) -> list[NaturalImages]:
-    """Copies of ``natural`` whose ``known`` also holds each ensemble's mean response to the natural images.
+    """Copies of ``natural`` whose ``responses`` also hold each ensemble's mean response to the natural images.
 
     Args:
         judges: Those of them that are ensembles are looked up.
@@ -77,15 +77,15 @@ def with_cached_predictions(
     ensembles = {judge.name: judge.models[0] for judge in judges if isinstance(judge.models[0], Ensemble)}
     completed = []
     for session, stored in zip(natural, predictions, strict=True):
-        own = stored["response"].sel(unit=list(session.units))
-        if own.isnull().any():
+        member_responses = stored["response"].sel(unit=list(session.units))
+        if member_responses.isnull().any():
             name = next(iter(by_session(session.units)))
             raise V4eggError(
                 f"predictions of session {name}: members were not asked for all of its images; name it in "
                 "targets.sessions and run predict_responses again"
             )
-        known = {name: _mean(ensemble, own) for name, ensemble in ensembles.items()}
-        completed.append(replace(session, known={**session.known, **known}))
+        responses = {name: _mean(ensemble, member_responses) for name, ensemble in ensembles.items()}
+        completed.append(replace(session, responses={**session.responses, **responses}))
     return completed
 
 
@@ -120,35 +120,36 @@ def judge_images(
     template = next(iter(meis.values()))
     units, samples, names = list(template["unit"].values), template.sizes["sample"], [judge.name for judge in judges]
     reference = _natural_reference(judges, natural, units)
-    images = {method: torch.from_numpy(made.transpose("unit", "sample", ...).values) for method, made in meis.items()}
+    images = {method: torch.from_numpy(mei.transpose("unit", "sample", ...).values) for method, mei in meis.items()}
     spec = template.sizes["y"], template.sizes["channel"]
     # natural images are stored larger than made ones, and contrast falls with size: both are measured at one size
-    shown = np.stack([conform(image[None], *spec)[0] for image in reference["image"]])
-    images[NOISE] = _noise(to_float(shown), units, samples)
+    selected = np.stack([conform(image[None], *spec)[0] for image in reference["image"]])
+    images[NOISE] = _noise(to_float(selected), units, samples)
     methods = [*meis, MODEL_SELECTED_NATURAL, NOISE]
     shape = (len(methods), len(units), samples, len(judges))
     activation, matched = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     contrast = np.full(shape[:-1], np.nan, np.float32)
-    rival = rms_contrast(to_float(shown)).numpy()
-    for method, made in images.items():
+    rival = rms_contrast(to_float(selected)).numpy()
+    for method, of_method in images.items():
         m = methods.index(method)
         for s in range(samples):
-            batch = made[:, s]
+            batch = of_method[:, s]
             contrast[m, :, s] = rms_contrast(batch).numpy()
             for j, judge in enumerate(judges):
                 activation[m, :, s, j] = judge.paired(batch, units).numpy()
                 matched[m, :, s, j] = judge.paired(_at_contrast(batch, rival), units).numpy()
     m = methods.index(MODEL_SELECTED_NATURAL)
-    activation[m, :, 0] = matched[m, :, 0] = reference["best"]
+    activation[m, :, 0] = matched[m, :, 0] = reference["selected"]
     contrast[m, :, 0] = rival
-    mean, sd, best, own = (reference[key][None, :, None] for key in ("mean", "sd", "best", "own"))
+    keys = ("mean", "sd", "selected", "best")
+    mean, sd, selected_response, best_response = (reference[key][None, :, None] for key in keys)
     dims = ("method", "unit", "sample", "judge")
     measures = (
         activation,
         (activation - mean) / sd,
-        normalized_activation(activation, mean, best),
-        normalized_activation(activation, mean, own),
-        normalized_activation(matched, mean, best),
+        normalized_activation(activation, mean, selected_response),
+        normalized_activation(activation, mean, best_response),
+        normalized_activation(matched, mean, selected_response),
     )
     return xr.Dataset(
         {name: (dims, values) for name, values in zip(MEASURES, measures, strict=True)}
@@ -156,7 +157,7 @@ def judge_images(
             "contrast": (dims[:-1], contrast),
             "shares_weights": ("judge", [judge.shares_weights for judge in judges]),
             "model_selected_natural": ("unit", np.array(reference["name"], object)),
-            "natural_image": (("unit", "channel", "y", "x"), shown.astype(np.float32) / 255),
+            "natural_image": (("unit", "channel", "y", "x"), selected.astype(np.float32) / 255),
         },
         {"method": methods, "unit": units, "judge": names},
     )
@@ -210,25 +211,25 @@ def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages]
     """Per unit: the image that the generators pick; each judge's mean, sd, response to that image, and largest one."""
     place = {unit: i for i, unit in enumerate(units)}
     shape = (len(units), len(judges))
-    found: dict = {key: np.full(shape, np.nan) for key in ("mean", "sd", "best", "own")}
-    found |= {"name": [""] * len(units), "image": [None] * len(units)}
+    reference: dict = {key: np.full(shape, np.nan) for key in ("mean", "sd", "selected", "best")}
+    reference |= {"name": [""] * len(units), "image": [None] * len(units)}
     for session in natural:
         images = to_float(session.images)
         rows = [place[unit] for unit in session.units]
         picks: np.ndarray | None = None
         for j, judge in enumerate(judges):
-            responses = session.known.get(judge.name)
+            responses = session.responses.get(judge.name)
             if responses is None:
                 responses = judge(images, session.units).numpy()
             picks = responses.argmax(0) if picks is None else picks
-            found["mean"][rows, j] = responses.mean(0)
-            found["sd"][rows, j] = responses.std(0)
-            found["best"][rows, j] = responses[picks, np.arange(len(rows))]
-            found["own"][rows, j] = responses.max(0)
+            reference["mean"][rows, j] = responses.mean(0)
+            reference["sd"][rows, j] = responses.std(0)
+            reference["selected"][rows, j] = responses[picks, np.arange(len(rows))]
+            reference["best"][rows, j] = responses.max(0)
         assert picks is not None  # the generators are a judge
         for row, pick in zip(rows, picks, strict=True):
-            found["name"][row], found["image"][row] = session.names[pick], session.images[pick]
-    return found
+            reference["name"][row], reference["image"][row] = session.names[pick], session.images[pick]
+    return reference
 
 
 def gather_architectures(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:

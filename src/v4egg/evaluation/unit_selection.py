@@ -17,16 +17,16 @@ def rank_units(scores: xr.Dataset, *, sessions: Sequence[str], min_correlation: 
     Raises:
         V4eggError: no unit qualifies.
     """
-    found = scores["correlation_to_average"].sel(member="validators", split="validation").load()
-    found = found.isel(unit=np.isin(scores["session"].values.astype(str), list(sessions)))
-    worst = found.min("arch", skipna=False)
-    good = found.isel(unit=np.flatnonzero(worst.values >= min_correlation))
-    if good.sizes["unit"] == 0:
-        best = float(worst.max()) if worst.size else float("nan")
+    correlation = scores["correlation_to_average"].sel(member="validators", split="validation").load()
+    correlation = correlation.isel(unit=np.isin(scores["session"].values.astype(str), list(sessions)))
+    lowest = correlation.min("arch", skipna=False)
+    qualified = correlation.isel(unit=np.flatnonzero(lowest.values >= min_correlation))
+    if qualified.sizes["unit"] == 0:
+        best = float(lowest.max()) if lowest.size else float("nan")
         raise V4eggError(
             f"no unit of {', '.join(sessions)} reaches targets.min_correlation {min_correlation} (best {best:.2f}); "
             "lower it or train longer"
         )
-    order = np.argsort(-good.mean("arch").values, kind="stable")
-    chosen = good.isel(unit=order).drop_vars(["member", "split"])
+    order = np.argsort(-qualified.mean("arch").values, kind="stable")
+    chosen = qualified.isel(unit=order).drop_vars(["member", "split"])
     return xr.Dataset({"validator_correlation": chosen.transpose("arch", "unit")})

@@ -57,8 +57,8 @@ def draw(numbers: pd.DataFrame, adversarial: Sequence[str | Path]) -> Figure:
 
 def _judges(here: pd.DataFrame) -> dict[str, bool]:
     """Judge -> whether it shares weights with the models, in the order of the table: the models themselves first."""
-    known = here.dropna(subset="shares_weights").drop_duplicates("judge")
-    return dict(zip(known["judge"], known["shares_weights"].astype(bool), strict=True))
+    judges = here.dropna(subset="shares_weights").drop_duplicates("judge")
+    return dict(zip(judges["judge"], judges["shares_weights"].astype(bool), strict=True))
 
 
 def _draw_examples(block: SubFigure, here: pd.DataFrame, data: xr.Dataset, letter: str) -> None:
@@ -73,9 +73,9 @@ def _draw_examples(block: SubFigure, here: pd.DataFrame, data: xr.Dataset, lette
         raised, lowered = (images["image"].sel(direction=name).values for name in _DIRECTIONS)
         natural = images["natural_image"].values / 255
         change = raised - natural
-        shown = 0.5 + change * _AMPLIFIED / max(float(np.abs(change).max()), 1e-9)
+        amplified = 0.5 + change * _AMPLIFIED / max(float(np.abs(change).max()), 1e-9)
         titles = [f"natural {response['']:.1f}", *(f"{_DONE[d]} {response[d]:.1f}" for d in _DIRECTIONS), "change"]
-        for image, title in zip((natural, raised, lowered, shown), titles, strict=True):
+        for image, title in zip((natural, raised, lowered, amplified), titles, strict=True):
             panel = next(axes)
             draw_image(panel, image)
             panel.set_aspect("equal")
@@ -115,13 +115,13 @@ def _draw_movements(axes: Axes, here: pd.DataFrame, session: str) -> None:
 
 def _draw_epsilons(axes: Axes, here: pd.DataFrame) -> None:
     """The models themselves, over epsilon."""
-    own = here[(here["judge"] == next(iter(_judges(here)))) & (here["measure"] == "median_movement")]
+    movements = here[(here["judge"] == next(iter(_judges(here)))) & (here["measure"] == "median_movement")]
     lines = [(direction, "adversarial", colour, direction) for direction, colour in _DIRECTIONS.items()]
     lines += [("", kind, colour, label) for kind, (colour, label) in _KINDS.items()]
     for direction, kind, colour, label in lines:
-        rows = own[(own["direction"] == direction) & (own["kind"] == kind)]
+        rows = movements[(movements["direction"] == direction) & (movements["kind"] == kind)]
         axes.plot(rows["epsilon"], rows["value"], "o-", color=colour, markersize=3, label=label)
-    epsilons = sorted(own["epsilon"].unique())
+    epsilons = sorted(movements["epsilon"].unique())
     axes.set(xlabel="epsilon (RMS)", ylabel="median movement of the\nmodels (sd of natural)")
     axes.set_xlim(0, epsilons[-1] * 1.1)
     axes.set_xticks([0, *epsilons], [f"{epsilon:g}" for epsilon in (0, *epsilons)])

@@ -27,11 +27,11 @@ _HEIGHT = 2.0  # inches per row
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw the figure from the table of :func:`table`."""
-    found = style.groups(numbers, "session", "model_source")
-    figure = style.new_figure(_HEIGHT * len(found) + 0.3)
-    panels = figure.subplots(len(found), 4, squeeze=False, width_ratios=(1.2, 0.7, 1.1, 1.1))
+    groups = style.groups(numbers, "session", "model_source")
+    figure = style.new_figure(_HEIGHT * len(groups) + 0.3)
+    panels = figure.subplots(len(groups), 4, squeeze=False, width_ratios=(1.2, 0.7, 1.1, 1.1))
     letters = itertools.cycle(string.ascii_lowercase)
-    for row, ((session, model_source), here) in zip(panels, found, strict=True):
+    for row, ((session, model_source), here) in zip(panels, groups, strict=True):
         each = here[here["unit"] != ""]
         over = here[here["unit"] == ""].set_index(["measure", "condition", "layer"])["value"].sort_index()
         _draw_filters(row[0], each, over, session)
@@ -42,8 +42,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
             _draw_similarity(axes, here, measure)
         for axes in row:
             style.panel_letter(axes, next(letters), -28)
-    shown = set(numbers.loc[numbers["measure"].str.startswith("similarity"), "condition"])
-    looks = [(colour, label) for name, (colour, label) in _CONDITIONS.items() if name in shown]
+    conditions = set(numbers.loc[numbers["measure"].str.startswith("similarity"), "condition"])
+    looks = [(colour, label) for name, (colour, label) in _CONDITIONS.items() if name in conditions]
     handles = [panels[0, 2].plot([], [], "o-", color=colour, label=label, markersize=3)[0] for colour, label in looks]
     for line, label in (("o-", "best of 3 drawn"), ("--", "best of all")):
         handles += panels[0, 2].plot([], [], line, color=style.BLACK, label=label, markersize=3, linewidth=0.7)

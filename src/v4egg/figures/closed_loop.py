@@ -68,15 +68,18 @@ def _draw_pairs(axes: Axes, loop: pd.DataFrame) -> None:
 
 
 def _draw_responses(axes: Axes, loop: pd.DataFrame) -> None:
-    own = loop[(loop["arm"] == SYNTHESISED) & (loop["unit"] != "")]
-    shown = []
-    rounds = {"first round": (own["round"].min(), "white"), "last round": (own["round"].max(), _COLOURS[SYNTHESISED])}
+    by_unit = loop[(loop["arm"] == SYNTHESISED) & (loop["unit"] != "")]
+    points = []
+    rounds = {
+        "first round": (by_unit["round"].min(), "white"),
+        "last round": (by_unit["round"].max(), _COLOURS[SYNTHESISED]),
+    }
     for label, (round_index, fill) in rounds.items():
-        wide = own[own["round"] == round_index].pivot(index="unit", columns="statistic", values="value")
+        wide = by_unit[by_unit["round"] == round_index].pivot(index="unit", columns="statistic", values="value")
         x, y = wide["predicted"].to_numpy(), wide["activation"].to_numpy()
         axes.scatter(x, y, s=9, facecolors=fill, edgecolors=_COLOURS[SYNTHESISED], linewidths=0.6, label=label)
-        shown.append(np.stack([x, y]))
-    _square(axes, *np.concatenate(shown, 1))
+        points.append(np.stack([x, y]))
+    _square(axes, *np.concatenate(points, 1))
     axes.set(xlabel="predicted response\n(spikes per window)", ylabel="true response\n(spikes per window)")
     axes.legend(loc="lower left", bbox_to_anchor=(-0.05, 1.0), ncols=2, handletextpad=0.1, borderpad=0.2)
 

@@ -93,8 +93,8 @@ def _draw_filters(axes: Axes, here: pd.DataFrame) -> None:
 def _draw_parameters(axes: Axes, here: pd.DataFrame) -> None:
     models = {"distilled": "distilled", _FINAL: _FINAL, PUBLISHED: "published"}
     rows = here[here["measure"] == "parameters"]
-    shown = {model: name for model, name in models.items() if (rows["model"] == model).any()}
-    for place, model in enumerate(shown):
+    names = {model: name for model, name in models.items() if (rows["model"] == model).any()}
+    for place, model in enumerate(names):
         units, over = _statistics(rows[rows["model"] == model])
         style.strip(axes, place, units, _COLOURS.get(model, style.GREY), ("parameters", model), 0.5)
         style.middle(axes, place, 0.35, over["median"])
@@ -104,10 +104,10 @@ def _draw_parameters(axes: Axes, here: pd.DataFrame) -> None:
     ratio = rows[(rows["model"] == _FINAL) & (rows["statistic"] == "ratio")]["value"].item()
     axes.axhline(teacher, color=_COLOURS["teacher"], linewidth=1)
     look: style.Look = {"color": _COLOURS["teacher"], "ha": "right", "va": "bottom", "fontsize": style.SMALL}
-    axes.text(len(shown) - 0.45, teacher, f"teacher (\u00d7{ratio:,.0f})", **look)
+    axes.text(len(names) - 0.45, teacher, f"teacher (\u00d7{ratio:,.0f})", **look)
     axes.set_yscale("log")
     axes.set_ylim(top=teacher * 2.5)
-    _set_ticks(axes, shown.values())
+    _set_ticks(axes, names.values())
     axes.set_ylabel("parameters")
 
 

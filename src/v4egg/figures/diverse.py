@@ -47,13 +47,13 @@ def draw(numbers: pd.DataFrame, diverse: Sequence[str | Path]) -> Figure:
 def _image_rows(images: xr.DataArray) -> tuple[list[tiles.Row], list[str]]:
     """As many units as fit side by side, a row for each weight; titles over the first image of each unit."""
     each = min(images.sizes["sample"], MAX_IMAGES)
-    shown = images.isel(unit=slice(0, max(1, MAX_IMAGES // each)), sample=slice(0, each)).load()
-    breaks = tuple(range(each, each * shown.sizes["unit"], each))
+    excerpt = images.isel(unit=slice(0, max(1, MAX_IMAGES // each)), sample=slice(0, each)).load()
+    breaks = tuple(range(each, each * excerpt.sizes["unit"], each))
     rows = []
-    for weight in shown["setting"].values:
-        tiled = [image for unit in shown.sel(setting=weight).values for image in unit]
+    for weight in excerpt["setting"].values:
+        tiled = [image for unit in excerpt.sel(setting=weight).values for image in unit]
         rows.append(tiles.Row(f"weight {weight:g}", tiled, breaks=breaks))
-    titles = [[tiles.over_two_lines(str(unit)), *[""] * (each - 1)] for unit in shown["unit"].values]
+    titles = [[tiles.over_two_lines(str(unit)), *[""] * (each - 1)] for unit in excerpt["unit"].values]
     return rows, [title for unit in titles for title in unit]
 
 

@@ -65,22 +65,22 @@ def _draw_search(axes: Axes, here: pd.DataFrame, unit: str, model_source: str) -
     axes.set_title(title, loc="left")
 
 
-def _draw_layers(axes: Axes, own: pd.DataFrame) -> None:
+def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
     """The preference is made on the way: dot index of filters by layer, those of the circuit in colour."""
-    indices = own[own["measure"] == "filter_index"].set_index(["layer", "filter"])["value"]
-    chosen = own[own["measure"] == "shown"]
+    indices = rows[rows["measure"] == "filter_index"].set_index(["layer", "filter"])["value"]
+    chosen = rows[rows["measure"] == "shown"]
     for layer in LAYERS:
         style.strip(axes, layer, indices[layer].to_numpy(), style.LIGHT, ("dot filters", layer), 0.5)
         values = indices[layer].reindex(chosen.loc[chosen["layer"] == layer, "filter"])
         axes.plot([layer] * len(values), values, "o", color=_EXCITES, markersize=3, markeredgewidth=0)
-    best = _value(own, "dot_index")
+    best = _value(rows, "dot_index")
     axes.plot([len(LAYERS)], [best], "D", color=style.BLACK, markersize=3.5)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
     axes.set_xticks([*LAYERS, len(LAYERS)], [*map(str, LAYERS), "unit"])
     axes.set(xlabel="layer", ylabel="dot index of filters", ylim=(-1.08, 1.08))
 
 
-def _draw_circuit(block: SubFigure, own: pd.DataFrame, data: xr.Dataset) -> None:
+def _draw_circuit(block: SubFigure, rows: pd.DataFrame, data: xr.Dataset) -> None:
     """The dot and the rival; in each layer the filters of the largest contribution, as maps of the dot; what flows."""
     grid = block.subplots(data.sizes["shown"], 2 + len(LAYERS), squeeze=False)
     images = render(probe_of([data.attrs["dot"], data.attrs["rival"]]), data.sizes["x"]).numpy()
@@ -90,25 +90,25 @@ def _draw_circuit(block: SubFigure, own: pd.DataFrame, data: xr.Dataset) -> None
         draw_image(grid[row, 0], image)
         grid[row, 0].set_aspect("equal")
         grid[row, 0].set_title(name, fontsize=style.SMALL, pad=2)
-    lost = own[own["measure"] == "share_lost"].set_index(["layer", "filter"])["value"]
+    lost = rows[rows["measure"] == "share_lost"].set_index(["layer", "filter"])["value"]
     boxes = {}
-    shown = own.loc[own["measure"] == "shown", ["layer", "value", "filter"]].astype(int)
-    for layer, place, index in shown.to_numpy():
+    filters = rows.loc[rows["measure"] == "shown", ["layer", "value", "filter"]].astype(int)
+    for layer, place, index in filters.to_numpy():
         top = max(float(np.nanmax(data["map"].values[layer], initial=0)), 1e-9)
         axes = boxes[layer, place] = grid[place, 1 + layer]
         axes.imshow(data["map"].values[layer, place, 0], cmap="gray", vmin=0, vmax=top, interpolation="nearest")
         title = f"{f'layer {layer}, ' if not place else ''}#{index}: {100 * lost[layer, index]:.0f}%"
         axes.set_title(title.replace("-", "\u2212"), fontsize=5, pad=2)
     _draw_flow(block, boxes, data)
-    response = _value(own, "dot_response")
+    response = _value(rows, "dot_response")
     text = f"response\n{style.number(response)}\nabove grey"
     grid[0, -1].text(0, 0.5, text, va="center", fontsize=style.SMALL)
     block.text(0.005, 0.99, "c", fontsize=style.BASE + 2, fontweight="bold", va="top")
 
 
-def _value(own: pd.DataFrame, measure: str) -> float:
+def _value(rows: pd.DataFrame, measure: str) -> float:
     """The only number of a measure."""
-    return float(own.loc[own["measure"] == measure, "value"].iloc[0])
+    return float(rows.loc[rows["measure"] == measure, "value"].iloc[0])
 
 
 def _draw_flow(block: SubFigure, boxes: dict[tuple[int, int], Axes], data: xr.Dataset) -> None:
@@ -130,12 +130,12 @@ def _draw_flow(block: SubFigure, boxes: dict[tuple[int, int], Axes], data: xr.Da
             block.add_artist(ConnectionPatch((1.02, 0.5), (-0.02, 0.5), axesB=axes, **ends, **line))
 
 
-def _draw_ablations(block: SubFigure, own: pd.DataFrame) -> None:
+def _draw_ablations(block: SubFigure, rows: pd.DataFrame) -> None:
     panels = block.subplots(1, len(LAYERS), sharey=True)
-    left = own[own["measure"].isin(("ablated", "random_low", "random_median", "random_high"))]
-    removed = sorted(int(number) for number in own["removed"].dropna().unique())
+    selectivity = rows[rows["measure"].isin(("ablated", "random_low", "random_median", "random_high"))]
+    removed = sorted(int(number) for number in rows["removed"].dropna().unique())
     for layer, axes in zip(LAYERS, panels, strict=True):
-        wide = left[left["layer"] == layer].pivot(index="removed", columns="measure", values="value")
+        wide = selectivity[selectivity["layer"] == layer].pivot(index="removed", columns="measure", values="value")
         if not wide.empty:
             axes.fill_between(wide.index, wide["random_low"], wide["random_high"], color=style.LIGHT, alpha=0.5, lw=0)
             axes.plot(wide.index, wide["random_median"], "o-", color=style.GREY, markersize=2.5, label="drawn")
@@ -147,12 +147,12 @@ def _draw_ablations(block: SubFigure, own: pd.DataFrame) -> None:
             axes.set_xticks(removed, [str(number) for number in removed])
         axes.minorticks_off()
         axes.set(title=f"layer {layer}", xlabel="filters removed")
-    values = np.append(left["value"], [0, 1])
+    values = np.append(selectivity["value"], [0, 1])
     panels[0].set_ylim(max(values.min(), -3) - 0.1, min(values.max(), 2) + 0.15)
-    if _value(own, "selectivity") <= 0:
+    if _value(rows, "selectivity") <= 0:
         note: style.Look = {"transform": panels[2].transAxes, "ha": "center", "va": "center", "color": style.GREY}
         panels[2].text(0.5, 0.5, "prefers a rival:\nno preference to lose", fontsize=style.SMALL, **note)
     panels[0].set_ylabel("dot selectivity left\n(1: intact)")
-    if not left.empty:
+    if not selectivity.empty:
         panels[0].legend(fontsize=5, borderpad=0.1)
     style.panel_letter(panels[0], "d", -28)

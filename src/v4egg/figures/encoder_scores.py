@@ -57,7 +57,7 @@ def draw(numbers: pd.DataFrame) -> Figure:
     rows = {session: _rows(here) for session, here in sessions.items()}
     pairs = {session: _pair(here, rows[session], colours) for session, here in sessions.items()}
     square = _square(numbers)
-    heights = [max(_SIDE, _ROW_HEIGHT * len(found) + _FRAME) for found in rows.values()]
+    heights = [max(_SIDE, _ROW_HEIGHT * len(models) + _FRAME) for models in rows.values()]
     widths = [2.1, *([1] if any(pairs.values()) else []), *([1.15] if square is not None else [])]
     figure = style.new_figure(sum(heights) + 0.3)
     grid = figure.subplots(len(sessions), len(widths), squeeze=False, width_ratios=widths, height_ratios=heights)
@@ -77,14 +77,14 @@ def draw(numbers: pd.DataFrame) -> Figure:
 
 def _rows(here: pd.DataFrame) -> list[_Row]:
     """The models of one session in the order of the table."""
-    found = []
+    rows = []
     models = here[here["kind"].isin(list(_BLOCKS)) & (here["against"] == "")]
     for (model, metric, kind), part in style.groups(models, "model", "metric", "kind"):
         units = part[part["statistic"] == "unit"].set_index("unit")["value"]
         over = part[part["statistic"] != "unit"].set_index("statistic")["value"]
         single = here[(here["model"] == model) & (here["kind"] == "member") & (here["statistic"] == "mean")]
-        found.append(_Row(model, metric, kind, units, over, tuple(single["value"]) if kind == ENCODER else ()))
-    return found
+        rows.append(_Row(model, metric, kind, units, over, tuple(single["value"]) if kind == ENCODER else ()))
+    return rows
 
 
 def _draw_rows(axes: Axes, rows: list[_Row], colours: dict[str, str], session: str) -> None:
@@ -139,7 +139,7 @@ def _pair(here: pd.DataFrame, rows: list[_Row], colours: dict[str, str]) -> _Pai
         [row for row in scored if row.model in colours and row.model != best.model],
         [row for row in scored if row.kind == "baseline"][:1],
     ]
-    others = next((found for found in choices if found), [])
+    others = next((choice for choice in choices if choice), [])
     return (best, [(other, _compared(here, best.model, other.model)) for other in others]) if others else None
 
 
@@ -158,7 +158,7 @@ def _draw_pair(axes: Axes, pair: _Pair | None, colours: dict[str, str], letters:
         axes.set_axis_off()
         return
     best, others = pair
-    shown = [best.units]
+    correlations = [best.units]
     for other, statistics in others:
         both = pd.concat([other.units, best.units], axis=1, join="inner").to_numpy()
         name = f"{other.label}: " if len(others) > 1 else ""
@@ -166,8 +166,8 @@ def _draw_pair(axes: Axes, pair: _Pair | None, colours: dict[str, str], letters:
         text = ", ".join(filter(None, [text, style.q_value(statistics["q"])]))
         colour = colours.get((best if len(others) == 1 else other).model, style.GREY)
         axes.scatter(both[:, 0], both[:, 1], color=colour, label=text, **style.POINTS)
-        shown.append(other.units)
-    values = pd.concat(shown)
+        correlations.append(other.units)
+    values = pd.concat(correlations)
     low, high = min(0.0, float(values.min()) - 0.05), max(1.0, float(values.max()))
     axes.set(xlim=(low, high), ylim=(low, high))
     axes.set_box_aspect(1)

@@ -70,11 +70,11 @@ def _images(
 ) -> dict[tuple[str, str, str], np.ndarray | None]:
     """The images (channel, y, x) of the table's rows."""
     natural, batches = stores.load(transfer, "transfer")["natural_image"].load(), mei_stores(meis)
-    found: dict[tuple[str, str, str], np.ndarray | None] = {}
+    images: dict[tuple[str, str, str], np.ndarray | None] = {}
     for row in numbers.to_dict("records"):
         method, arch, unit = row["method"], row["arch"], row["unit"]
         if method == NATURAL:
-            found[method, arch, unit] = natural.sel(arch=arch, unit=unit).values
+            images[method, arch, unit] = natural.sel(arch=arch, unit=unit).values
         else:
-            found[method, arch, unit] = image_of(batches[method, arch], unit, row["sample"])
-    return found
+            images[method, arch, unit] = image_of(batches[method, arch], unit, row["sample"])
+    return images

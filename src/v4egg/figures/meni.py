@@ -56,10 +56,10 @@ def draw(
 
 def _images_of(paths: Sequence[str | Path], arch: str) -> xr.DataArray:
     """The images of one architecture's store."""
-    found = [store for store in map(stores.load, paths) if store.attrs.get("arch") == arch]
-    if not found:
+    matches = [store for store in map(stores.load, paths) if store.attrs.get("arch") == arch]
+    if not matches:
         raise V4eggError(f"meni: no store of architecture {arch} among {[str(path) for path in paths]}")
-    return found[0]["image"]
+    return matches[0]["image"]
 
 
 def _image_rows(

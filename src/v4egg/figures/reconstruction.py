@@ -55,12 +55,12 @@ def draw(numbers: pd.DataFrame, reconstruction: Sequence[str | Path]) -> Figure:
 
 
 def _image_rows(store: xr.Dataset) -> list[tiles.Row]:
-    shown = store.isel(image=slice(0, MAX_IMAGES))
+    excerpt = store.isel(image=slice(0, MAX_IMAGES))
     colours = style.colours([GUIDED, DESCENT])
-    rows = [tiles.Row("true image", list(shown["true"].values))]
-    for source in map(str, shown["source"].values):
+    rows = [tiles.Row("true image", list(excerpt["true"].values))]
+    for source in map(str, excerpt["source"].values):
         for method in (GUIDED, DESCENT):
-            images = list(shown["made"].sel({"source": source, "method": method}).values)
+            images = list(excerpt["reconstruction"].sel({"source": source, "method": method}).values)
             rows.append(tiles.Row(f"{style.label(method)}\n({source})", images, colour=colours[method]))
     return rows
 

@@ -28,8 +28,8 @@ def draw(numbers: pd.DataFrame, samples: str | Path) -> Figure:
     store = stores.load(samples, "samples")
     rows = []
     for name in SETS:
-        shown = list(store[name][: COLUMNS * ROWS].values)
-        parts = [shown[i : i + COLUMNS] for i in range(0, len(shown), COLUMNS)]
+        excerpt = list(store[name][: COLUMNS * ROWS].values)
+        parts = [excerpt[i : i + COLUMNS] for i in range(0, len(excerpt), COLUMNS)]
         rows += [tiles.Row(NAMES[name] if part is parts[0] else "", part, colour=SETS[name]) for part in parts]
     figure = tiles.sheet(rows, (), _PANELS)
     axes = tiles.panels(figure, _PANELS, [1.6, 1.0, 1.0, 1.0])
@@ -71,9 +71,9 @@ def _draw_measure(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
 
 
 def _draw_distances(axes: Axes, rows: pd.DataFrame) -> None:
-    found = rows.set_index("statistic")["value"][["to_crops", "between_crops"]]
-    axes.bar(range(2), found, color=list(SETS.values()), width=0.55)
-    for x, value in enumerate(found):
+    distances = rows.set_index("statistic")["value"][["to_crops", "between_crops"]]
+    axes.bar(range(2), distances, color=list(SETS.values()), width=0.55)
+    for x, value in enumerate(distances):
         axes.text(x, value, f"{value:.3g}", ha="center", va="bottom", fontsize=style.SMALL)
     axes.set_xticks(range(2), ["samples\nto crops", "crops\nto crops"])
     axes.tick_params(axis="x", length=0)

@@ -46,8 +46,8 @@ def _draw_setting(axes: Axes, numbers: pd.DataFrame) -> None:
     error = np.abs(wide[["q25", "q75"]].to_numpy().T - wide["median"].to_numpy())
     look: style.Look = {"color": _COLOUR, "marker": "o", "markersize": 4, "markerfacecolor": "white"}
     axes.errorbar(range(len(values)), wide["median"], error, **look)
-    own = numbers.loc[~numbers["departs"], "value"].iloc[0]
-    axes.plot(place[own], wide.loc[own, "median"], "o", color=_COLOUR, markersize=5, zorder=4)
+    base_value = numbers.loc[~numbers["departs"], "value"].iloc[0]
+    axes.plot(place[base_value], wide.loc[base_value, "median"], "o", color=_COLOUR, markersize=5, zorder=4)
     for value in values:
         style.number_above(axes, place[value], float(wide.loc[value, "median"]))
     axes.axhline(1, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)

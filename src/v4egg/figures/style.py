@@ -143,21 +143,21 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 def label(name: str) -> str:
     """A name of the configuration as a reader would write it."""
-    known = _NAMED.get(name)
-    return known.label if known and known.label else str(name).replace("_", " ")
+    entry = _NAMED.get(name)
+    return entry.label if entry and entry.label else str(name).replace("_", " ")
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
     """A colour for each method or architecture: its own if it has one, else spare ones in the order given."""
-    own = {name: entry.colour for name, entry in _NAMED.items() if entry.colour}
-    found: dict[str, str] = {}
+    preferences = {name: entry.colour for name, entry in _NAMED.items() if entry.colour}
+    palette: dict[str, str] = {}
     for name in names:
-        free = [colour for colour in _SPARE if colour not in found.values()]
-        preferred = own.get(name)
-        if preferred is None or preferred in found.values():
+        free = [colour for colour in _SPARE if colour not in palette.values()]
+        preferred = preferences.get(name)
+        if preferred is None or preferred in palette.values():
             preferred = free[0] if free else GREY
-        found[name] = preferred
-    return found
+        palette[name] = preferred
+    return palette
 
 
 def judge_look(judge: str) -> dict[str, Any]:

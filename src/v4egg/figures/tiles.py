@@ -57,13 +57,13 @@ def panels(figure: Figure, height: float, widths: Sequence[float], rise: float =
     whole_width, whole_height = figure.get_size_inches()
     room = whole_width - _MARGINS["left"] - _MARGINS["right"] - _BETWEEN * (len(widths) - 1)
     tall = height - _MARGINS["top"] - _MARGINS["bottom"]
-    made, x = [], _MARGINS["left"]
+    axes, x = [], _MARGINS["left"]
     for width in widths:
         wide = room * width / sum(widths)
         place = (x / whole_width, (rise + _MARGINS["bottom"]) / whole_height, wide / whole_width, tall / whole_height)
-        made.append(figure.add_axes(place))
+        axes.append(figure.add_axes(place))
         x += wide + _BETWEEN
-    return made
+    return axes
 
 
 def draw_image(axes: Axes, image: np.ndarray | None, note: str = "") -> None:

@@ -52,8 +52,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
         here = numbers[numbers["measure"] == scale]
         limits = style.usual_limits(here.loc[here["statistic"] == "unit", "value"].to_numpy())
         for axes, arch in zip(row, archs, strict=True):
-            own = _judges(here[here["arch"] == arch])
-            judges = {judge: own[judge] for judge in _judges(numbers) if judge in own}
+            judges_of_arch = _judges(here[here["arch"] == arch])
+            judges = {judge: judges_of_arch[judge] for judge in _judges(numbers) if judge in judges_of_arch}
             _draw_strips(axes, here[here["arch"] == arch], arch, judges, limits)
             name = style.label(arch) if place == 0 else ""
             axes.set_title(name, loc="left", pad=26 if _is_crowded(here) else 13)
@@ -65,8 +65,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
 
 def _judges(rows: pd.DataFrame) -> dict[str, bool]:
     """Judge -> whether it shares weights with the generators, in the order of the table."""
-    known = rows.drop_duplicates("judge")
-    return dict(zip(known["judge"], known["shares_weights"].astype(bool), strict=True))
+    judges = rows.drop_duplicates("judge")
+    return dict(zip(judges["judge"], judges["shares_weights"].astype(bool), strict=True))
 
 
 def _draw_scatters(block: SubFigure, rows: pd.DataFrame) -> None:
@@ -99,10 +99,10 @@ def _draw_scatter(axes: Axes, rows: pd.DataFrame, name: str) -> None:
         return
     medians = rows[(rows["statistic"] == "median")].set_index("method")["value"]
     natural = medians.get(NATURAL, np.nan)
-    shown = np.append(pair.to_numpy().ravel(), [0.0, natural])
-    shown = shown[np.isfinite(shown)]
-    margin = 0.06 * max(float(np.ptp(shown)), 1.0)
-    low, high = float(shown.min()) - margin, float(shown.max()) + margin
+    values = np.append(pair.to_numpy().ravel(), [0.0, natural])
+    values = values[np.isfinite(values)]
+    margin = 0.06 * max(float(np.ptp(values)), 1.0)
+    low, high = float(values.min()) - margin, float(values.max()) + margin
     style.identity_line(axes)
     axes.scatter(pair[REFERENCE], pair[CHALLENGER], color=style.BLACK, **style.POINTS)
     axes.axhline(natural, **_NATURAL_LINE)

@@ -22,10 +22,10 @@ _POLARITY = {1.0: (style.LIGHT, "white"), -1.0: (style.BLACK, "black")}
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw the figure from the table of :func:`table`; probes are rendered from their names."""
-    found = style.groups(numbers, "session", "model_source")
-    figure = style.new_figure(_HEIGHT * len(found))
-    blocks = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
-    for block, ((_, model_source), here) in zip(blocks, found, strict=True):
+    groups = style.groups(numbers, "session", "model_source")
+    figure = style.new_figure(_HEIGHT * len(groups))
+    blocks = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
+    for block, ((_, model_source), here) in zip(blocks, groups, strict=True):
         unit = here.loc[here["parameters"].notna(), "unit"].iloc[0]
         _draw_unit(block, here[here["unit"] == unit], unit, model_source)
     return figure
@@ -82,11 +82,11 @@ def _draw_map(axes: Axes, here: pd.DataFrame, stimulus_class: str, parameters: t
     horizontal, vertical = parameters
     grid = _curve(here, stimulus_class, *parameters).pivot(index=vertical, columns=horizontal, values="response")
     largest = max(float(np.abs(grid.to_numpy()).max()), 1e-6)
-    shown = axes.imshow(grid, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+    picture = axes.imshow(grid, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
     axes.set(xlabel=_AXES[horizontal], ylabel=_AXES[vertical], title=title)
     axes.set_xticks(range(grid.shape[1])[::2], [f"{value:g}" for value in grid.columns[::2]])
     axes.set_yticks(range(grid.shape[0]), [f"{value:g}" for value in grid.index])
-    axes.figure.colorbar(shown, ax=axes, shrink=0.8, pad=0.02)
+    axes.figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.02)
 
 
 def _draw_hues(axes: Axes, here: pd.DataFrame) -> None:

@@ -257,7 +257,9 @@ KINDS: dict[str, dict[str, Variable]] = {
         "crop": Variable(("crop", *_IMAGE), "float32", "intensity 0-1", "of the pool; twice as many as samples"),
     },
     "reconstruction": {
-        "made": Variable((*_RECONSTRUCTED, *_IMAGE), "float32", "intensity 0-1", "reconstructed from responses"),
+        "reconstruction": Variable(
+            (*_RECONSTRUCTED, *_IMAGE), "float32", "intensity 0-1", "reconstructed from responses"
+        ),
         "true": Variable(("image", *_IMAGE), "float32", "intensity 0-1", "the image that evoked the responses"),
         "training_error": Variable(
             _RECONSTRUCTED, "float32", "response^2", "mean squared error over units, under the generators"
@@ -409,4 +411,4 @@ KINDS: dict[str, dict[str, Variable]] = {
 
 # Raise a kind's version whenever one of its variables, dims or attributes changes its name or its meaning: a store of
 # another version is refused instead of being misread.
-VERSIONS: dict[str, int] = dict.fromkeys(KINDS, 1) | {"recording": 2, "responses": 2}
+VERSIONS: dict[str, int] = dict.fromkeys(KINDS, 1) | {"recording": 2, "responses": 2, "reconstruction": 2}

@@ -120,8 +120,8 @@ def simulate(
     key = ("simulated session", seed, session)
     images, names = _images(n_images, n_test_images, image_size, key)
     brain = SimulatedBrain(n_units, image_size, seed, session)
-    shown = _repeats(n_images, n_test_images, repeats, test_repeats, key)
-    schedule = draw_schedule(shown, key)
+    n_presentations = _repeats(n_images, n_test_images, repeats, test_repeats, key)
+    schedule = draw_schedule(n_presentations, key)
     expected = expected_counts(brain, images)
     baseline = brain.baseline.double().numpy()
     spikes = [draw_spikes(expected[:, i], baseline[i], schedule, (*key, "unit", i)) for i in range(n_units)]

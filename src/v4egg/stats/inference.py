@@ -121,9 +121,9 @@ def adjusted_p_values(p_values: ArrayLike) -> np.ndarray:
         array([0.02, 0.04,  nan])
     """
     corrected = floats(p_values).copy()
-    known = np.isfinite(corrected)
-    if known.any():
-        corrected[known] = stats.false_discovery_control(corrected[known])
+    is_finite = np.isfinite(corrected)
+    if is_finite.any():
+        corrected[is_finite] = stats.false_discovery_control(corrected[is_finite])
     return corrected
 
 

@@ -130,8 +130,8 @@ class Aperture:
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
         >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
         >>> window = Aperture.disc(8, centre=(3.5, 3.5), radius=2.0, edge=1.0)
-        >>> made = v4egg.synthesize_mei(model, ["a"], "gradient_ascent", steps=3, constraint=window)
-        >>> made["image"].values[0, 0, 0, 0, 0].round(3).item()  # a corner is background
+        >>> meis = v4egg.synthesize_mei(model, ["a"], "gradient_ascent", steps=3, constraint=window)
+        >>> meis["image"].values[0, 0, 0, 0, 0].round(3).item()  # a corner is background
         0.5
     """
 
@@ -231,5 +231,5 @@ def display_constraint(norm: float | None, preprocess: Preprocess, first: Constr
         preprocess: the encoder's, which z-scores.
         first: a constraint to apply before both, such as an :class:`Aperture`.
     """
-    own: list[Constraint] = [] if first is None else [first]
-    return chain(*own, *([] if norm is None else [L2Norm(norm, preprocess)]), PixelRange())
+    before: list[Constraint] = [] if first is None else [first]
+    return chain(*before, *([] if norm is None else [L2Norm(norm, preprocess)]), PixelRange())

@@ -196,8 +196,8 @@ class ExciteSparing(Energy):
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
         >>> model = v4egg.wrap_model(network, ["a", "b", "c"], size=8, channels=1, mean=[0.5], std=[0.2])
         >>> sparing = partial(ExciteSparing, others=torch.arange(3), weight=2.0)
-        >>> made = v4egg.synthesize_mei(model, ["a"], "gradient_ascent", steps=5, energy=sparing)
-        >>> made["image"].shape
+        >>> meis = v4egg.synthesize_mei(model, ["a"], "gradient_ascent", steps=5, energy=sparing)
+        >>> meis["image"].shape
         (1, 1, 1, 8, 8)
     """
 

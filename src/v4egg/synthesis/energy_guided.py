@@ -47,8 +47,10 @@ class EnergyGuided(MethodOptions):
     def synthesize(self, task: Task) -> Synthesis:
         """The images of a task; reads the store ``prior``."""
         prior = load_guide(task.stores["prior"], task.stimulus_spec, task.device)
-        own = self.model_dump(include={"steps", "energy_scale", "sampler", "guidance", "noise_scaled", "smoothing"})
-        return energy_guided(task.energy, task.rngs, prior, constraint=task.constraint, progress=task.progress, **own)
+        options = self.model_dump(include={"steps", "energy_scale", "sampler", "guidance", "noise_scaled", "smoothing"})
+        return energy_guided(
+            task.energy, task.rngs, prior, constraint=task.constraint, progress=task.progress, **options
+        )
 
 
 @torch.enable_grad()

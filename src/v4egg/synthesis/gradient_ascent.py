@@ -35,9 +35,9 @@ class GradientAscent(MethodOptions):
 
     def synthesize(self, task: Task) -> Synthesis:
         """The images of a task."""
-        own = self.model_dump(include={"steps", "learning_rate", "weight_decay", "smoothing", "transparency"})
+        options = self.model_dump(include={"steps", "learning_rate", "weight_decay", "smoothing", "transparency"})
         return gradient_ascent(
-            task.energy, task.rngs, task.stimulus_spec, constraint=task.constraint, progress=task.progress, **own
+            task.energy, task.rngs, task.stimulus_spec, constraint=task.constraint, progress=task.progress, **options
         )
 
 
@@ -98,14 +98,14 @@ def gradient_ascent(
     optimizer = torch.optim.AdamW([pixels], lr=learning_rate, weight_decay=weight_decay)
     layer = Transparency(rngs, preprocess, transparency, smoothing) if transparency else None
     moved = [pixels] if layer is None else [pixels, layer.opacity]
-    kept = _Kept(len(rngs), goal)
+    goal_images = _GoalImages(len(rngs), goal)
     trajectory = []
     for step in progress(range(steps)):
-        shown = _shown(preprocess.invert(pixels), constraint, view, layer)
-        energies = energy(shown if layer is None else layer.over_noise(shown))
+        stimuli = _stimuli(preprocess.invert(pixels), constraint, view, layer)
+        energies = energy(stimuli if layer is None else layer.over_noise(stimuli))
         check_finite(energies, energy, "gradient ascent", step)
         trajectory.append(energies.detach())
-        if kept.done(shown, energies, step):
+        if goal_images.done(stimuli, energies, step):
             break
         gradient, *more = image_gradients(energies, *moved)
         gradient = blur(gradient, smoothing)
@@ -118,24 +118,24 @@ def gradient_ascent(
             with torch.no_grad():
                 pixels.copy_(_constrained(pixels, preprocess, constraint))
     with torch.no_grad():
-        last = _shown(preprocess.invert(pixels.detach()), constraint, view, layer)
-        images = kept.merged(last.clamp(0, 1))
+        last = _stimuli(preprocess.invert(pixels.detach()), constraint, view, layer)
+        images = goal_images.merged(last.clamp(0, 1))
         final = energy(images)
     seconds = time.perf_counter() - start
-    evaluations = kept.steps(len(trajectory)) * getattr(energy, "evaluations", 1)
+    evaluations = goal_images.steps(len(trajectory)) * getattr(energy, "evaluations", 1)
     opacity = None if layer is None else layer.opacity.detach()
     return Synthesis(images, final, torch.stack(trajectory, 1), evaluations, seconds, opacity)
 
 
-def _shown(images: Tensor, constraint: Constraint, view: Constraint | None, layer: Transparency | None) -> Tensor:
-    """What is shown of the pixels as images: themselves, or what view and opacity make of them."""
+def _stimuli(images: Tensor, constraint: Constraint, view: Constraint | None, layer: Transparency | None) -> Tensor:
+    """The stimuli that show the pixels as images: themselves, or what view and opacity make of them."""
     if view is None and layer is None:
         return images  # constrained after the step that made them
     images = images if view is None else view(images)
     return constraint(images if layer is None else layer.over_mean(images))
 
 
-class _Kept:
+class _GoalImages:
     """Images that have reached their goal, as they were at that step."""
 
     def __init__(self, n: int, goal: Tensor | None):
@@ -143,24 +143,24 @@ class _Kept:
         self.images: list[Tensor | None] = [None] * n
         self.reached: list[int | None] = [None] * n
 
-    def done(self, shown: Tensor, energies: Tensor, step: int) -> bool:
+    def done(self, stimuli: Tensor, energies: Tensor, step: int) -> bool:
         """Keep what has just reached its goal; whether all have."""
         if self.goal is None:
             return False
         for row in (energies < self.goal.to(energies)).nonzero().flatten().tolist():
             if self.reached[row] is None:
-                self.images[row], self.reached[row] = shown[row].detach().clamp(0, 1).clone(), step
+                self.images[row], self.reached[row] = stimuli[row].detach().clamp(0, 1).clone(), step
         return all(step is not None for step in self.reached)
 
     def merged(self, images: Tensor) -> Tensor:
         """The kept images, and the given ones where none was kept."""
-        return torch.stack([own if kept is None else kept for own, kept in zip(images, self.images, strict=True)])
+        return torch.stack([image if kept is None else kept for image, kept in zip(images, self.images, strict=True)])
 
-    def steps(self, taken: int) -> int | Tensor:
-        """Steps of each image, ``taken`` for those that reached no goal."""
+    def steps(self, n_steps: int) -> int | Tensor:
+        """Steps of each image, ``n_steps`` for those that reached no goal."""
         if self.goal is None:
-            return taken
-        return torch.tensor([taken if step is None else step + 1 for step in self.reached])
+            return n_steps
+        return torch.tensor([n_steps if step is None else step + 1 for step in self.reached])
 
 
 @torch.no_grad()

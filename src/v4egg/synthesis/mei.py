@@ -86,10 +86,10 @@ def synthesize_mei(
         >>> import torch, v4egg
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
         >>> model = v4egg.wrap_model(network, ["a", "b", "c"], size=8, channels=1, mean=[0.5], std=[0.2])
-        >>> made = v4egg.synthesize_mei(model, ["c", "a"], "gradient_ascent", samples=2, steps=10, norm=10.0)
-        >>> made["image"].shape
+        >>> meis = v4egg.synthesize_mei(model, ["c", "a"], "gradient_ascent", samples=2, steps=10, norm=10.0)
+        >>> meis["image"].shape
         (2, 2, 1, 8, 8)
-        >>> bool((made["activation"][:, :, -1] > made["activation"][:, :, 0]).all())
+        >>> bool((meis["activation"][:, :, -1] > meis["activation"][:, :, 0]).all())
         True
     """
     chosen: MethodOptions = options_of(METHODS, method, options, "method of synthesis")
@@ -135,12 +135,12 @@ def mei_energy(
             f"energy is a {type(energy).__name__} for images of its own; give a function of model and units, such as "
             "lambda model, units: Excite(model, units) + energy"
         )
-    made = energy(model, units, **penalty)
+    objective = energy(model, units, **penalty)
     jitter: Jitter | None = getattr(options, "jitter", None)
     if jitter is None or not jitter.copies:
-        return made
+        return objective
     rngs = [torch_generator(*key, "jitter", *pair) for pair in pairs]
-    return Jittered(made, rngs, **jitter.model_dump())
+    return Jittered(objective, rngs, **jitter.model_dump())
 
 
 def sample_pairs(units: Sequence[str], samples: int) -> list[tuple[str, int]]:
@@ -177,16 +177,16 @@ def _check_required(method: str, options: MethodOptions, stores: Mapping[str, An
             )
 
 
-def _dataset(model: ResponseModel, units: Sequence[str], samples: int, made: Synthesis | None) -> xr.Dataset:
+def _dataset(model: ResponseModel, units: Sequence[str], samples: int, synthesis: Synthesis | None) -> xr.Dataset:
     cost, shape = ("unit", "sample"), (len(units), samples)
     stimulus_spec = model.stimulus_spec
-    if made is None:
+    if synthesis is None:
         images = np.zeros((*shape, stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size))
         trajectory, evaluations, seconds = np.zeros((*shape, 0)), np.zeros(shape, int), 0.0
     else:
-        images = made.images.cpu().numpy().reshape(*shape, *made.images.shape[1:])
-        trajectory = -made.trajectory.cpu().numpy().reshape(*shape, -1)
-        evaluations, seconds = np.asarray(made.evaluations), made.seconds / len(made.images)
+        images = synthesis.images.cpu().numpy().reshape(*shape, *synthesis.images.shape[1:])
+        trajectory = -synthesis.trajectory.cpu().numpy().reshape(*shape, -1)
+        evaluations, seconds = np.asarray(synthesis.evaluations), synthesis.seconds / len(synthesis.images)
     return xr.Dataset(
         {
             "image": ((*cost, "channel", "y", "x"), images.astype(np.float32)),

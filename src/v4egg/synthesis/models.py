@@ -63,8 +63,8 @@ class WrappedModel(nn.Module):
 
     def paired(self, images: Tensor, units: Tensor) -> Tensor:
         """Images (n, C, y, x) and one unit index each (n,) -> the response of that unit to that image (n,)."""
-        if callable(own := getattr(self.model, "paired", None)):  # cheaper where each unit has a network of its own
-            return own(self._inputs(images), units)
+        if callable(paired := getattr(self.model, "paired", None)):  # cheaper where each unit has a network of its own
+            return paired(self._inputs(images), units)
         return self(images).gather(1, units.to(images.device)[:, None]).squeeze(1)
 
     def index(self, units: Sequence[str]) -> Tensor:
@@ -111,8 +111,8 @@ def wrap_model(
         >>> import torch, v4egg
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8))
         >>> model = v4egg.wrap_model(network, 8, size=8, channels=1, mean=[0.5], std=[0.2])
-        >>> made = v4egg.synthesize_mei(model, units=[7], method="gradient_ascent", steps=10)
-        >>> made["image"].dims, made["unit"].values.tolist()
+        >>> meis = v4egg.synthesize_mei(model, units=[7], method="gradient_ascent", steps=10)
+        >>> meis["image"].dims, meis["unit"].values.tolist()
         (('unit', 'sample', 'channel', 'y', 'x'), ['u007'])
     """
     if channels not in (1, 3) or not len(mean) == len(std) == channels:
@@ -140,8 +140,8 @@ def position(units: Sequence[str], unit: str | int) -> int:
             return list(units).index(unit)
     elif 0 <= int(unit) < len(units):
         return int(unit)
-    known = f"{units[0]} to {units[-1]}" if len(units) else "none"
-    raise V4eggError(f"the model has no unit {unit}; it has {len(units)}: {known}")
+    unit_range = f"{units[0]} to {units[-1]}" if len(units) else "none"
+    raise V4eggError(f"the model has no unit {unit}; it has {len(units)}: {unit_range}")
 
 
 def unit_ids(model: ResponseModel, units: Sequence[str | int]) -> list[str]:

@@ -66,8 +66,8 @@ class EnergyGuidedPipeline(DiffusionPipeline):
         >>> def brightness(images):
         ...     return images.mean((1, 2, 3))
         >>> rngs = [torch.Generator().manual_seed(seed) for seed in range(3)]
-        >>> made = pipe(brightness, batch_size=3, num_inference_steps=2, generator=rngs, output_type="pt")
-        >>> made.images.shape, made.energies.shape, made.trajectory.shape
+        >>> output = pipe(brightness, batch_size=3, num_inference_steps=2, generator=rngs, output_type="pt")
+        >>> output.images.shape, output.energies.shape, output.trajectory.shape
         (torch.Size([3, 3, 8, 8]), torch.Size([3]), torch.Size([3, 2]))
     """
 
@@ -148,7 +148,7 @@ class EnergyGuidedPipeline(DiffusionPipeline):
         rngs = _one_each(generator, batch_size)
         _check_numbers(batch_size, latents, energy_scale, max_batch_size)
         energy, constraint = checked(energy), constraint or PixelRange()
-        made = []
+        parts = []
         with borrowed(self._prior()) as prior:
             for rows in _batches(batch_size, max_batch_size):
                 part = energy_guided(
@@ -166,8 +166,8 @@ class EnergyGuidedPipeline(DiffusionPipeline):
                     on_step=self._on_step(callback_on_step_end, callback_on_step_end_tensor_inputs),
                     progress=self.progress_bar,
                 )
-                made.append(part)
-        return _output(made, output_type, return_dict)
+                parts.append(part)
+        return _output(parts, output_type, return_dict)
 
     def _prior(self) -> Prior:
         if self.vqvae is None:
@@ -207,14 +207,14 @@ def _batches(n: int, most: int | None) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def _output(made: Sequence[Synthesis], output_type: str, return_dict: bool) -> EnergyGuidedOutput | tuple[Any, ...]:
-    pixels = torch.cat([part.images.cpu() for part in made])
+def _output(parts: Sequence[Synthesis], output_type: str, return_dict: bool) -> EnergyGuidedOutput | tuple[Any, ...]:
+    pixels = torch.cat([part.images.cpu() for part in parts])
     arrays = pixels.permute(0, 2, 3, 1)
     images: Any = pixels if output_type == "pt" else arrays.numpy()
     if output_type == "pil":
         images = DiffusionPipeline.numpy_to_pil(images)
     energies, trajectory = (
-        torch.cat([getattr(part, key).cpu() for part in made]) for key in ("energies", "trajectory")
+        torch.cat([getattr(part, key).cpu() for part in parts]) for key in ("energies", "trajectory")
     )
     output = EnergyGuidedOutput(images=images, energies=energies, trajectory=trajectory)
     return output if return_dict else (output.images, output.energies, output.trajectory)

@@ -139,8 +139,8 @@ def reconstruct(
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5))
         >>> model = v4egg.wrap_model(network, 5, size=8, channels=1, mean=[0.5], std=[0.2])
         >>> images = np.random.default_rng(0).integers(0, 255, (2, 1, 8, 8), dtype=np.uint8)
-        >>> made = v4egg.reconstruct(model, [Targets(["a", "b"], images)], prior=prior, steps=3, descent_steps=3)
-        >>> made["made"].shape, made["source"].values.tolist()
+        >>> result = v4egg.reconstruct(model, [Targets(["a", "b"], images)], prior=prior, steps=3, descent_steps=3)
+        >>> result["reconstruction"].shape, result["source"].values.tolist()
         ((1, 2, 2, 1, 8, 8), ['predicted'])
     """
     validate_model(model)
@@ -170,7 +170,7 @@ def reconstruct(
     true = np.concatenate([conform(group.images, size, channels) for group in targets])
     return xr.Dataset(
         {
-            "made": ((*dims, "channel", "y", "x"), image),
+            "reconstruction": ((*dims, "channel", "y", "x"), image),
             "true": (("image", "channel", "y", "x"), true.astype(np.float32) / 255),
             **{name: (dims, values) for name, values in cost.items() if name != "evaluations"},
             "evaluations": (dims, cost["evaluations"].astype(np.int64)),
@@ -261,8 +261,8 @@ def _blurred(sigma: float) -> Constraint:
     return lambda images: processing.blur(images, sigma)
 
 
-def _at_model_size(made: Synthesis, energy: MatchResponse, stimulus_spec: Preprocess) -> Synthesis:
+def _at_model_size(synthesis: Synthesis, energy: MatchResponse, stimulus_spec: Preprocess) -> Synthesis:
     """The images at the model's size and colour, where a prior makes others."""
-    images = resize(to_channels(made.images, stimulus_spec.channels), stimulus_spec.size)
+    images = resize(to_channels(synthesis.images, stimulus_spec.channels), stimulus_spec.size)
     with torch.no_grad():
-        return Synthesis(images, energy(images), made.trajectory, made.evaluations, made.seconds)
+        return Synthesis(images, energy(images), synthesis.trajectory, synthesis.evaluations, synthesis.seconds)

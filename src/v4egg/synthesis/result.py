@@ -62,10 +62,10 @@ def image_gradients(energies: Tensor, *sources: Tensor) -> list[Tensor]:
     gradients: Sequence[Tensor | None] = [None]
     if energies.requires_grad:
         gradients = torch.autograd.grad(energies.sum(), sources, allow_unused=True)
-    found = [gradient for gradient in gradients if gradient is not None]
-    if len(found) < len(sources):
+    available = [gradient for gradient in gradients if gradient is not None]
+    if len(available) < len(sources):
         raise V4eggError(
             "the energy has no gradient with respect to the images; compute it with differentiable functions of them, "
             "without detach or no_grad"
         )
-    return found
+    return available

@@ -50,8 +50,8 @@ def guidable(scheduler: SchedulerMixin) -> SchedulerMixin:
     """
     name, prediction = type(scheduler).__name__, scheduler.config.get("prediction_type", "epsilon")
     if not isinstance(scheduler, PRESERVING + EULER):
-        known = ", ".join(kind.__name__ for kind in PRESERVING + EULER)
-        raise V4eggError(f"{name} cannot be guided; set pipe.scheduler to one of {known}")
+        supported = ", ".join(kind.__name__ for kind in PRESERVING + EULER)
+        raise V4eggError(f"{name} cannot be guided; set pipe.scheduler to one of {supported}")
     if scheduler.config.get("use_flow_sigmas") or prediction not in PREDICTIONS:
         raise V4eggError(f"{name} predicts {prediction!r} or a flow, which cannot be guided; use {PREDICTIONS}")
     if isinstance(scheduler, EULER) and prediction == "sample":

@@ -160,11 +160,11 @@ def synthesize_sweep(
         guide = load_guide(stores["prior"], used.stimulus_spec, str(device_of(used)))
         scales = torch.tensor([(deviations or {}).get(unit, 1.0) for unit, _ in pairs])
         run = SweepRun(used, guide, pairs, scales, chosen, (seed, sweep))
-        made = [chosen.images(run, value) for value in progress(settings)]
+        results = [chosen.images(run, value) for value in progress(settings)]
         index = used.index([unit for unit, _ in pairs]).to(device_of(used))
         with torch.no_grad():
-            responses = [used.paired(result.images, index) for result in made]
-    return _dataset(names, settings, samples, made, responses)
+            responses = [used.paired(result.images, index) for result in results]
+    return _dataset(names, settings, samples, results, responses)
 
 
 def synthesize_meni(
@@ -207,12 +207,14 @@ def synthesize_meni(
         >>> prior = new_prior({"size": 8, "channels": 1, "patch_size": 1, "widths": [16, 32], "layers": 1})
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
         >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
-        >>> made = v4egg.synthesize_meni(model, ["a"], [0, 5], prior=prior, samples=2, steps=3)
-        >>> dict(made["activation"].sizes)
+        >>> menis = v4egg.synthesize_meni(model, ["a"], [0, 5], prior=prior, samples=2, steps=3)
+        >>> dict(menis["activation"].sizes)
         {'unit': 1, 'setting': 2, 'sample': 2}
     """
-    own = {"energy_scales": energy_scales, "samples": samples, **options}
-    return synthesize_sweep("meni", model, units, own, prior=prior, seed=seed, device=device, progress=progress)
+    sweep_options = {"energy_scales": energy_scales, "samples": samples, **options}
+    return synthesize_sweep(
+        "meni", model, units, sweep_options, prior=prior, seed=seed, device=device, progress=progress
+    )
 
 
 def synthesize_diverse(
@@ -257,16 +259,16 @@ def synthesize_diverse(
         >>> prior = new_prior({"size": 8, "channels": 1, "patch_size": 1, "widths": [16, 32], "layers": 1})
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
         >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
-        >>> made = v4egg.synthesize_diverse(model, ["a"], [0, 10], prior=prior, samples=3, steps=3)
-        >>> dict(made["activation"].sizes)
+        >>> diverse = v4egg.synthesize_diverse(model, ["a"], [0, 10], prior=prior, samples=3, steps=3)
+        >>> dict(diverse["activation"].sizes)
         {'unit': 1, 'setting': 2, 'sample': 3}
     """
-    own = {"weights": weights, "images": samples, **options}
+    sweep_options = {"weights": weights, "images": samples, **options}
     return synthesize_sweep(
         "diverse",
         model,
         units,
-        own,
+        sweep_options,
         prior=prior,
         deviations=deviations,
         seed=seed,
@@ -317,7 +319,7 @@ def _dataset(
     units: Sequence[str],
     settings: Sequence[float],
     samples: int,
-    made: Sequence[Synthesis],
+    results: Sequence[Synthesis],
     responses: Sequence[torch.Tensor],
 ) -> xr.Dataset:
     def stacked(values: Sequence[torch.Tensor]) -> np.ndarray:
@@ -327,11 +329,11 @@ def _dataset(
 
     shape = (len(units), len(settings), samples)
     cost = ("unit", "setting", "sample")
-    evaluations = np.array([result.evaluations for result in made])[None, :, None]
-    seconds = np.array([result.seconds for result in made])[None, :, None] / max(1, shape[0] * shape[2])
+    evaluations = np.array([result.evaluations for result in results])[None, :, None]
+    seconds = np.array([result.seconds for result in results])[None, :, None] / max(1, shape[0] * shape[2])
     return xr.Dataset(
         {
-            "image": ((*cost, "channel", "y", "x"), stacked([result.images for result in made])),
+            "image": ((*cost, "channel", "y", "x"), stacked([result.images for result in results])),
             "activation": (cost, stacked(responses)),
             "evaluations": (cost, np.broadcast_to(evaluations, shape)),
             "seconds": (cost, np.broadcast_to(seconds, shape).astype(np.float32)),

@@ -24,9 +24,9 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     """
     schema = yaml.load(Path(schema_path).read_text(), _Loader)
     filled = with_defaults(_beside_default_architectures(copy.deepcopy(dict(config)), schema), schema)
-    found = mistakes(filled, schema)
-    if found:
-        raise ConfigurationError(found)
+    problems = mistakes(filled, schema)
+    if problems:
+        raise ConfigurationError(problems)
     sessions = list(filled["sessions"])
     filled["sessions"] = chosen_entries(filled["sessions"], filled["use_sessions"], "use_sessions", "sessions")
     encoders = filled["encoders"]
@@ -45,16 +45,16 @@ def expanded(conditions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
     ``ga`` with ``sweep: {population: [10, 40]}`` gives ``ga``, ``ga-population-10`` and ``ga-population-40``. These
     have ``swept``, from which ``condition`` which ``setting`` departs; none has ``sweep`` any longer.
     """
-    found = {}
+    result = {}
     for name, condition in conditions.items():
-        own = {key: value for key, value in condition.items() if key != "sweep"}
-        found[name] = own
+        base = {key: value for key, value in condition.items() if key != "sweep"}
+        result[name] = base
         for setting, values in condition["sweep"].items():
             for value in values:
-                settings = {**own["settings"], setting: value}
+                settings = {**base["settings"], setting: value}
                 swept = {"condition": name, "setting": setting}
-                found[f"{name}-{setting}-{value:g}"] = {**own, "settings": settings, "swept": swept}
-    return found
+                result[f"{name}-{setting}-{value:g}"] = {**base, "settings": settings, "swept": swept}
+    return result
 
 
 def with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:

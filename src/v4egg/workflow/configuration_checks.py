@@ -46,10 +46,12 @@ def chosen_entries(entries: Mapping[str, Any], chosen: Sequence[str], key: str, 
 
 
 def _check_architectures(encoders: Mapping[str, Any]) -> None:
-    own = {arch: set(architecture) & {"combined", "refit"} for arch, architecture in encoders["architectures"].items()}
+    derivations = {
+        arch: set(architecture) & {"combined", "refit"} for arch, architecture in encoders["architectures"].items()
+    }
     trained = {
-        "combined": [arch for arch, kind in own.items() if "combined" not in kind],
-        "refit": [arch for arch, kind in own.items() if not kind],
+        "combined": [arch for arch, kind in derivations.items() if "combined" not in kind],
+        "refit": [arch for arch, kind in derivations.items() if not kind],
     }
     for arch, architecture in encoders["architectures"].items():
         _check_parts(f"encoders.architectures.{arch}", architecture, trained)
@@ -179,8 +181,8 @@ def _check_closed_loop(config: Mapping[str, Any]) -> None:
             f"({', '.join(able) or 'there is none: set closed_loop.rounds to 0'})"
         )
     if loop["method"] not in config["synthesis"]["methods"]:
-        known = ", ".join(config["synthesis"]["methods"])
-        raise V4eggError(f"configuration key 'closed_loop.method' names '{loop['method']}'; known: {known}")
+        methods = ", ".join(config["synthesis"]["methods"])
+        raise V4eggError(f"configuration key 'closed_loop.method' names '{loop['method']}'; known: {methods}")
 
 
 def _learns_whole(architecture: Mapping[str, Any]) -> bool:
@@ -190,11 +192,13 @@ def _learns_whole(architecture: Mapping[str, Any]) -> bool:
 
 def _check_stages(config: Mapping[str, Any]) -> None:
     """A stage that is switched on names known architectures and has what its figure compares with."""
-    known = config["encoders"]["architectures"]
+    architectures = config["encoders"]["architectures"]
     for stage in ("meni", "diverse", "reconstruction", "adversarial"):
         for arch in config[stage]["architectures"] or []:
-            if arch not in known:
-                raise V4eggError(f"configuration key '{stage}.architectures' names '{arch}'; known: {', '.join(known)}")
+            if arch not in architectures:
+                raise V4eggError(
+                    f"configuration key '{stage}.architectures' names '{arch}'; known: {', '.join(architectures)}"
+                )
     tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
     wanted = config["targets"]["sessions"] or tested
     if config["reconstruction"]["images"] and not set(wanted) & set(tested):
@@ -209,11 +213,13 @@ def _check_stages(config: Mapping[str, Any]) -> None:
 
 def _check_compact(config: Mapping[str, Any]) -> None:
     """Compact models have a teacher that is there, and sessions with test images to be scored on."""
-    compact, known = config["compact"], config["encoders"]["architectures"]
+    compact, architectures = config["compact"], config["encoders"]["architectures"]
     if not compact["teacher"]:
         return
-    if compact["teacher"] not in known:
-        raise V4eggError(f"configuration key 'compact.teacher' names '{compact['teacher']}'; known: {', '.join(known)}")
+    if compact["teacher"] not in architectures:
+        raise V4eggError(
+            f"configuration key 'compact.teacher' names '{compact['teacher']}'; known: {', '.join(architectures)}"
+        )
     tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
     for session in compact["sessions"]:
         if session not in tested:
@@ -268,8 +274,8 @@ def _check_published(config: Mapping[str, Any]) -> None:
         return
     tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
     targets = config["targets"]["sessions"] or tested
-    found = [external_judge(session, config["sessions"][session], public_folder(config), "") for session in targets]
-    if not any(judge and judge["judge"] == "published_compact" for judge in found):
+    judges = [external_judge(session, config["sessions"][session], public_folder(config), "") for session in targets]
+    if not any(judge and judge["judge"] == "published_compact" for judge in judges):
         raise V4eggError(
             f"configuration key '{named[0]}.models' names published; there are published models of no session that "
             f"gets images ({', '.join(targets)}): remove it, or add one such as s190923 to targets.sessions"

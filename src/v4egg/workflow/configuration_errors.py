@@ -88,8 +88,8 @@ def _explained(error: jsonschema.ValidationError) -> list[str]:
     expected: Any = error.validator_value
     instance: Any = error.instance
     if error.validator == "additionalProperties":
-        known = list(schema.get("properties", {}))
-        return [_unknown(f"{key}.{name}" if key else name, name, known) for name in instance if name not in known]
+        keys = list(schema.get("properties", {}))
+        return [_unknown(f"{key}.{name}" if key else name, name, keys) for name in instance if name not in keys]
     if error.validator == "required":
         missing = [name for name in expected if name not in instance]
         return [f"configuration key '{f'{key}.{name}' if key else name}' is missing; give it" for name in missing]
@@ -102,18 +102,18 @@ def _explained(error: jsonschema.ValidationError) -> list[str]:
     return [f"{where}: {error.message}; correct it (config/README.md lists all keys)"]
 
 
-def _unknown(key: str, name: str, known: Sequence[str]) -> str:
+def _unknown(key: str, name: str, choices: Sequence[str]) -> str:
     new = renamed(key)
     if new is not None:
         return f"configuration key '{key}' is now called '{new}'; rename it"
-    return f"configuration key '{key}' is unknown; {known_names(name, known).replace('nown:', 'nown here:')}"
+    return f"configuration key '{key}' is unknown; {known_names(name, choices).replace('nown:', 'nown here:')}"
 
 
-def _not_among(key: str, value: Any, known: Sequence[Any]) -> str:
+def _not_among(key: str, value: Any, choices: Sequence[Any]) -> str:
     for (pattern, old), new in RENAMED_VALUES.items():
         if value == old and fnmatchcase(key, pattern):
             return f"configuration key '{key}' is '{old}', which is now called '{new}'; rename it"
-    return f"configuration key '{key}' is {value!r}; {known_names(value, known)}"
+    return f"configuration key '{key}' is {value!r}; {known_names(value, choices)}"
 
 
 def _types(names: str | Sequence[str]) -> str:

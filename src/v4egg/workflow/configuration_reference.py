@@ -98,8 +98,8 @@ def _type(schema: Schema) -> str:
         return " or ".join(_type(one) for one in schema["anyOf"])
     names = schema.get("type", "anything")
     names = [names] if isinstance(names, str) else names
-    found = [f"list of {_type(schema['items'])}" if name == "array" else name for name in names]
-    return " or ".join({"object": "mapping"}.get(name, name) for name in found)
+    types = [f"list of {_type(schema['items'])}" if name == "array" else name for name in names]
+    return " or ".join({"object": "mapping"}.get(name, name) for name in types)
 
 
 def _default(schema: Schema) -> str:
@@ -111,7 +111,7 @@ def _default(schema: Schema) -> str:
 
 def _bounds(schema: Schema) -> str:
     """The bounds of a value, or of the entries of a list."""
-    own = [text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema]
-    own += ["odd"] if "not" in schema else []
+    bounds = [text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema]
+    bounds += ["odd"] if "not" in schema else []
     inner = _bounds(schema["items"]) if "items" in schema else ""
-    return ", ".join(own + ([f"each {inner}"] if inner else []))
+    return ", ".join(bounds + ([f"each {inner}"] if inner else []))

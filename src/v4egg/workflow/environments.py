@@ -41,15 +41,15 @@ def environment_file(scripts: Iterable[Path], lock: str) -> str:
 
 def _third_party(path: Path) -> set[str]:
     """Top-level modules that a file imports or names in a call, except those of Python and of this package."""
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
+            modules.add(node.module.split(".")[0])
         elif isinstance(node, ast.Call):  # imported or looked into by name
-            found |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
-    return found - set(sys.stdlib_module_names) - {PACKAGE}
+            modules |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+    return modules - set(sys.stdlib_module_names) - {PACKAGE}
 
 
 def _with_needs(packages: Iterable[str], pins: Iterable[str]) -> set[str]:

@@ -122,8 +122,8 @@ def _chosen_from_registries(files: Iterable[Path]) -> set[str]:
     A file that only reads labels or colours of a registry does not reach what the registry names.
     """
     registries = {module for path in files if REGISTRY in _imports(path) and _loads(path) for module in _imports(path)}
-    own = {path for path in files if _registered(path) and _loads(path)}
-    return {name for path in {*map(_file_of, registries), *own} for name in _registered(path)}
+    registry_files = {path for path in files if _registered(path) and _loads(path)}
+    return {name for path in {*map(_file_of, registries), *registry_files} for name in _registered(path)}
 
 
 @cache
@@ -139,18 +139,18 @@ def _code_of(path: Path) -> str:
 @cache
 def _imports(path: Path) -> frozenset[str]:
     """The v4egg modules that a file imports anywhere, functions included, or names in a string outside a registry."""
-    found = set()
+    modules = set()
     skipped = _type_checking(path) | _entries(path)
     for node in ast.walk(_tree(path)):
         if node in skipped:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE}
+            modules |= {alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE}
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
-            found |= {_module_of(node.module, alias.name) for alias in node.names}
+            modules |= {_module_of(node.module, alias.name) for alias in node.names}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _names_a_module(node.value):
-            found.add(node.value.partition(":")[0])
-    return frozenset(found)
+            modules.add(node.value.partition(":")[0])
+    return frozenset(modules)
 
 
 @cache

@@ -23,9 +23,9 @@ def stores_page() -> str:
     for kind, variables in KINDS.items():
         rows = ["| variable | dims | type | unit | meaning |", "|---|---|---|---|---|"]
         for name, entry in variables.items():
-            shown = f"*{name}*" if entry.optional else name
+            cell = f"*{name}*" if entry.optional else name
             unit = entry.unit.replace("|", "/")
-            rows.append(f"| {shown} | {', '.join(entry.dims)} | {entry.dtype} | {unit} | {entry.meaning} |")
+            rows.append(f"| {cell} | {', '.join(entry.dims)} | {entry.dtype} | {unit} | {entry.meaning} |")
         parts.append(f"## {kind}\n\nVersion {VERSIONS[kind]}.\n\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 

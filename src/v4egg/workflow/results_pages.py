@@ -174,9 +174,9 @@ def _side_by_side(rows: Sequence[Row], heads: Sequence[str], columns: str) -> li
     numbers_of = {
         value: _distinct(row["n"] for row in rows if row[columns] == value) for value in _values(rows, columns)
     }
-    if "n" in heads and all(len(found) == 1 for found in numbers_of.values()):
+    if "n" in heads and all(len(counts) == 1 for counts in numbers_of.values()):
         heads = [name for name in heads if name != "n"]
-        titles = [f"{value} (n = {found[0]})" if found[0] else value for value, found in numbers_of.items()]
+        titles = [f"{value} (n = {counts[0]})" if counts[0] else value for value, counts in numbers_of.items()]
     else:
         titles = list(numbers_of)
     cells: dict[tuple[str, ...], dict[str, str]] = {}
@@ -185,7 +185,7 @@ def _side_by_side(rows: Sequence[Row], heads: Sequence[str], columns: str) -> li
         if row[columns] in line:
             raise V4eggError(f"table '{row['table']}': two numbers for {row[columns]} in one line; select one of them")
         line[row[columns]] = number(row) + (f" (p = {row['p']})" if row["p"] else "")
-    lines = [[*line, *(found.get(value, "") for value in numbers_of)] for line, found in cells.items()]
+    lines = [[*line, *(entries.get(value, "") for value in numbers_of)] for line, entries in cells.items()]
     return markdown([*heads, *titles], lines)
 
 

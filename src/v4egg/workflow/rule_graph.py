@@ -55,14 +55,14 @@ def simplified(graph: str) -> str:
 
 def _reached(rule: str, after: Mapping[str, set[str]]) -> set[str]:
     """All rules that come after one."""
-    found: set[str] = set()
+    reached: set[str] = set()
     pending = list(after.get(rule, ()))
     while pending:
         step = pending.pop()
-        if step not in found:
-            found.add(step)
+        if step not in reached:
+            reached.add(step)
             pending += after.get(step, ())
-    return found
+    return reached
 
 
 def render(page: str, graph: str) -> str:

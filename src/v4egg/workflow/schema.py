@@ -92,42 +92,45 @@ class _Builder:
 
     def _object(self, raw: Schema) -> Schema:
         """An object: its properties, and branches by the names that some of them choose."""
-        found = {key: value for key, value in raw.items() if key != "title"}
+        result = {key: value for key, value in raw.items() if key != "title"}
         kept = {key: value for key, value in raw.get("properties", {}).items() if not value.get("x-internal")}
-        found["properties"] = {key: self._value(value) for key, value in kept.items()}
-        found.pop("required", None)
-        required = [key for key in raw.get("required", []) if "default" not in found["properties"].get(key, {})]
+        result["properties"] = {key: self._value(value) for key, value in kept.items()}
+        result.pop("required", None)
+        required = [key for key in raw.get("required", []) if "default" not in result["properties"].get(key, {})]
         if required:
-            found["required"] = required
+            result["required"] = required
         branches = [branch for key, value in kept.items() for branch in self._sibling_options(key, value, kept)]
-        siblings = found.pop("x-siblings", None)
+        siblings = result.pop("x-siblings", None)
         if siblings:
-            found.pop("additionalProperties")
-            branches += self._branches(siblings["registry"], siblings["key"], found["properties"], filled=True)
-        return {**found, "allOf": branches} if branches else found
+            result.pop("additionalProperties")
+            branches += self._branches(siblings["registry"], siblings["key"], result["properties"], filled=True)
+        return {**result, "allOf": branches} if branches else result
 
     def _value(self, raw: Schema) -> Schema:
-        found = {key: value for key, value in raw.items() if key != "title"}
-        found = _without_null(found) if found.pop("x-absent", False) else _with_null(found)
-        if "x-choice" in found:
-            choice = found.pop("x-choice")
+        result = {key: value for key, value in raw.items() if key != "title"}
+        result = _without_null(result) if result.pop("x-absent", False) else _with_null(result)
+        if "x-choice" in result:
+            choice = result.pop("x-choice")
             default: dict[str, Any] = {"default": {}} if choice["default"] else {}
-            return {**self._choice(**choice), **found, **default}
-        if "x-name-in" in found:
-            found = {"enum": list(load(found.pop("x-name-in"))), **found}
-        if found.pop("x-options-of", None):
-            found |= {"type": "object", "default": {}}
-        if "x-entries" in found:
-            entries = load(found.pop("x-entries")).items()
-            found |= {
+            return {**self._choice(**choice), **result, **default}
+        if "x-name-in" in result:
+            result = {"enum": list(load(result.pop("x-name-in"))), **result}
+        if result.pop("x-options-of", None):
+            result |= {"type": "object", "default": {}}
+        if "x-entries" in result:
+            entries = load(result.pop("x-entries")).items()
+            result |= {
                 "additionalProperties": False,
                 "properties": {name: self.options(entry) for name, entry in entries},
             }
-        if "x-without-defaults" in found:
-            return {**self._without_defaults(found.pop("x-without-defaults")), **{"description": found["description"]}}
-        if "items" in found:
-            found["items"] = self._value(found["items"])
-        return {**found, "default": {}} if "$ref" in found else found
+        if "x-without-defaults" in result:
+            return {
+                **self._without_defaults(result.pop("x-without-defaults")),
+                **{"description": result["description"]},
+            }
+        if "items" in result:
+            result["items"] = self._value(result["items"])
+        return {**result, "default": {}} if "$ref" in result else result
 
     def _without_defaults(self, path: str) -> Schema:
         definition = self._object(load(path).model_json_schema())
@@ -154,28 +157,28 @@ class _Builder:
 
     def _branches(self, registry: str, key: str, shared: Mapping[str, Any], *, filled: bool) -> list[Schema]:
         """For each entry of a registry, its options where ``key`` names it, beside ``shared`` keys."""
-        found = []
+        branches = []
         for name, entry in load(registry).items():
             options = self.definitions[self.options(entry)["$ref"].rsplit("/", 1)[-1]]
             properties = {**{one: {} for one in shared}, **options["properties"]}
             then = {**options, "properties": properties}
             branch = {"if": {"properties": {key: {"const": name}}, "required": [key]}, "then": then}
-            found.append({**branch, "x-filled": True} if filled else branch)
-        return found
+            branches.append({**branch, "x-filled": True} if filled else branch)
+        return branches
 
     def _sibling_options(self, key: str, raw: Schema, properties: Mapping[str, Schema]) -> list[Schema]:
         """Branches for a property that holds the options of the entry that another property names."""
         mark = raw.get("x-options-of")
         if mark is None:
             return []
-        found = []
+        branches = []
         for name, entry in load(properties[mark["option"]]["x-name-in"]).items():
             reference = self.options(entry)
             options = self.definitions[reference["$ref"].rsplit("/", 1)[-1]]
             then = {"properties": {key: _swept(options) if mark["swept"] else reference}}
             condition = {"properties": {mark["option"]: {"const": name}}, "required": [mark["option"]]}
-            found.append({"if": condition, "then": then})
-        return found
+            branches.append({"if": condition, "then": then})
+        return branches
 
 
 def _swept(options: Schema) -> Schema:
@@ -204,7 +207,7 @@ def _with_null(value: Schema) -> Schema:
 
 def _without_null(value: Schema) -> Schema:
     """The same without null, and without a default."""
-    found = _with_null({key: entry for key, entry in value.items() if key != "default"})
-    if isinstance(found.get("type"), list):
-        found["type"] = found["type"][0]
-    return found
+    result = _with_null({key: entry for key, entry in value.items() if key != "default"})
+    if isinstance(result.get("type"), list):
+        result["type"] = result["type"][0]
+    return result

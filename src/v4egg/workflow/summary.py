@@ -16,8 +16,8 @@ from v4egg.evaluation.independence import most_independent, shares_weights_by_ju
 from v4egg.evaluation.score_statistics import (
     GROUPS,
     compare,
-    known,
     mean_interval,
+    model_correlations,
     named_encoders,
     scores_on_test,
     sessions_with_test,
@@ -114,17 +114,17 @@ def _plain(value: Any) -> Any:
 def _encoders(scores: xr.Dataset) -> dict[str, Any]:
     sessions, named = sessions_with_test(scores), named_encoders(scores)
     truth = scores.get("correlation_to_truth")
-    found = {}
+    result = {}
     for arch in map(str, scores["arch"].values):
-        found[arch] = _by_session(named[arch], sessions, arch)
-        for session, entry in found[arch].items():
+        result[arch] = _by_session(named[arch], sessions, arch)
+        for session, entry in result[arch].items():
             here = units_of(scores, session).sel(arch=arch)
-            known = None if truth is None else _number(here["correlation_to_truth"].sel(member="ensemble").mean())
-            entry |= {} if known is None else {"correlation_to_truth": known}
+            to_truth = None if truth is None else _number(here["correlation_to_truth"].sel(member="ensemble").mean())
+            entry |= {} if to_truth is None else {"correlation_to_truth": to_truth}
             entry |= _gain(here["correlation_to_average"], entry["correlation_to_average"])
             if "correlation_by_size" in here:
                 entry["by_size"] = [_number(mean) for mean in here["correlation_by_size"].mean("unit")]
-    return found
+    return result
 
 
 def _gain(correlation: xr.DataArray, ensemble: float) -> dict[str, float]:
@@ -136,40 +136,40 @@ def _gain(correlation: xr.DataArray, ensemble: float) -> dict[str, float]:
 
 def _others(scores: xr.Dataset, kind: str) -> dict[str, Any]:
     sessions = sessions_with_test(scores)
-    found = {name: _by_session(values, sessions, name) for name, values in known(scores, kind).items()}
-    return {name: by_session for name, by_session in found.items() if by_session}
+    by_model = {name: _by_session(values, sessions, name) for name, values in model_correlations(scores, kind).items()}
+    return {name: by_session for name, by_session in by_model.items() if by_session}
 
 
 def _by_session(correlation: xr.DataArray | None, sessions: Sequence[str], model: str) -> dict[str, Any]:
     """Mean and interval over each session's units of a correlation (unit,), where any is finite."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if correlation is None:
-        return found
+        return result
     for session in sessions:
         here = correlation.values[correlation["session"].values == session]
         n_units = int(np.isfinite(here).sum())
         mean, low, high = mean_interval(here, session, model, "correlation_to_average")
         if n_units:
             entry = {"correlation_to_average": mean, "ci_low": _number(low), "ci_high": _number(high)}
-            found[session] = {"n_units": n_units, **{k: v for k, v in entry.items() if v is not None}}
-    return found
+            result[session] = {"n_units": n_units, **{k: v for k, v in entry.items() if v is not None}}
+    return result
 
 
 def _ceilings(scores: xr.Dataset) -> dict[str, Any]:
     """Where test images were repeated: what the repeats say of the best possible prediction, means over units."""
     names = [name for name in ("ceiling", "leave_one_out", "explainable_variance") if name in scores]
-    found = {}
+    by_session = {}
     for session in sessions_with_test(scores):
         here = units_of(scores, session)
         means = {name: _number(here[name].mean()) for name in names}
-        found[session] = {name: mean for name, mean in means.items() if mean is not None}
-    return {session: means for session, means in found.items() if means}
+        by_session[session] = {name: mean for name, mean in means.items() if mean is not None}
+    return {session: means for session, means in by_session.items() if means}
 
 
 def _images(transfer: xr.Dataset, stores_by_pair: Mapping[tuple[str, str], Sequence[xr.Dataset]]) -> dict[str, Any]:
     best = best_images(transfer)
     judged = {(str(method), str(arch)) for method in best["method"].values for arch in best["arch"].values}
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     for method, arch in sorted(judged | set(stores_by_pair)):
         batches = stores_by_pair.get((method, arch), [])
         entry = _cost(batches) if batches else _free_of_cost(transfer, method, arch)
@@ -179,8 +179,8 @@ def _images(transfer: xr.Dataset, stores_by_pair: Mapping[tuple[str, str], Seque
                 best.sel({"method": method, "arch": arch}), transfer["shares_weights"].sel(arch=arch)
             )
         if entry["n_images"]:
-            found.setdefault(method, {})[arch] = entry
-    return found
+            result.setdefault(method, {})[arch] = entry
+    return result
 
 
 def _cost(batches: Sequence[xr.Dataset]) -> dict[str, Any]:

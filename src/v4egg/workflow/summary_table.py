@@ -75,14 +75,14 @@ def _image_table(images: Mapping[str, Any]) -> str:
 def _scale_table(summary: Mapping[str, Any]) -> str:
     """Medians on all scales with n and intervals, under the most independent judge of each architecture."""
     against = summary.get("transfer", {}).get("against_natural", [])
-    found: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
+    by_images: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
     for row in against:
         entry = summary["mei"].get(row["method"], {}).get(row["arch"], {})
         if row["session"] == POOLED and row["judge"] == entry.get("most_independent_judge"):
-            found.setdefault((row["method"], row["arch"], row["judge"]), {})[row["measure"]] = row
+            by_images.setdefault((row["method"], row["arch"], row["judge"]), {})[row["measure"]] = row
     rows = [
         [*head, max(row["n"] for row in measures.values()), *(_median(measures.get(scale)) for scale in _SCALES)]
-        for head, measures in found.items()
+        for head, measures in by_images.items()
     ]
     headers = ["images", "encoder", "most independent judge", "units", *_SCALES.values()]
     return f"{tabulate(rows, headers, missingval='-')}\n{_SCALE_NOTE}" if rows else ""

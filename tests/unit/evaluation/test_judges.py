@@ -33,10 +33,10 @@ class Bright(nn.Module):
         return images.mean((1, 2, 3)) * self.gain * (units + 1.0)
 
 
-def natural(session="s1", n=5, known=None):
+def natural(session="s1", n=5, responses=None):
     images = np.full((n, 3, 8, 8), 0, np.uint8) + np.arange(0, 50 * n, 50, dtype=np.uint8)[:, None, None, None]
     units = [f"{session}-u000", f"{session}-u002"]
-    return NaturalImages(images, [f"i{k}" for k in range(n)], units, known or {})
+    return NaturalImages(images, [f"i{k}" for k in range(n)], units, responses or {})
 
 
 def meis(value, units):
@@ -256,7 +256,7 @@ def test_known_responses_are_not_asked_for_again():
     external_judge = Bright("s1")
     judges = [Judge("generators", [Bright("s1")], True), Judge("published", [external_judge], False)]
     known = {"published": np.linspace(0, 1, 10, dtype=np.float32).reshape(5, 2)}
-    judge_images({"a": meis(0.5, ["s1-u000", "s1-u002"])}, judges, [natural(known=known)])
+    judge_images({"a": meis(0.5, ["s1-u000", "s1-u002"])}, judges, [natural(responses=known)])
     assert external_judge.seen == 0
 
 
@@ -344,7 +344,7 @@ def test_judges_hear_what_their_members_have_predicted():
         "mixed": ensemble(attention, gaussian),
         "gaussian": ensemble(gaussian),
     }
-    session = natural(known={"published_compact": np.ones((5, 2))})
+    session = natural(responses={"published_compact": np.ones((5, 2))})
     trained = {arch: ensembles[arch] for arch in ("attention", "gaussian")}
     said = predict_session(trained, session.images, trained["attention"].units)
     for member in [member for judge in ensembles.values() for member in judge.members]:
@@ -352,12 +352,14 @@ def test_judges_hear_what_their_members_have_predicted():
     outside = Judge("published_compact", [Bright("s1")], shares_weights=False)
     judges = [*encoder_judges(ensembles, "attention"), outside]
     (heard,) = with_cached_predictions(judges, [session], [said])
-    assert set(heard.known) == {"generators", "validators", "across", "published_compact"}
-    assert (heard.known["published_compact"] == 1).all()
+    assert set(heard.responses) == {"generators", "validators", "across", "published_compact"}
+    assert (heard.responses["published_compact"] == 1).all()
     brightness = to_float(session.images).mean((1, 2, 3)).numpy()[:, None] * np.array([1.0, 3.0])
-    assert np.allclose(heard.known["generators"], 2 * brightness) and np.allclose(heard.known["across"], 5 * brightness)
+    assert np.allclose(heard.responses["generators"], 2 * brightness) and np.allclose(
+        heard.responses["across"], 5 * brightness
+    )
     (mixed,) = with_cached_predictions(encoder_judges(ensembles, "mixed")[:1], [session], [said])
-    assert np.allclose(mixed.known["generators"], 3.5 * brightness)
+    assert np.allclose(mixed.responses["generators"], 3.5 * brightness)
     assert not any(member.seen for judge in ensembles.values() for member in judge.members)
     blind = said.assign(response=said["response"].where(xr.DataArray(np.arange(5) != 3, dims="image")))
     with pytest.raises(V4eggError, match="session s1: members were not asked for all of its images"):

@@ -81,7 +81,7 @@ def test_targets_are_test_images_with_all_responses(generators):
 
 
 def test_descent_fits_as_well_as_guided_diffusion_and_stops_there(made):
-    assert made["made"].shape == (2, 2, 3, 3, 16, 16)
+    assert made["reconstruction"].shape == (2, 2, 3, 3, 16, 16)
     error = made["training_error"]
     guided, descended = (error.sel({"method": name}) for name in ("energy_guided", "gradient_descent"))
     spent = made["evaluations"].sel({"method": "gradient_descent"})
@@ -91,7 +91,7 @@ def test_descent_fits_as_well_as_guided_diffusion_and_stops_there(made):
 
 
 def test_training_error_is_the_distance_of_responses(made, generators):
-    images = torch.from_numpy(made["made"].values)
+    images = torch.from_numpy(made["reconstruction"].values)
     wanted = generators(to_float(pictures(3)))
     for m in range(2):
         predicted = (generators(images[0, m]) - wanted).square().mean(1)
@@ -103,7 +103,7 @@ def test_training_error_is_the_distance_of_responses(made, generators):
 def test_reconstructions_have_the_norm_of_their_image(made, generators):
     stimulus_spec = generators.members[0].stimulus_spec
     norm = stimulus_spec(to_float(pictures(3))).flatten(1).norm(dim=1)
-    found = stimulus_spec(torch.from_numpy(made["made"].values[0, 0])).flatten(1).norm(dim=1)
+    found = stimulus_spec(torch.from_numpy(made["reconstruction"].values[0, 0])).flatten(1).norm(dim=1)
     assert (found <= norm * 1.001).all()  # clipping takes some
     assert (found > 0.8 * norm).all()
 
@@ -112,7 +112,7 @@ def test_an_image_does_not_depend_on_the_others(made, generators, prior):
     whole = targets()
     last = Targets(whole.names[2:], whole.images[2:], whole.units, whole.recorded[2:])
     alone = reconstruct(generators, [last], **{**OPTIONS, "descent_steps": 1}, prior=prior)
-    assert np.allclose(alone["made"].values[:, 0, 0], made["made"].values[:, 0, 2], atol=1e-5)
+    assert np.allclose(alone["reconstruction"].values[:, 0, 0], made["reconstruction"].values[:, 0, 2], atol=1e-5)
 
 
 def test_scores_are_distances_to_the_true_image_and_chance(made, generators, tmp_path):
@@ -127,7 +127,7 @@ def test_scores_are_distances_to_the_true_image_and_chance(made, generators, tmp
     session = ((wanted[1:, :3] - wanted[:1, :3]) ** 2).mean(1).mean()  # recorded: the session's units alone
     assert float(distance[1, 2, 0]) == pytest.approx(float(session), rel=1e-4)
     assert scores["distance"].sel(judge="nobody").isnull().all()
-    direct = similarity(made["made"].values[1, 0], made["true"].values)
+    direct = similarity(made["reconstruction"].values[1, 0], made["true"].values)
     assert np.allclose(scores["similarity"].sel(measure="ssim")[1, 0], direct["ssim"])
     both = join_architectures({"a": scores, "b": scores.isel(judge=[0])})
     stores.save(both, tmp_path / "scores.zarr", "reconstruction_scores")
@@ -136,7 +136,7 @@ def test_scores_are_distances_to_the_true_image_and_chance(made, generators, tmp
 
 def test_the_true_image_is_a_perfect_reconstruction(made, generators):
     perfect = made.copy()
-    perfect["made"] = perfect["made"].copy(data=np.tile(made["true"].values, (2, 2, 1, 1, 1, 1)))
+    perfect["reconstruction"] = perfect["reconstruction"].copy(data=np.tile(made["true"].values, (2, 2, 1, 1, 1, 1)))
     scores = score_reconstructions(perfect, [Judge("generators", [generators], True)], UNITS)
     assert np.allclose(scores["distance"][:, :2], 0)
     assert np.allclose(scores["similarity"].sel(measure="ssim")[:, :2], 1)
@@ -150,8 +150,8 @@ def test_a_prior_of_another_size_and_colour_is_bridged(generators, tmp_path):
     )
     options = {**OPTIONS, "steps": 3, "descent_steps": 2}
     made = reconstruct(generators, [targets(2)], **options, prior=tmp_path / "prior.zarr")
-    assert made["made"].shape == (2, 2, 2, 3, 16, 16)
-    images = torch.from_numpy(made["made"].values[0, 0])
+    assert made["reconstruction"].shape == (2, 2, 2, 3, 16, 16)
+    images = torch.from_numpy(made["reconstruction"].values[0, 0])
     assert torch.allclose(images[:, 0], images[:, 2])  # grey
     error = (generators(images) - generators(to_float(pictures(2)))).square().mean(1)
     assert np.allclose(made["training_error"][0, 0], error, rtol=1e-3, atol=1e-6)

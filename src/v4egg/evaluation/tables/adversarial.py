@@ -95,9 +95,9 @@ def _against_random(moved: xr.Dataset) -> list[tuple]:
     rows: list[tuple] = []
     for judge, direction, epsilon in moved["adversarial"].stack(cell=("judge", "direction", "epsilon"))["cell"].values:
         at = {"judge": judge, "epsilon": epsilon}
-        made = moved["adversarial"].sel(direction=direction, **at).values
+        movement = moved["adversarial"].sel(direction=direction, **at).values
         numbers = {name: float(exceeded[key].sel(direction=direction, **at).mean()) for name, key in names.items()}
-        numbers["p_value"] = paired_wilcoxon(made, chance.sel(**at).values).p_value
+        numbers["p_value"] = paired_wilcoxon(movement, chance.sel(**at).values).p_value
         rows += [(name, judge, direction, "adversarial", epsilon, value) for name, value in numbers.items()]
     for judge, epsilon in moved["adversarial"].stack(cell=("judge", "epsilon"))["cell"].values:
         share = float(exceeded["mean"].sel(judge=judge, epsilon=epsilon).mean())
@@ -114,8 +114,8 @@ def _examples(data: xr.Dataset, moved: xr.Dataset) -> pd.DataFrame:
     for unit in data["unit"].values[chosen]:
         here = last.sel(unit=unit)
         rows.append((str(unit), "", "natural", float(here["natural"])))
-        made = {str(name): float(here["adversarial"].sel(direction=name)) for name in data["direction"].values}
-        rows += [(str(unit), direction, "adversarial", value) for direction, value in made.items()]
+        responses = {str(name): float(here["adversarial"].sel(direction=name)) for name in data["direction"].values}
+        rows += [(str(unit), direction, "adversarial", value) for direction, value in responses.items()]
     frame = pd.DataFrame(rows, columns=["unit", "direction", "kind", "value"])
     head: dict[str, Any] = {"judge": str(last["judge"].values), "epsilon": float(last["epsilon"])}
     return frame.assign(measure="example_response", **head)

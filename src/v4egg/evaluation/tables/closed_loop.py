@@ -56,11 +56,11 @@ def _table(loop: xr.Dataset) -> pd.DataFrame:
 def _last_round(loop: xr.Dataset) -> dict[str, float]:
     """The paired test of the two arms after the last round."""
     last = loop["normalized_activation"].isel(round=-1)
-    own, other = last.sel(arm=SYNTHESISED).values, last.sel(arm=NATURAL).values
-    test = paired_wilcoxon(own, other)
+    synthesised, natural = last.sel(arm=SYNTHESISED).values, last.sel(arm=NATURAL).values
+    test = paired_wilcoxon(synthesised, natural)
     return {
         "p_value": test.p_value,
         "effect": test.rank_biserial,
-        "n_won": float(np.sum(own > other)),
-        "n_pairs": float(np.isfinite(own - other).sum()),
+        "n_won": float(np.sum(synthesised > natural)),
+        "n_pairs": float(np.isfinite(synthesised - natural).sum()),
     }

@@ -26,8 +26,8 @@ def median(values: ArrayLike) -> float:
 def quartiles(values: ArrayLike) -> dict[str, float]:
     """The quartiles ``q25``, ``median`` and ``q75`` of the finite values; NaN where there is none."""
     array = finite(values)
-    found = np.quantile(array, list(QUARTILES.values())) if array.size else np.full(len(QUARTILES), np.nan)
-    return dict(zip(QUARTILES, map(float, found), strict=True))
+    quantiles = np.quantile(array, list(QUARTILES.values())) if array.size else np.full(len(QUARTILES), np.nan)
+    return dict(zip(QUARTILES, map(float, quantiles), strict=True))
 
 
 def median_interval(values: ArrayLike, key: tuple) -> dict[str, float]:

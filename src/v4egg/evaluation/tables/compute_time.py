@@ -84,8 +84,8 @@ def _trajectories(groups: _Groups) -> pd.DataFrame:
         if reference is None:
             continue
         final = gather(reference, "activation").isel(step=-1).mean("sample")
-        made = gather(batches, "activation").mean("sample")
-        fraction = xr.apply_ufunc(fraction_of_gradient_ascent, made, final, join="inner")  # aligned by unit
+        activation = gather(batches, "activation").mean("sample")
+        fraction = xr.apply_ufunc(fraction_of_gradient_ascent, activation, final, join="inner")  # aligned by unit
         values = fraction.transpose("step", "unit").values
         values = values[:, np.isfinite(values).any(0)]
         if not values.size:
@@ -96,8 +96,8 @@ def _trajectories(groups: _Groups) -> pd.DataFrame:
         numbers = np.column_stack([quartiles, np.isfinite(values).sum(1)])
         head = (method, arch, "fraction_of_gradient_ascent")
         rows += [
-            (*head, name, float(fraction), float(shown), float(value))
-            for fraction, shown, row in zip(fractions, evaluations, numbers, strict=True)
+            (*head, name, float(fraction), float(n_evaluations), float(value))
+            for fraction, n_evaluations, row in zip(fractions, evaluations, numbers, strict=True)
             for name, value in zip((*QUARTILES, "n"), row, strict=True)
         ]
     columns = ["method", "arch", "measure", "statistic", "step_fraction", "evaluations", "value"]

@@ -81,10 +81,10 @@ def _rows(head: tuple, measure: str, values: xr.DataArray) -> list[tuple]:
     rows: list[tuple] = []
     for setting in values["setting"].values:
         place = (*head, float(setting), measure)
-        known = values.sel(setting=setting).dropna("unit")
-        pairs = zip(known["unit"].values, known.values, strict=True)
+        measured = values.sel(setting=setting).dropna("unit")
+        pairs = zip(measured["unit"].values, measured.values, strict=True)
         rows += [(*place, "unit", str(unit), float(value)) for unit, value in pairs]
-        if known.size:
-            rows += [(*place, name, "", float(np.quantile(known.values, q))) for name, q in QUARTILES.items()]
-            rows.append((*place, "n", "", known.size))
+        if measured.size:
+            rows += [(*place, name, "", float(np.quantile(measured.values, q))) for name, q in QUARTILES.items()]
+            rows.append((*place, "n", "", measured.size))
     return rows

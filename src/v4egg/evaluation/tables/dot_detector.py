@@ -37,8 +37,8 @@ def table(detectors: Sequence[str | Path]) -> pd.DataFrame:
         raise V4eggError("dot detector: no stores are given; name compact models under circuits.models")
     parts = []
     for data in (stores.load(path, "dot_detector").load() for path in detectors):
-        own = _of_best_unit(data).assign(unit=data.attrs["unit"])
-        whole = pd.concat([_of_all_units(data), own]).assign(model_source=data.attrs["model_source"])
+        of_best_unit = _of_best_unit(data).assign(unit=data.attrs["unit"])
+        whole = pd.concat([_of_all_units(data), of_best_unit]).assign(model_source=data.attrs["model_source"])
         parts.append(whole.dropna(subset="value"))
     return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
 

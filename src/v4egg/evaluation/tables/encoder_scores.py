@@ -49,8 +49,8 @@ class _Model:
     def head(self, session: str, parts: Mapping[str, tuple[str, str]]) -> tuple:
         """The first columns of the model's rows; ``parts`` are each architecture's core and readout."""
         encoder = self.kind in (ENCODER, TRUTH)
-        own = parts.get(self.name, ("", "")) if encoder else ("", "")
-        return (session, self.name, self.metric, "ensemble" if encoder else "", self.kind, *own)
+        core_and_readout = parts.get(self.name, ("", "")) if encoder else ("", "")
+        return (session, self.name, self.metric, "ensemble" if encoder else "", self.kind, *core_and_readout)
 
 
 def table(scores: str | Path) -> pd.DataFrame:
@@ -92,17 +92,17 @@ def _models(here: xr.Dataset) -> list[_Model]:
     """The models of one session in reading order: encoders, other models, baselines, ceiling, encoders to the truth."""
     archs = [str(arch) for arch in here["arch"].values]
     correlation = here[METRIC].sel(member="ensemble")
-    found = [_Model(arch, METRIC, ENCODER, correlation.sel(arch=arch).values) for arch in archs]
+    models = [_Model(arch, METRIC, ENCODER, correlation.sel(arch=arch).values) for arch in archs]
     for kind in _OTHERS:
         if f"{kind}_correlation" in here:
             values = here[f"{kind}_correlation"]
-            found += [_Model(str(name), METRIC, kind, values.sel({kind: name}).values) for name in here[kind].values]
+            models += [_Model(str(name), METRIC, kind, values.sel({kind: name}).values) for name in here[kind].values]
     if "ceiling" in here:
-        found.append(_Model("ceiling", "ceiling", CEILING, here["ceiling"].values))
+        models.append(_Model("ceiling", "ceiling", CEILING, here["ceiling"].values))
     if "correlation_to_truth" in here:
         truth = here["correlation_to_truth"].sel(member="ensemble")
-        found += [_Model(arch, "correlation_to_truth", TRUTH, truth.sel(arch=arch).values) for arch in archs]
-    return [model for model in found if np.isfinite(model.values).any()]
+        models += [_Model(arch, "correlation_to_truth", TRUTH, truth.sel(arch=arch).values) for arch in archs]
+    return [model for model in models if np.isfinite(model.values).any()]
 
 
 def _parts(scores: xr.Dataset) -> dict[str, tuple[str, str]]:
@@ -134,10 +134,10 @@ def _session_rows(here: xr.Dataset, session: str) -> list[tuple]:
 
 def _best_rows(validation: xr.Dataset, session: str) -> list[tuple]:
     """The encoder that predicts validation images best: test images choose nothing."""
-    own = [model for model in _models(validation) if model.kind in (ENCODER, COMBINED)]
-    if not own:
+    encoders = [model for model in _models(validation) if model.kind in (ENCODER, COMBINED)]
+    if not encoders:
         return []
-    best = own[int(np.argmax([np.nanmean(model.values) for model in own]))]
+    best = encoders[int(np.argmax([np.nanmean(model.values) for model in encoders]))]
     return _statistic_rows(best.head(session, _parts(validation)), {"best_on_validation": 1.0})
 
 

@@ -75,7 +75,7 @@ def _curves(data: xr.Dataset) -> pd.DataFrame:
     ratios = evolved_over_natural(noiseless, data["natural"].values)
     presentations = data["presentations"].transpose("round", "neuron").values.max(1)
     rows = []
-    for shown, values in zip(presentations, ratios, strict=True):
+    for n_presentations, values in zip(presentations, ratios, strict=True):
         values = values[np.isfinite(values)]
-        rows += [(name, shown, np.quantile(values, q)) for name, q in QUARTILES.items() if values.size]
+        rows += [(name, n_presentations, np.quantile(values, q)) for name, q in QUARTILES.items() if values.size]
     return pd.DataFrame(rows, columns=["statistic", "presentations", "value"])

@@ -48,11 +48,11 @@ def table(
 
 def _judged(transfer: str | Path, units: int, chosen: Sequence[str] | None) -> xr.Dataset:
     judged = load_transfer(transfer)
-    known = [str(unit) for unit in judged["unit"].values]
-    chosen = list(chosen) if chosen else known
-    unknown = [unit for unit in chosen if unit not in known]
+    judged_units = [str(unit) for unit in judged["unit"].values]
+    chosen = list(chosen) if chosen else judged_units
+    unknown = [unit for unit in chosen if unit not in judged_units]
     if unknown or not chosen:
-        raise V4eggError(f"{transfer}: has no unit {unknown or 'at all'}; choose among its {len(known)} units")
+        raise V4eggError(f"{transfer}: has no unit {unknown or 'at all'}; choose among its {len(judged_units)} units")
     return judged.sel(unit=chosen[:units])
 
 
@@ -85,6 +85,6 @@ def _numbers(judged: xr.Dataset, best: xr.Dataset, method: str, arch: str) -> di
     units = [str(unit) for unit in best["unit"].values]
     if method not in best["method"].values:
         return dict.fromkeys(units, (np.nan, judge, np.nan))
-    made = best.sel({"method": method, "arch": arch})
-    activation, zscore = made["activation"].sel(judge=GENERATORS), made["zscore"].sel(judge=judge)
+    scores = best.sel({"method": method, "arch": arch})
+    activation, zscore = scores["activation"].sel(judge=GENERATORS), scores["zscore"].sel(judge=judge)
     return {unit: (float(activation.sel(unit=unit)), judge, float(zscore.sel(unit=unit))) for unit in units}

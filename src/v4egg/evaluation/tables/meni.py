@@ -77,14 +77,14 @@ def table(
 
 def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | Path) -> xr.Dataset:
     """activation[arch, unit, setting, judge], natural[...], fractions of gradient ascent and shares_weights."""
-    made, found = stores.load(judged_meni, "judged").load(), stores.load(judged_natural, "judged").load()
+    menis, searched_images = stores.load(judged_meni, "judged").load(), stores.load(judged_natural, "judged").load()
     scored = load_transfer(transfer)
     if ASCENT not in scored["method"].values:
         raise V4eggError(f"{transfer}: holds no {ASCENT} images, with which MENIs are compared; add it to the methods")
-    places = {"arch": made["arch"].values, "unit": made["unit"].values, "judge": made["judge"].values}
+    places = {"arch": menis["arch"].values, "unit": menis["unit"].values, "judge": menis["judge"].values}
     ascent = scored["activation"].sel({"method": ASCENT}, drop=True).mean("sample").sel(places)
-    natural = found["activation"].isel(setting=0, sample=0, drop=True).sel(places)
-    activation = made["activation"].mean("sample")
+    natural = searched_images["activation"].isel(setting=0, sample=0, drop=True).sel(places)
+    activation = menis["activation"].mean("sample")
     return xr.Dataset(
         {
             "activation": activation,
@@ -92,7 +92,7 @@ def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | P
             FRACTION: xr.apply_ufunc(fraction_of_gradient_ascent, activation, ascent),
             "natural_fraction": xr.apply_ufunc(fraction_of_gradient_ascent, natural, ascent),
             "ratio": activation / natural.where(natural > 0),
-            "shares_weights": made["shares_weights"],
+            "shares_weights": menis["shares_weights"],
         }
     )
 
@@ -123,12 +123,12 @@ def _value_rows(place: tuple, measured: dict[str, xr.DataArray]) -> list[tuple]:
 
 def _against_natural(at: xr.Dataset) -> dict[str, float]:
     """MENIs at one lambda against the model-selected natural image, over units."""
-    made, natural = at["activation"].values, at["natural"].values
-    test = paired_wilcoxon(made, natural)
+    menis, natural = at["activation"].values, at["natural"].values
+    test = paired_wilcoxon(menis, natural)
     return {
         "median_ratio": median(at["ratio"].values),
-        "n_won": float(np.sum(made > natural)),
-        "n_units": float(np.isfinite(made - natural).sum()),
+        "n_won": float(np.sum(menis > natural)),
+        "n_units": float(np.isfinite(menis - natural).sum()),
         "wilcoxon_p": test.p_value,
         "rank_biserial": test.rank_biserial,
     }

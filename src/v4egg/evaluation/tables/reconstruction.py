@@ -74,24 +74,24 @@ def _measure_rows(measure: str, values: xr.DataArray, judge: tuple) -> list[tupl
     """``values`` has dims (method, image)."""
     rows = []
     for method in map(str, values["method"].values):
-        known = values.sel({"method": method}).dropna("image")
-        if known.size:
-            pairs = zip(known["image"].values, known.values, strict=True)
+        measured = values.sel({"method": method}).dropna("image")
+        if measured.size:
+            pairs = zip(measured["image"].values, measured.values, strict=True)
             rows += [(method, measure, *judge, "image", str(image), float(value)) for image, value in pairs]
-            rows.append((method, measure, *judge, "median", "", float(known.median())))
+            rows.append((method, measure, *judge, "median", "", float(measured.median())))
     return rows
 
 
 def _test_rows(measure: str, values: xr.DataArray, judge: tuple) -> list[tuple]:
     guided, descent = (values.sel({"method": name}).values for name in (GUIDED, DESCENT))
     test = paired_wilcoxon(guided, descent)
-    found = {
+    statistics = {
         "n_lower": float(np.sum(guided < descent)),
         "n_images": float(np.isfinite(guided - descent).sum()),
         "wilcoxon_p": test.p_value,
         "rank_biserial": test.rank_biserial,
     }
-    return [(GUIDED, measure, *judge, name, "", value) for name, value in found.items()]
+    return [(GUIDED, measure, *judge, name, "", value) for name, value in statistics.items()]
 
 
 def _cost_rows(store: xr.Dataset) -> list[tuple]:

@@ -34,12 +34,12 @@ def table(samples: str | Path) -> pd.DataFrame:
     """
     images = _read(samples)
     rows: list[tuple] = []
-    for name, found in images.items():
-        for measure, values in _measures(found).items():
+    for name, batch in images.items():
+        for measure, values in _measures(batch).items():
             rows += [(name, measure, "image", i, float(value)) for i, value in enumerate(values)]
             rows.append((name, measure, "median", "", float(np.nanmedian(values))))
             rows.append((name, measure, "n", "", finite(values).size))
-        rows += [(name, *row) for row in _power_rows(found)]
+        rows += [(name, *row) for row in _power_rows(batch)]
     rows += [("sample", *row) for row in _tests(images)]
     return with_adjusted_p(pd.DataFrame(rows, columns=COLUMNS), "statistic", "ks_p", [])
 
@@ -69,15 +69,15 @@ def _distances(images: Mapping[str, np.ndarray]) -> dict[str, float]:
     crops = features(images["crop"])
     scale = np.maximum(crops.std(0), 1e-9)
     first, second = np.array_split(crops / scale, 2)
-    made = features(images["sample"]) / scale
-    to_crops = np.mean([frechet_distance(made, half) for half in (first, second)])
+    samples = features(images["sample"]) / scale
+    to_crops = np.mean([frechet_distance(samples, half) for half in (first, second)])
     return {"to_crops": float(to_crops), "between_crops": frechet_distance(first, second)}
 
 
 def _tests(images: Mapping[str, np.ndarray]) -> list[tuple]:
-    made, crops = (_measures(images[name]) for name in SETS)
+    samples, crops = (_measures(images[name]) for name in SETS)
     rows: list[tuple] = [("frechet_distance", name, "", value) for name, value in _distances(images).items()]
-    for measure in made:
-        test = stats.ks_2samp(finite(made[measure]), finite(crops[measure]))
+    for measure in samples:
+        test = stats.ks_2samp(finite(samples[measure]), finite(crops[measure]))
         rows += [(measure, "ks", "", float(test.statistic)), (measure, "ks_p", "", float(test.pvalue))]
     return rows

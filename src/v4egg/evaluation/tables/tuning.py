@@ -51,8 +51,8 @@ def table(tuning: Sequence[str | Path]) -> pd.DataFrame:
         example = data.sel(unit=[best_dot_detector(dot_scores(data))])
         for stimulus_class, parameters in CURVES:
             names = dict(zip(parameters, ("first", "second"), strict=False))
-            found = curve(example, stimulus_class, parameters).rename(columns=names)
-            parts.append(found.assign(stimulus_class=stimulus_class, parameters=" and ".join(parameters), **head))
+            rows = curve(example, stimulus_class, parameters).rename(columns=names)
+            parts.append(rows.assign(stimulus_class=stimulus_class, parameters=" and ".join(parameters), **head))
     return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
 
 

@@ -114,7 +114,7 @@ def _load_network(folder: Path, kind: Any) -> Any:
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        network, found = kind.from_pretrained(folder, output_loading_info=True, **options)
+        network, report = kind.from_pretrained(folder, output_loading_info=True, **options)
     except Exception as error:  # readers of configuration and weights raise almost anything on a damaged file
         reason = " ".join(str(error).split())[:200]
         raise V4eggError(
@@ -123,8 +123,8 @@ def _load_network(folder: Path, kind: Any) -> Any:
     finally:
         logging.set_verbosity(level)
     for problem in ("missing", "unexpected"):
-        if found[f"{problem}_keys"]:
-            tensor = min(found[f"{problem}_keys"])
+        if report[f"{problem}_keys"]:
+            tensor = min(report[f"{problem}_keys"])
             raise V4eggError(f"{folder}: tensor {tensor} is {problem}; give the whole folder of one {kind.__name__}")
     return network
 

@@ -123,6 +123,6 @@ class GeneticOptions(OptimizerOptions):
 
     def settings_used(self) -> dict[str, Any]:
         """Defaults, over which the published row is laid, and over that what was given."""
-        own = self.model_dump(exclude={"settings"})
-        given = {name: own[name] for name in self.model_fields_set if name in own}
-        return {**own, **SETTINGS.get(self.settings or "", {}), **given}
+        options = self.model_dump(exclude={"settings"})
+        given = {name: options[name] for name in self.model_fields_set if name in options}
+        return {**options, **SETTINGS.get(self.settings or "", {}), **given}
