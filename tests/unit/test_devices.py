@@ -68,7 +68,7 @@ SYNTHESES = {
         model, ["b"], prior=prior, steps=3, sampler="dpm_solver", guidance="straight_through", noise_scaled=True, **o
     ),
     "evolution": lambda model, prior, **o: v4egg.synthesize_mei(
-        model, ["b"], "evolution", prior=prior, budget=40, generator={"name": "diffusion", "steps": 1}, **o
+        model, ["b"], "evolution", prior=prior, budget=40, image_generator={"name": "diffusion", "steps": 1}, **o
     ),
     "meni": lambda model, prior, **o: v4egg.synthesize_meni(model, ["b"], [0, 2], prior=prior, steps=2, **o),
     "diverse": lambda model, prior, **o: v4egg.synthesize_diverse(

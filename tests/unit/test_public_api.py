@@ -20,7 +20,7 @@ from v4egg.synthesis.reconstruction import Targets
 PACKAGES = ("v4egg", "v4egg.synthesis", "v4egg.priors", "v4egg.encoders", "v4egg.recordings", "v4egg.evaluation")
 EGG = {"method": "energy_guided", "steps": 3}
 ASCENT = {"method": "gradient_ascent", "steps": 8}
-SEARCH = {"method": "evolution", "budget": 80, "generator": {"name": "pixels"}}
+SEARCH = {"method": "evolution", "budget": 80, "image_generator": {"name": "pixels"}}
 
 
 class Network(torch.nn.Module):

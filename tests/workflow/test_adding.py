@@ -118,7 +118,7 @@ CONFIG = {
             "toys": {
                 "optimizer": "toy_optimizer",
                 "settings": {"patience": 7},
-                "generator": {"name": "toy_generator", "colours": 4},
+                "image_generator": {"name": "toy_generator", "colours": 4},
             }
         }
     },
@@ -214,7 +214,7 @@ def test_misspelt_options_of_what_is_added_are_refused_together(repository, tmp_
         "sessions.s1.row": "rows",
         "sessions.s1.judge.strictnes": "strictness",
         "evolution.conditions.toys.settings.patienc": "patience",
-        "evolution.conditions.toys.generator.colour": "colours",
+        "evolution.conditions.toys.image_generator.colour": "colours",
     }.items():
         assert f"configuration key '{key}' is unknown; did you mean '{meant}'?" in run.stdout + run.stderr
 

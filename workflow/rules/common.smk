@@ -102,7 +102,7 @@ def store_inputs(names):
 
 def weight_inputs(options):
     """The files of weights that the configuration names for an image generator, as a named input."""
-    weights = given(options.get("generator", {}).get("weights"))
+    weights = given(options.get("image_generator", {}).get("weights"))
     return {"weights": weights} if weights else {}
 
 

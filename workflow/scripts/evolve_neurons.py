@@ -31,11 +31,11 @@ with job(snakemake) as run:
         stored = dict(zip(snakemake.params.external_judges, natural, strict=True))
         images = {session: images[session] for session in images if session in stored}
     responses = responses_to_natural(neurons, images, stored)
-    generator = options["generator"]
-    needed = required_stores(IMAGE_GENERATORS, generator["name"], generator, "image generator")
+    chosen = options["image_generator"]
+    needed = required_stores(IMAGE_GENERATORS, chosen["name"], chosen, "image generator")
     stimulus_spec = stimulus_spec_of(stores.load(inputs.pool, "pool")["images"].values)
     image_generator = make_image_generator(
-        stimulus_spec=stimulus_spec, device=run.device, stores={name: inputs[name] for name in needed}, **generator
+        stimulus_spec=stimulus_spec, device=run.device, stores={name: inputs[name] for name in needed}, **chosen
     )
     read = [path for path in inputs if str(path).endswith(".zarr")]
     key = {"options": options, "seed": seed, "code": snakemake.params.code}

@@ -16,7 +16,7 @@ METHODS: Registry = {
         "v4egg.xdream.evolved:Evolved",
         label="evolution",
         colour="#8C6D00",
-        parts={"generator": "v4egg.xdream.generators:IMAGE_GENERATORS"},
+        parts={"image_generator": "v4egg.xdream.generators:IMAGE_GENERATORS"},
     ),
 }
 

@@ -33,7 +33,7 @@ def check_consistency(config: Mapping[str, Any], sessions: Sequence[str]) -> Non
     _check_closed_loop(config)
     _check_stages(config)
     _check_compact(config)
-    _check_generators(config)
+    _check_image_generators(config)
     _check_analyses(config)
 
 
@@ -243,10 +243,10 @@ def _searches(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return methods | {f"evolution.conditions.{name}": condition for name, condition in conditions.items()}
 
 
-def _check_generators(config: Mapping[str, Any]) -> None:
+def _check_image_generators(config: Mapping[str, Any]) -> None:
     """The decoder has to fit the images."""
     size, levels = config["images"]["size"], len(config["decoder"]["widths"])
-    decoded = any(options.get("generator", {}).get("name") == "decoder" for options in _searches(config).values())
+    decoded = any(options.get("image_generator", {}).get("name") == "decoder" for options in _searches(config).values())
     if decoded and size % 2**levels:
         raise V4eggError(
             f"configuration key 'images.size' is {size}; the decoder needs a multiple of {2**levels} "

@@ -95,7 +95,7 @@ class Evolved(MethodOptions, SearchOptions):
     def synthesize(self, task: Task) -> Synthesis:
         """Synthesize the images of a task; reads the store that the image generator requires."""
         image_generator = make_image_generator(
-            stimulus_spec=task.stimulus_spec, device=task.device, stores=task.stores, **self.generator
+            stimulus_spec=task.stimulus_spec, device=task.device, stores=task.stores, **self.image_generator
         )
         return evolved(
             task.energy,

@@ -7,13 +7,13 @@ from pydantic import Field, model_validator
 from v4egg.registry import Choice, NameIn, Options, OptionsOf, options_of
 from v4egg.xdream.optimizers import OPTIMIZERS
 
-GENERATOR = Choice("v4egg.xdream.generators:IMAGE_GENERATORS", "image generator", default="decoder")
+_IMAGE_GENERATOR = Choice("v4egg.xdream.generators:IMAGE_GENERATORS", "image generator", default="decoder")
 
 
 class SearchOptions(Options):
     """Where codes become images, and how codes follow from scores."""
 
-    generator: Annotated[dict[str, Any], GENERATOR] = Field(
+    image_generator: Annotated[dict[str, Any], _IMAGE_GENERATOR] = Field(
         default_factory=lambda: {"name": "decoder"}, description="The image generator: what turns codes into images."
     )
     optimizer: Annotated[str, NameIn("v4egg.xdream.optimizers:OPTIMIZERS")] = Field(

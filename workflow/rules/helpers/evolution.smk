@@ -6,8 +6,8 @@ from v4egg.xdream.generators import IMAGE_GENERATORS
 def evolution_inputs(condition):
     """The files of the neurons and of the image generator of a condition of the evolution experiment."""
     options = CONDITIONS[condition]
-    generator = options["generator"]
-    inputs = store_inputs(required_stores(IMAGE_GENERATORS, generator["name"], generator, "image generator"))
+    chosen = options["image_generator"]
+    inputs = store_inputs(required_stores(IMAGE_GENERATORS, chosen["name"], chosen, "image generator"))
     inputs |= weight_inputs(options)
     if options["neurons"] == "external":
         responses = list(natural_responses(TARGET_SESSIONS).values())
