@@ -243,7 +243,7 @@ def grouped(**groups):
             changed("evolution.conditions.x.sweep", {"radius": [1.0]}),
             "sweep.radius' is unknown; known here: population",
         ),
-        (changed("evolution.conditions.x.image_generator", {"name": "pixels", "steps": 3}), "image_generator.steps' is unknown"),
+        (changed("evolution.conditions.x.image_generator", {"name": "pixels", "steps": 3}), "steps' is unknown"),
         (changed("sessions.s1.columns", {"table": "x"}), "'sessions.s1.columns' is unknown; known here: format"),
         (changed("sessions.s1.judge", {"name": "brain"}), "'sessions.s1.judge.name' is 'brain'"),
         (changed("sessions.s1.judge", {"name": "simulated_brain"}), "session is not simulated; name another judge"),
@@ -305,7 +305,7 @@ def test_own_architectures_stand_beside_the_default_ones_and_null_removes_one():
 
 def test_parts_that_are_chosen_by_name_stay_as_they_are_given():
     config = check(changed("evolution.conditions.x", {}), SCHEMA)
-    assert config["evolution"]["conditions"]["x"]["generator"] == {"name": "decoder"}
+    assert config["evolution"]["conditions"]["x"]["image_generator"] == {"name": "decoder"}
     assert config["encoders"]["architectures"]["attention"]["core"] == {"name": "residual"}
     simulated = check(changed("sessions.s2", {"format": "simulated"}), SCHEMA)["sessions"]["s2"]
     assert simulated["simulation"]["n_units"] == 32
