@@ -107,13 +107,15 @@ def run(trainer: Trainer, arch: str, curve: str, table: Path) -> None:
     """Train the points of one curve that the table lacks, and add them to it."""
     monkey = next(sessions for sessions in MONKEYS if trainer.session in sessions)
     monkey = [trainer.session] + [session for session in monkey if session != trainer.session]
-    done = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["session", "arch", "curve", "x"])
-    done = done[(done["session"] == trainer.session) & (done["arch"] == arch) & (done["curve"] == curve)]
-    if curve == "members" and len(done) < MEMBERS:
-        done = done.iloc[:0]
+    existing = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["session", "arch", "curve", "x"])
+    existing = existing[
+        (existing["session"] == trainer.session) & (existing["arch"] == arch) & (existing["curve"] == curve)
+    ]
+    if curve == "members" and len(existing) < MEMBERS:
+        existing = existing.iloc[:0]
     together = []
     for x, change in points(curve, arch, monkey, list(trainer.config["sessions"])):
-        if x in done["x"].values:
+        if x in existing["x"].values:
             continue
         start = time.perf_counter()
         settings = {"sessions": monkey, "size": None, "epochs": None, "seed": 0} | change

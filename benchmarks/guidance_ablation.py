@@ -144,21 +144,21 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     medians = values.median(axis=1)
     best = values.loc[medians.idxmax()]
     rows = []
-    for setting, here in scores.groupby(SETTING):
-        low, high = bootstrap_interval(here["external"], np.median, ("guidance", *setting))
-        judged = {j: here[j].median() for j in ("generators", "validators", "across") if j in here}
+    for setting, part in scores.groupby(SETTING):
+        low, high = bootstrap_interval(part["external"], np.median, ("guidance", *setting))
+        judged = {j: part[j].median() for j in ("generators", "validators", "across") if j in part}
         numbers = {"external": medians[setting], "low": low, "high": high, **judged}
         numbers["confirmed"] = medians[setting] / judged["generators"]
         p = paired_wilcoxon(values.loc[setting], best).p_value
         head = dict(zip(SETTING, setting, strict=True))
-        rows.append({**head, "n": len(here), "seconds": here["seconds"].mean(), **numbers, "p": p})
+        rows.append({**head, "n": len(part), "seconds": part["seconds"].mean(), **numbers, "p": p})
     return pd.DataFrame(rows).sort_values("external", ascending=False, ignore_index=True)
 
 
 def choose(table: pd.DataFrame) -> pd.Series:
     """The cheapest setting that is as good as the best."""
-    good = table[(table["external"] >= CLOSE * table["external"].max()) & ~(table["p"] < 0.05)]
-    return good.loc[good["seconds"].idxmin()]
+    candidates = table[(table["external"] >= CLOSE * table["external"].max()) & ~(table["p"] < 0.05)]
+    return candidates.loc[candidates["seconds"].idxmin()]
 
 
 def in_words(table: pd.DataFrame, default: tuple) -> str:
@@ -184,8 +184,8 @@ def draw(table: pd.DataFrame) -> Figure:
     panels = maps.subplots(len(WAYS), len(SAMPLERS), sharex=True, sharey=True, squeeze=False)
     limits = {"vmin": max(0.0, table["external"].min()), "vmax": table["external"].max()}
     for (way, row), (column, sampler) in itertools.product(zip(WAYS, panels, strict=True), enumerate(SAMPLERS)):
-        here = table[(table["sampler"] == sampler) & (table["way"] == way)]
-        image = _map(row[column], here, limits)
+        rows = table[(table["sampler"] == sampler) & (table["way"] == way)]
+        image = _map(row[column], rows, limits)
         if way == next(iter(WAYS)):
             row[column].set_title(sampler.replace("_", " "), loc="left")
         if not column:
@@ -214,8 +214,8 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _map(axes: Axes, here: pd.DataFrame, limits: dict):
-    grid = here.pivot_table(index="steps", columns="energy_scale", values="external")
+def _map(axes: Axes, rows: pd.DataFrame, limits: dict):
+    grid = rows.pivot_table(index="steps", columns="energy_scale", values="external")
     image = axes.imshow(grid.values, aspect="auto", origin="lower", cmap="cividis", **limits)
     axes.set_xticks(range(grid.shape[1]), [f"{value:g}" for value in grid.columns])
     axes.set_yticks(range(grid.shape[0]), [f"{value:g}" for value in grid.index])
@@ -229,8 +229,8 @@ def _map(axes: Axes, here: pd.DataFrame, limits: dict):
 
 
 def _points(axes: Axes, table: pd.DataFrame, x: str) -> None:
-    for (way, sampler), here in table.groupby(["way", "sampler"]):
-        axes.scatter(here[x], here["external"], color=WAYS[way][1], marker=MARKERS[sampler], **style.POINTS)
+    for (way, sampler), rows in table.groupby(["way", "sampler"]):
+        axes.scatter(rows[x], rows["external"], color=WAYS[way][1], marker=MARKERS[sampler], **style.POINTS)
 
 
 def main() -> None:

@@ -187,9 +187,9 @@ def draw(table: pd.DataFrame) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
     colours = style.colours(list(METHODS))
     for axes, factor in zip(panels.flat, factors, strict=False):
-        here = table[table["factor"] == factor]
-        levels = sorted(dict.fromkeys(here["level"]), key=_place)
-        for (method, source, judge), line in here.groupby(["method", "source", "judge"]):
+        part = table[table["factor"] == factor]
+        levels = sorted(dict.fromkeys(part["level"]), key=_place)
+        for (method, source, judge), line in part.groupby(["method", "source", "judge"]):
             line = line.assign(x=[levels.index(level) for level in line["level"]]).sort_values("x")
             mark = {"linestyle": "-", "color": colours[method]}
             if judge != "across":

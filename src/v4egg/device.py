@@ -198,9 +198,9 @@ def borrowed(module: Module, device: str | torch.device | None = None) -> Iterat
         True
     """
     current = device_of(module)
-    wanted = current if device is None else usable_device(device)
-    if wanted != current:
-        module = _copied(module, wanted)
+    target = current if device is None else usable_device(device)
+    if target != current:
+        module = _copied(module, target)
     modes = [(part, part.training) for part in module.modules()]
     gradients = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     try:

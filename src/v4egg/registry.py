@@ -130,17 +130,17 @@ def required_stores(registry: Registry, name: str, options: Mapping[str, Any], k
     return tuple(dict.fromkeys(required))
 
 
-def known_names(name: str, known: Any) -> str:
+def known_names(name: str, choices: Any) -> str:
     """What an error says of an unknown name: what is known, and what was probably meant.
 
     Example:
         >>> known_names("rigde", ["ridge", "ln"])
         "did you mean 'ridge'? Known: ridge, ln"
     """
-    names = [str(one) for one in known]
+    names = [str(one) for one in choices]
     near = get_close_matches(str(name), names, n=1, cutoff=0.7)
-    listed = f"nown: {', '.join(names)}" if names else "nown: none"
-    return f"did you mean '{near[0]}'? K{listed}" if near else f"k{listed}"
+    listing = f"nown: {', '.join(names)}" if names else "nown: none"
+    return f"did you mean '{near[0]}'? K{listing}" if near else f"k{listing}"
 
 
 def _first_mistake(error: ValidationError, model: type[Options]) -> str:
@@ -152,8 +152,8 @@ def _first_mistake(error: ValidationError, model: type[Options]) -> str:
         return f"option '{option}' is missing; give it"
     if mistake["type"] == "value_error":
         return f"option '{option}': {mistake['ctx']['error']}" if option else str(mistake["ctx"]["error"])
-    given = f" is {mistake['input']!r}" if option else ""
-    return f"option '{option}'{given}: {mistake['msg'][:1].lower()}{mistake['msg'][1:]}"
+    value = f" is {mistake['input']!r}" if option else ""
+    return f"option '{option}'{value}: {mistake['msg'][:1].lower()}{mistake['msg'][1:]}"
 
 
 def _text_of_path(value: Any) -> Any:

@@ -17,9 +17,11 @@ with job(snakemake) as run:
     pool = dict(snakemake.params.pool)
     fit = {r.session: images_that_fit(r, splits) for r in recordings} if pool.pop("sessions") else {}
     pictures, sources = image_pool(fit, seed=seed, **pool)
-    known = {responses.session: responses for responses in map(load_responses, inputs.responses)}
-    units = [unit for responses in known.values() for unit in responses.selected_units]
-    sessions = {r.session: r.images[split_of(splits, r.session) == "test"] for r in recordings if r.session in known}
+    responses_of = {responses.session: responses for responses in map(load_responses, inputs.responses)}
+    units = [unit for responses in responses_of.values() for unit in responses.selected_units]
+    sessions = {
+        r.session: r.images[split_of(splits, r.session) == "test"] for r in recordings if r.session in responses_of
+    }
     read = [*inputs.members, *inputs.recordings, *inputs.responses, inputs.splits]
     key = {"options": options, "pool": snakemake.params.pool, "seed": seed, "code": snakemake.params.code}
     checkpoint = Checkpoint.for_inputs(snakemake.params.state, read, key)

@@ -161,13 +161,13 @@ def best_match_similarity(vectors: Sequence[np.ndarray], matched: int = MATCHED)
     >>> best.tolist(), matched.tolist()
     ([1.0, 1.0], [0.5, 0.5])
     """
-    every = np.concatenate(list(vectors))
+    pooled = np.concatenate(list(vectors))
     ends = np.cumsum([len(rows) for rows in vectors])
     best, expected = np.full(len(vectors), np.nan), np.full(len(vectors), np.nan)
     for unit, rows in enumerate(vectors):
         if not len(rows):
             continue
-        blocks = np.split(rows @ every.T, ends[:-1], axis=1)
+        blocks = np.split(rows @ pooled.T, ends[:-1], axis=1)
         others = [block for other, block in enumerate(blocks) if other != unit and block.shape[1]]
         if others:
             best[unit] = np.mean([block.max(1).mean() for block in others])

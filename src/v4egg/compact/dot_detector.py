@@ -234,12 +234,12 @@ def _selection(rows: np.ndarray, response: np.ndarray, count: int) -> np.ndarray
 def _single_ablations(ablation: AblationProbe) -> dict[str, np.ndarray]:
     """Decrease (layer, filter) of the responses to the best dot and to the best rival without each filter."""
     widths = ablation.network.widths
-    lost = np.full((2, len(widths), max(widths)), np.nan)
+    losses = np.full((2, len(widths), max(widths)), np.nan)
     for layer, width in enumerate(widths):
         intact = ablation.without(layer, [])
         for index in range(width):
-            lost[:, layer, index] = np.subtract(intact, ablation.without(layer, [index]))
-    return {"contribution": lost[0], "rival_contribution": lost[1]}
+            losses[:, layer, index] = np.subtract(intact, ablation.without(layer, [index]))
+    return {"contribution": losses[0], "rival_contribution": losses[1]}
 
 
 def _removed(widths: Sequence[int]) -> list[int]:

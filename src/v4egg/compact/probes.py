@@ -97,8 +97,8 @@ def probe_table(places: int = 5, samples: int = 2) -> pd.DataFrame:
 
 
 def _name(row: Row) -> str:
-    used = [f"{key}{row[key]:g}" for key in PARAMETERS if np.isfinite(row[key])]
-    return "-".join([row["stimulus_class"], *used])
+    parameters = [f"{key}{row[key]:g}" for key in PARAMETERS if np.isfinite(row[key])]
+    return "-".join([row["stimulus_class"], *parameters])
 
 
 def probe_of(names: Sequence[str]) -> pd.DataFrame:

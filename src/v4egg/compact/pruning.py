@@ -71,11 +71,11 @@ def surviving_filters(
         keep_output: fraction of the variance of the next layer's pointwise output that must remain when the other
             layers are pruned.
     """
-    kept = [_readout_survivors(statistics.contributions, teacher, keep_r2)]
+    survivors = [_readout_survivors(statistics.contributions, teacher, keep_r2)]
     for layer in reversed(SEPARABLE):
-        weights = network.get_buffer(f"pointwise{layer}_weight")[:, :, 0, 0].double().numpy()[kept[0]]
-        kept.insert(0, _survivors(weights, statistics.covariance[layer - 1], keep_output))
-    return kept
+        weights = network.get_buffer(f"pointwise{layer}_weight")[:, :, 0, 0].double().numpy()[survivors[0]]
+        survivors.insert(0, _survivors(weights, statistics.covariance[layer - 1], keep_output))
+    return survivors
 
 
 def _readout_survivors(contributions: np.ndarray, teacher: np.ndarray, share: float) -> list[int]:
@@ -107,16 +107,17 @@ def _power(weights: np.ndarray, covariance: np.ndarray) -> float:
     return float(np.einsum("oc,cd,od->", weights, covariance, weights))
 
 
-def masked(network: CompactNetwork, statistics: Activity, kept: Sequence[Sequence[int]]) -> CompactNetwork:
+def masked(network: CompactNetwork, statistics: Activity, survivors: Sequence[Sequence[int]]) -> CompactNetwork:
     """The network with all other filters set to zero and their mean contributions added to the biases that follow.
 
     Args:
         network: the network before pruning.
         statistics: its activity.
-        kept: the filters to keep, by layer.
+        survivors: the filters to keep, by layer.
     """
     tensors = {name: tensor.clone() for name, tensor in network.named_buffers()}
-    removed = [np.setdiff1d(np.arange(width), rest) for width, rest in zip(network.widths, kept, strict=True)]
+    pairs = zip(network.widths, survivors, strict=True)
+    removed = [np.setdiff1d(np.arange(width), remaining) for width, remaining in pairs]
     for layer in SEPARABLE:
         filters, mean = removed[layer - 1], torch.from_numpy(statistics.mean[layer - 1]).float()
         weights = tensors[f"pointwise{layer}_weight"][:, filters, 0, 0]
@@ -128,21 +129,22 @@ def masked(network: CompactNetwork, statistics: Activity, kept: Sequence[Sequenc
     return result
 
 
-def rebuilt(network: CompactNetwork, kept: Sequence[Sequence[int]]) -> CompactNetwork:
+def rebuilt(network: CompactNetwork, survivors: Sequence[Sequence[int]]) -> CompactNetwork:
     """The small network of the kept filters; its responses equal those of the whole network with the others set to 0.
 
     Args:
         network: the whole network.
-        kept: the filters to keep, by layer.
+        survivors: the filters to keep, by layer.
     """
     tensors = dict(network.named_buffers())
-    smaller = {"conv0_weight": tensors["conv0_weight"][kept[0]], "conv0_bias": tensors["conv0_bias"][kept[0]]}
+    smaller = {"conv0_weight": tensors["conv0_weight"][survivors[0]], "conv0_bias": tensors["conv0_bias"][survivors[0]]}
     for layer in SEPARABLE:
-        before, here = kept[layer - 1], kept[layer]
+        before, filters = survivors[layer - 1], survivors[layer]
         smaller[f"depthwise{layer}"] = tensors[f"depthwise{layer}"][before]
-        smaller[f"pointwise{layer}_weight"] = tensors[f"pointwise{layer}_weight"][here][:, before]
-        smaller[f"pointwise{layer}_bias"] = tensors[f"pointwise{layer}_bias"][here]
-    smaller["readout_weight"], smaller["readout_bias"] = tensors["readout_weight"][kept[-1]], tensors["readout_bias"]
+        smaller[f"pointwise{layer}_weight"] = tensors[f"pointwise{layer}_weight"][filters][:, before]
+        smaller[f"pointwise{layer}_bias"] = tensors[f"pointwise{layer}_bias"][filters]
+    smaller["readout_weight"] = tensors["readout_weight"][survivors[-1]]
+    smaller["readout_bias"] = tensors["readout_bias"]
     return CompactNetwork(smaller, network.strides)
 
 
@@ -158,8 +160,8 @@ def pruned(
         keep_r2, keep_output: see :func:`surviving_filters`.
     """
     statistics = activity(network, centred)
-    kept = surviving_filters(network, statistics, teacher, keep_r2=keep_r2, keep_output=keep_output)
-    return rebuilt(masked(network, statistics, kept), kept)
+    survivors = surviving_filters(network, statistics, teacher, keep_r2=keep_r2, keep_output=keep_output)
+    return rebuilt(masked(network, statistics, survivors), survivors)
 
 
 def r2(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -112,8 +112,8 @@ def teach(
     view_keys = [(i, view) for i, name in enumerate(split) for view in range(options["views"] if name == "fit" else 1)]
 
     def views(keys: Sequence[tuple[int, int]]) -> Tensor:
-        drawn = [(i, draw_view(i, view, pictures.shape[-1], options, seed)) for i, view in keys]
-        return torch.stack([make_view(pictures[i], view) for i, view in drawn])
+        placements = [(i, draw_view(i, view, pictures.shape[-1], options, seed)) for i, view in keys]
+        return torch.stack([make_view(pictures[i], view) for i, view in placements])
 
     network, index = teacher.to(device), teacher.index(units).to(device)
     responses = _responses(network, index, view_keys, views, checkpoint, progress, device)

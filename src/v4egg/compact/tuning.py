@@ -90,14 +90,14 @@ def curve(dataset: xr.Dataset, stimulus_class: str, parameters: Sequence[str]) -
         V4eggError: no probe of the stimulus class has these parameters.
     """
     table = table_of(dataset)
-    used = ((table["stimulus_class"] == stimulus_class) & table[list(parameters)].notna().all(axis=1)).to_numpy()
-    if not used.any():
+    selection = ((table["stimulus_class"] == stimulus_class) & table[list(parameters)].notna().all(axis=1)).to_numpy()
+    if not selection.any():
         raise V4eggError(
             f"tuning: no probe of stimulus class '{stimulus_class}' has {', '.join(parameters)}; "
             "choose other parameters"
         )
-    response = pd.DataFrame(responses_above_grey(dataset)[:, used].T, columns=dataset["unit"].values.astype(str))
-    keys = table.loc[used, list(parameters)].reset_index(drop=True)
+    response = pd.DataFrame(responses_above_grey(dataset)[:, selection].T, columns=dataset["unit"].values.astype(str))
+    keys = table.loc[selection, list(parameters)].reset_index(drop=True)
     best = response.groupby([keys[name] for name in parameters]).max()
     best.columns.name = "unit"
     stacked = pd.Series(best.stack(), name="response")

@@ -169,7 +169,7 @@ class RefittedAttention(_Attention):
         self.weight = nn.Parameter(torch.randn(n_units, heads, channels) * channels**-0.5)
         self.bias = nn.Parameter(torch.zeros(n_units))
 
-    def picked(self, features: Tensor, units: Tensor | None = None) -> Tensor:
+    def attended_features(self, features: Tensor, units: Tensor | None = None) -> Tensor:
         """Features (B, C, h, w) -> what each unit's attention picks from them (B, U, heads, C)."""
         tokens = self._tokens(features)
         return torch.einsum("bnhs,bsc->bnhc", self._attention(tokens, units), tokens)
@@ -280,13 +280,13 @@ class FactorizedReadout(Readout):
         """Responses (B, U) to feature maps (B, C, h, w)."""
         units = torch.arange(len(self.bias), device=features.device) if units is None else units
         # positions first: (B, n, channels) is smaller than (B, n, h, w)
-        seen = torch.einsum("bcs,ns->bnc", features.flatten(2), self.mask[units].flatten(1))
-        return (seen * self.feature[units]).sum(-1) + self.bias[units]
+        pooled = torch.einsum("bcs,ns->bnc", features.flatten(2), self.mask[units].flatten(1))
+        return (pooled * self.feature[units]).sum(-1) + self.bias[units]
 
     def paired(self, features: Tensor, units: Tensor) -> Tensor:
         """Responses (B,) of one unit to each feature map."""
-        seen = torch.einsum("bcs,bs->bc", features.flatten(2), self.mask[units].flatten(1))
-        return (seen * self.feature[units]).sum(-1) + self.bias[units]
+        pooled = torch.einsum("bcs,bs->bc", features.flatten(2), self.mask[units].flatten(1))
+        return (pooled * self.feature[units]).sum(-1) + self.bias[units]
 
     def penalty(self, units: Tensor) -> Tensor:
         """Weighted mean absolute weights of the units, see the options."""

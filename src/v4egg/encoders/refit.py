@@ -120,7 +120,7 @@ def _attended_features(
 ) -> Tensor:
     """The features (image, unit, head * channel) that the units' attention selects from the images' feature maps."""
     parts = [
-        readout.picked(feature_maps(encoder, session, rows[i : i + BATCH]).float(), units).flatten(2)
+        readout.attended_features(feature_maps(encoder, session, rows[i : i + BATCH]).float(), units).flatten(2)
         for i in range(0, len(rows), BATCH)
     ]
     return torch.cat(parts).cpu()

@@ -52,10 +52,10 @@ def adversarial_experiment(
     if images > len(natural):
         raise V4eggError(f"adversarial: {images} images of {len(natural)} are wanted; lower adversarial.images")
     units = list(models.units)
-    drawn = np.stack([numpy_generator(seed, "adversarial", u).permutation(len(natural))[:images] for u in units])
+    choices = np.stack([numpy_generator(seed, "adversarial", u).permutation(len(natural))[:images] for u in units])
     parts = []
     for position, unit in enumerate(progress(units)):
-        base = to_float(natural[drawn[position]])
+        base = to_float(natural[choices[position]])
         parts.append(_one_unit(models, position, base, judges, epsilons, steps, draws, (seed, unit)))
     dims = {
         "image": ("unit", "direction", "epsilon", "sample", "channel", "y", "x"),
@@ -68,8 +68,8 @@ def adversarial_experiment(
     chosen = numpy_generator(seed, "adversarial reference").permutation(len(natural))[:reference]
     natural_sd = [judge(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
     variables |= {
-        "position": (("unit", "sample"), drawn),
-        "natural_image": (("unit", "sample", "channel", "y", "x"), natural[drawn]),
+        "position": (("unit", "sample"), choices),
+        "natural_image": (("unit", "sample", "channel", "y", "x"), natural[choices]),
         "natural_sd": (("unit", "judge"), np.stack(natural_sd, 1)),
         "shares_weights": ("judge", [judge.shares_weights for judge in judges]),
     }
@@ -141,22 +141,22 @@ def movements(dataset: xr.Dataset) -> xr.Dataset:
     )
 
 
-def carried_over(moved: xr.Dataset) -> xr.DataArray:
+def carried_over(movement: xr.Dataset) -> xr.DataArray:
     """Share (unit, direction, epsilon, judge) of the movement under the models that a judge shows too.
 
     Both in sd of natural responses; NaN where the models themselves were not moved in the direction asked for.
     """
-    of_models = moved["adversarial"].isel(judge=0, drop=True)
-    return moved["adversarial"] / of_models.where(of_models > 0)
+    of_models = movement["adversarial"].isel(judge=0, drop=True)
+    return movement["adversarial"] / of_models.where(of_models > 0)
 
 
-def exceeds_random(moved: xr.Dataset) -> Mapping[str, xr.DataArray]:
+def exceeds_random(movement: xr.Dataset) -> Mapping[str, xr.DataArray]:
     """Whether adversarial images move a judge more than random ones (unit, direction, epsilon, judge); NaN if unknown.
 
     ``mean``: more than the mean random change of either kind moves it either way; ``all``: more than the largest draw.
     """
-    is_judged = moved["adversarial"].notnull()
+    is_judged = movement["adversarial"].notnull()
     return {
-        "mean": (moved["adversarial"] > moved["random"].max("kind")).where(is_judged),
-        "all": (moved["adversarial"] > moved["largest"].max("kind")).where(is_judged),
+        "mean": (movement["adversarial"] > movement["random"].max("kind")).where(is_judged),
+        "all": (movement["adversarial"] > movement["largest"].max("kind")).where(is_judged),
     }

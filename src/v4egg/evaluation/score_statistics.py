@@ -99,9 +99,9 @@ def model_correlations(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]
     return {str(name): values.sel({kind: name}) for name in scores[kind].values}
 
 
-def _comparisons(here: xr.Dataset, session: str) -> list[tuple]:
-    encoders = named_encoders(here)
-    others = model_correlations(here, "reference_model") | model_correlations(here, "baseline")
+def _comparisons(session_scores: xr.Dataset, session: str) -> list[tuple]:
+    encoders = named_encoders(session_scores)
+    others = model_correlations(session_scores, "reference_model") | model_correlations(session_scores, "baseline")
     pairs = [*itertools.combinations(encoders, 2), *itertools.product(encoders, others)]
     correlations = {**others, **encoders}
     rows = [(session, a, b, *_paired(correlations[a].values, correlations[b].values, session, a, b)) for a, b in pairs]

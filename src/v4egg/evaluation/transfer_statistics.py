@@ -33,9 +33,9 @@ def against_natural(best: xr.Dataset, shares_weights: xr.DataArray) -> pd.DataFr
         units above 1.
     """
     rows = []
-    for head, here in _cells(best, shares_weights, RELATIVE):
-        for method in here["method"].values:
-            values = _finite(here.sel({"method": method}).values)
+    for head, activation in _cells(best, shares_weights, RELATIVE):
+        for method in activation["method"].values:
+            values = _finite(activation.sel({"method": method}).values)
             low, high = bootstrap_interval(values, np.median, ("transfer", *head[:3], head[4], str(method)))
             share = float((values > 1).mean()) if values.size else np.nan
             median = float(np.median(values)) if values.size else np.nan
@@ -62,10 +62,10 @@ def between_methods(best: xr.Dataset, shares_weights: xr.DataArray, measures: Se
         origin (Huber).
     """
     rows = []
-    for head, here in _cells(best, shares_weights, measures):
-        names = [str(method) for method in here["method"].values if method not in (MODEL_SELECTED_NATURAL, NOISE)]
+    for head, values in _cells(best, shares_weights, measures):
+        names = [str(method) for method in values["method"].values if method not in (MODEL_SELECTED_NATURAL, NOISE)]
         for against, method in itertools.combinations(names, 2):
-            x, y = here.sel({"method": against}).values, here.sel({"method": method}).values
+            x, y = values.sel({"method": against}).values, values.sel({"method": method}).values
             both = np.isfinite(x) & np.isfinite(y)
             if both.any():
                 rows.append((*head, method, against, *_paired(x[both], y[both], (*head, method, against))))
@@ -86,10 +86,10 @@ def _cells(
     measures = [measure for measure in measures if measure in best]
     archs, judges = best["arch"].values, best["judge"].values
     for (session, chosen), arch, judge, measure in itertools.product(groups.items(), archs, judges, measures):
-        here = best[measure].sel(arch=arch, judge=judge, unit=chosen).transpose("method", "unit")
-        if here.notnull().any():
+        values = best[measure].sel(arch=arch, judge=judge, unit=chosen).transpose("method", "unit")
+        if values.notnull().any():
             shared = bool(shares_weights.sel(arch=arch, judge=judge))
-            yield (session, str(arch), str(judge), shared, measure), here
+            yield (session, str(arch), str(judge), shared, measure), values
 
 
 def _paired(x: np.ndarray, y: np.ndarray, key: tuple) -> tuple[float, ...]:

@@ -42,28 +42,28 @@ def draw(numbers: pd.DataFrame, adversarial: Sequence[str | Path]) -> Figure:
     for block, path in zip(blocks, adversarial, strict=True):
         data = stores.load(path, "adversarial")
         model_source, session = data.attrs["model_source"], data.attrs["session"]
-        here = numbers[(numbers["model_source"] == model_source) & (numbers["session"] == session)]
+        rows = numbers[(numbers["model_source"] == model_source) & (numbers["session"] == session)]
         above, below = block.subfigures(2, 1, height_ratios=(1.0, 1.6))
-        _draw_examples(above, here, data, next(letters))
+        _draw_examples(above, rows, data, next(letters))
         panels = below.subplots(1, 4, width_ratios=(1.35, 0.8, 1.0, 1.15))
-        _draw_movements(panels[0], here, session)
-        _draw_epsilons(panels[1], here)
-        _draw_carried(panels[2], here, session)
-        _draw_maximizing(panels[3], here)
+        _draw_movements(panels[0], rows, session)
+        _draw_epsilons(panels[1], rows)
+        _draw_carried(panels[2], rows, session)
+        _draw_maximizing(panels[3], rows)
         for axes in panels:
             style.panel_letter(axes, next(letters), -26, 14)
     return figure
 
 
-def _judges(here: pd.DataFrame) -> dict[str, bool]:
+def _judges(rows: pd.DataFrame) -> dict[str, bool]:
     """Judge -> whether it shares weights with the models, in the order of the table: the models themselves first."""
-    judges = here.dropna(subset="shares_weights").drop_duplicates("judge")
+    judges = rows.dropna(subset="shares_weights").drop_duplicates("judge")
     return dict(zip(judges["judge"], judges["shares_weights"].astype(bool), strict=True))
 
 
-def _draw_examples(block: SubFigure, here: pd.DataFrame, data: xr.Dataset, letter: str) -> None:
+def _draw_examples(block: SubFigure, rows: pd.DataFrame, data: xr.Dataset, letter: str) -> None:
     """Natural image, raised, lowered, and the raising change made visible, with the models' responses."""
-    examples = here[here["measure"] == "example_response"]
+    examples = rows[rows["measure"] == "example_response"]
     units = list(dict.fromkeys(examples["unit"]))
     last = data.isel(epsilon=-1, sample=0)
     axes = iter(block.subplots(1, 4 * len(units), squeeze=False)[0])
@@ -86,14 +86,14 @@ def _draw_examples(block: SubFigure, here: pd.DataFrame, data: xr.Dataset, lette
     block.text(0.005, 0.98, letter, fontsize=style.BASE + 2, fontweight="bold", va="top")
 
 
-def _draw_movements(axes: Axes, here: pd.DataFrame, session: str) -> None:
+def _draw_movements(axes: Axes, rows: pd.DataFrame, session: str) -> None:
     """Each judge at the largest epsilon: both directions, and the random changes of both kinds."""
-    last = here[here["epsilon"] == here["epsilon"].max()]
+    last = rows[rows["epsilon"] == rows["epsilon"].max()]
     each = last[last["measure"] == "movement"].set_index(["judge", "direction", "kind"])["value"].sort_index()
     over = last[last["unit"] == ""].set_index(["measure", "judge", "direction", "kind"])["value"]
     columns = [((direction, "adversarial"), colour) for direction, colour in _DIRECTIONS.items()]
     columns += [(("", kind), colour) for kind, (colour, _) in _KINDS.items()]
-    judges = _judges(here)
+    judges = _judges(rows)
     for x, judge in enumerate(judges):
         for n, (place, colour) in enumerate(columns):
             if (judge, *place) not in each.index:
@@ -113,9 +113,9 @@ def _draw_movements(axes: Axes, here: pd.DataFrame, session: str) -> None:
     axes.legend(handles=handles, fontsize=4.5, borderpad=0.1, handletextpad=0.1)
 
 
-def _draw_epsilons(axes: Axes, here: pd.DataFrame) -> None:
+def _draw_epsilons(axes: Axes, part: pd.DataFrame) -> None:
     """The models themselves, over epsilon."""
-    movements = here[(here["judge"] == next(iter(_judges(here)))) & (here["measure"] == "median_movement")]
+    movements = part[(part["judge"] == next(iter(_judges(part)))) & (part["measure"] == "median_movement")]
     lines = [(direction, "adversarial", colour, direction) for direction, colour in _DIRECTIONS.items()]
     lines += [("", kind, colour, label) for kind, (colour, label) in _KINDS.items()]
     for direction, kind, colour, label in lines:
@@ -128,11 +128,11 @@ def _draw_epsilons(axes: Axes, here: pd.DataFrame) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _draw_carried(axes: Axes, here: pd.DataFrame, session: str) -> None:
-    last = here[here["epsilon"] == here["epsilon"].max()]
+def _draw_carried(axes: Axes, rows: pd.DataFrame, session: str) -> None:
+    last = rows[rows["epsilon"] == rows["epsilon"].max()]
     each = last[last["measure"] == "carried_over"]
     over = last[last["unit"] == ""].set_index(["measure", "judge", "direction"])["value"]
-    judges = dict(list(_judges(here).items())[1:])
+    judges = dict(list(_judges(rows).items())[1:])
     for x, judge in enumerate(judges):
         for n, (direction, colour) in enumerate(_DIRECTIONS.items()):
             values = each.loc[(each["judge"] == judge) & (each["direction"] == direction), "value"].to_numpy()
@@ -147,10 +147,10 @@ def _draw_carried(axes: Axes, here: pd.DataFrame, session: str) -> None:
     _name_judges(axes, judges)
 
 
-def _draw_maximizing(axes: Axes, here: pd.DataFrame) -> None:
-    each = here[here["measure"] == "maximizing"]
-    over = here[here["unit"] == ""].set_index(["measure", "judge"])["value"]
-    judges = {judge: shared for judge, shared in _judges(here).items() if judge in set(each["judge"])}
+def _draw_maximizing(axes: Axes, rows: pd.DataFrame) -> None:
+    each = rows[rows["measure"] == "maximizing"]
+    over = rows[rows["unit"] == ""].set_index(["measure", "judge"])["value"]
+    judges = {judge: shared for judge, shared in _judges(rows).items() if judge in set(each["judge"])}
     for x, judge in enumerate(judges):
         values = each.loc[each["judge"] == judge, "value"].to_numpy()
         style.strip(axes, x, values, style.GREY, ("maximizing", judge), 0.4)

@@ -31,15 +31,15 @@ def draw(numbers: pd.DataFrame) -> Figure:
     figure = style.new_figure(_HEIGHT * len(groups) + 0.3)
     panels = figure.subplots(len(groups), 4, squeeze=False, width_ratios=(1.2, 0.7, 1.1, 1.1))
     letters = itertools.cycle(string.ascii_lowercase)
-    for row, ((session, model_source), here) in zip(panels, groups, strict=True):
-        each = here[here["unit"] != ""]
-        over = here[here["unit"] == ""].set_index(["measure", "condition", "layer"])["value"].sort_index()
+    for row, ((session, model_source), rows) in zip(panels, groups, strict=True):
+        each = rows[rows["unit"] != ""]
+        over = rows[rows["unit"] == ""].set_index(["measure", "condition", "layer"])["value"].sort_index()
         _draw_filters(row[0], each, over, session)
         title = f"{session}, {style.label(model_source)}: {each['unit'].nunique()} units"
         row[0].set_title(title, loc="left", pad=14)
         _draw_consolidation(row[1], each, over, session)
         for axes, measure in zip(row[2:], _MEASURES, strict=True):
-            _draw_similarity(axes, here, measure)
+            _draw_similarity(axes, rows, measure)
         for axes in row:
             style.panel_letter(axes, next(letters), -28)
     conditions = set(numbers.loc[numbers["measure"].str.startswith("similarity"), "condition"])
@@ -79,8 +79,8 @@ def _draw_consolidation(axes: Axes, each: pd.DataFrame, over: pd.Series, session
     axes.tick_params(axis="x", length=0)
 
 
-def _draw_similarity(axes: Axes, here: pd.DataFrame, measure: str) -> None:
-    over = here[here["unit"] == ""]
+def _draw_similarity(axes: Axes, part: pd.DataFrame, measure: str) -> None:
+    over = part[part["unit"] == ""]
     for condition, (colour, _) in _CONDITIONS.items():
         rows = over[over["condition"] == condition]
         wide = rows.dropna(subset="layer").pivot(index="layer", columns="measure", values="value")

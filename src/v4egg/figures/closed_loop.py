@@ -42,11 +42,11 @@ def draw(numbers: pd.DataFrame) -> Figure:
 
 def _draw_course(axes: Axes, loop: pd.DataFrame) -> None:
     for arm, colour in _COLOURS.items():
-        here = loop[loop["arm"] == arm]
-        each = here[here["statistic"] == "normalized_activation"]
+        rows = loop[loop["arm"] == arm]
+        each = rows[rows["statistic"] == "normalized_activation"]
         units = each.pivot(index="presentations", columns="unit", values="value")
         axes.plot(units.index, units.to_numpy(), color=colour, linewidth=0.4, alpha=0.35)
-        over = here[here["unit"] == ""].pivot(index="presentations", columns="statistic", values="value")
+        over = rows[rows["unit"] == ""].pivot(index="presentations", columns="statistic", values="value")
         if {"low", "high"} <= set(over):
             axes.fill_between(over.index, over["low"], over["high"], color=colour, alpha=0.2, linewidth=0)
         axes.plot(over.index, over["median"], "o-", color=colour, markersize=3, linewidth=1.4, label=_LABELS[arm])

@@ -31,24 +31,24 @@ def draw(numbers: pd.DataFrame) -> Figure:
     grid = figure.subplots(len(sessions), 4, squeeze=False, width_ratios=[0.26 * columns, 1.1, 0.8, 1.7])
     letters = iter(string.ascii_lowercase)
     for panels, session in zip(grid, sessions, strict=True):
-        here = numbers[numbers["session"] == session]
-        followers = dict.fromkeys(here.loc[here["measure"] == "r2_to_teacher", "model"])
-        _draw_strips(panels[0], here, "r2_to_teacher", {model: _name(model) for model in followers}, "median")
+        rows = numbers[numbers["session"] == session]
+        followers = dict.fromkeys(rows.loc[rows["measure"] == "r2_to_teacher", "model"])
+        _draw_strips(panels[0], rows, "r2_to_teacher", {model: _name(model) for model in followers}, "median")
         panels[0].set(ylabel="r\u00b2 to the teacher", ylim=(min(0, panels[0].get_ylim()[0]), 1))
-        _draw_filters(panels[1], here)
-        _draw_parameters(panels[2], here)
-        models = [m for m in dict.fromkeys(here["model"]) if _is_scored(here, m) and not m.startswith("shared_")]
-        _draw_strips(panels[3], here, "correlation_to_average", {m: _name(m) for m in models}, "mean")
+        _draw_filters(panels[1], rows)
+        _draw_parameters(panels[2], rows)
+        models = [m for m in dict.fromkeys(rows["model"]) if _is_scored(rows, m) and not m.startswith("shared_")]
+        _draw_strips(panels[3], rows, "correlation_to_average", {m: _name(m) for m in models}, "mean")
         panels[3].set_ylabel("correlation on test images")
-        final = here[(here["measure"] == "parameters") & (here["model"] == _FINAL)].set_index("statistic")["value"]
+        final = rows[(rows["measure"] == "parameters") & (rows["model"] == _FINAL)].set_index("statistic")["value"]
         panels[0].set_title(f"{session} ({final['n']:.0f} units)", loc="left", pad=16)
         for panel in panels:
             style.panel_letter(panel, next(letters), -26, 12)
     return figure
 
 
-def _is_scored(here: pd.DataFrame, model: str) -> bool:
-    return bool(((here["measure"] == "correlation_to_average") & (here["model"] == model)).any())
+def _is_scored(rows: pd.DataFrame, model: str) -> bool:
+    return bool(((rows["measure"] == "correlation_to_average") & (rows["model"] == model)).any())
 
 
 def _name(model: str) -> str:
@@ -61,9 +61,9 @@ def _statistics(rows: pd.DataFrame) -> tuple[np.ndarray, pd.Series]:
     return np.atleast_1d(statistics["unit"]), statistics.drop("unit")
 
 
-def _draw_strips(axes: Axes, here: pd.DataFrame, measure: str, models: dict[str, str], middle: str) -> None:
+def _draw_strips(axes: Axes, part: pd.DataFrame, measure: str, models: dict[str, str], middle: str) -> None:
     """A column of units for each model, with their median or mean as a line and a number, and its interval."""
-    rows = here[here["measure"] == measure]
+    rows = part[part["measure"] == measure]
     for place, model in enumerate(models):
         units, over = _statistics(rows[rows["model"] == model])
         style.strip(axes, place, units, _COLOURS.get(model, style.GREY), ("compact", measure, model), 0.5)
@@ -72,8 +72,8 @@ def _draw_strips(axes: Axes, here: pd.DataFrame, measure: str, models: dict[str,
     _set_ticks(axes, models.values())
 
 
-def _draw_filters(axes: Axes, here: pd.DataFrame) -> None:
-    rows = here[(here["measure"] == "filters") & (here["model"] == _FINAL)]
+def _draw_filters(axes: Axes, part: pd.DataFrame) -> None:
+    rows = part[(part["measure"] == "filters") & (part["model"] == _FINAL)]
     layers = sorted(set(rows["layer"]))
     for layer in layers:
         units, over = _statistics(rows[rows["layer"] == layer])
@@ -81,7 +81,7 @@ def _draw_filters(axes: Axes, here: pd.DataFrame) -> None:
         style.middle(axes, layer, 0.35, over["median"])
         place: style.Look = {"transform": axes.get_xaxis_transform(), "ha": "center", "fontsize": style.SMALL}
         axes.text(layer, 1.01, f"{over['median']:g}", **place)
-    before = here[(here["measure"] == "filters") & (here["model"] == "distilled") & (here["statistic"] == "median")]
+    before = part[(part["measure"] == "filters") & (part["model"] == "distilled") & (part["statistic"] == "median")]
     marks: style.Look = {"color": style.GREY, "markersize": 12, "label": "before pruning"}
     axes.plot(before["layer"].astype(float), before["value"], "_", **marks)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.1), borderpad=0)
@@ -90,9 +90,9 @@ def _draw_filters(axes: Axes, here: pd.DataFrame) -> None:
     axes.set_xticks(layers)
 
 
-def _draw_parameters(axes: Axes, here: pd.DataFrame) -> None:
+def _draw_parameters(axes: Axes, part: pd.DataFrame) -> None:
     models = {"distilled": "distilled", _FINAL: _FINAL, PUBLISHED: "published"}
-    rows = here[here["measure"] == "parameters"]
+    rows = part[part["measure"] == "parameters"]
     names = {model: name for model, name in models.items() if (rows["model"] == model).any()}
     for place, model in enumerate(names):
         units, over = _statistics(rows[rows["model"] == model])

@@ -25,8 +25,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
     """Draw costs on logarithmic axes, then trajectories and judges by architecture, from the table of :func:`table`."""
     archs = list(dict.fromkeys(numbers["arch"]))
     colours = style.colours(list(dict.fromkeys(numbers["method"])))
-    measured = {measure: numbers[numbers["measure"] == measure] for measure in numbers["measure"].unique()}
-    judged = measured.get("judged", pd.DataFrame())
+    by_measure = {measure: numbers[numbers["measure"] == measure] for measure in numbers["measure"].unique()}
+    judged = by_measure.get("judged", pd.DataFrame())
     figure = style.new_figure(2.5 if judged.empty else 5.0)
     upper: Any = figure
     lower = None
@@ -35,8 +35,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
     ratios = [0.5 + 0.15 * len(archs) * len(colours)] * 2 + [1.0] * len(archs)
     axes = upper.subplots(1, 2 + len(archs), squeeze=False, width_ratios=ratios)[0]
     for panel, measure in zip(axes, COSTS, strict=False):
-        _draw_costs(panel, measured[measure], measure, archs, colours)
-    trajectories = measured.get("fraction_of_gradient_ascent", numbers[:0])
+        _draw_costs(panel, by_measure[measure], measure, archs, colours)
+    trajectories = by_measure.get("fraction_of_gradient_ascent", numbers[:0])
     for panel, arch in zip(axes[2:], archs, strict=True):
         _draw_trajectories(panel, trajectories[trajectories["arch"] == arch], arch, colours)
     for other in axes[3:]:
@@ -55,11 +55,11 @@ def _draw_costs(axes: Axes, costs: pd.DataFrame, measure: str, archs: Sequence[s
     step, many = 0.8 / len(colours), len(archs) * len(colours) > _MANY
     for group, arch in enumerate(archs):
         for rank, method in enumerate(colours):
-            here = costs[(costs["arch"] == arch) & (costs["method"] == method)]
+            rows = costs[(costs["arch"] == arch) & (costs["method"] == method)]
             x = group + (rank - (len(colours) - 1) / 2) * step
-            images = here.loc[here["statistic"] == "image", "value"].to_numpy()
+            images = rows.loc[rows["statistic"] == "image", "value"].to_numpy()
             style.strip(axes, x, images[images > 0], colours[method], (measure, arch, method), 0.5 * step)
-            _draw_cost(axes, x, here.set_index("statistic")["value"], step, colours[method], many)
+            _draw_cost(axes, x, rows.set_index("statistic")["value"], step, colours[method], many)
     style.plain_log(axes.yaxis)
     low, high = axes.get_ylim()
     axes.set_ylim(low / 1.5, high * (12 if many else 2.2))  # room for the numbers

@@ -57,8 +57,8 @@ def _image_rows(images: xr.DataArray) -> tuple[list[tiles.Row], list[str]]:
     return rows, [title for unit in titles for title in unit]
 
 
-def _draw_curves(axes: Axes, here: pd.DataFrame, arch: str) -> None:
-    over = here[here["unit"] == ""]
+def _draw_curves(axes: Axes, part: pd.DataFrame, arch: str) -> None:
+    over = part[part["unit"] == ""]
     diversity = over[over["measure"] == "diversity"].pivot(index="weight", columns="statistic", values="value")
     for (judge,), rows in style.groups(over[over["measure"] == "response_retained"], "judge"):
         wide = rows.pivot(index="weight", columns="statistic", values="value").reindex(diversity.index)

@@ -40,26 +40,26 @@ def draw(numbers: pd.DataFrame, detectors: Sequence[str | Path]) -> Figure:
     for block, path in zip(blocks, detectors, strict=True):
         data = stores.load(path, "dot_detector").load()
         model_source, unit = data.attrs["model_source"], data.attrs["unit"]
-        here = numbers[numbers["model_source"] == model_source]
+        rows = numbers[numbers["model_source"] == model_source]
         above, middle, below = block.subfigures(3, 1, height_ratios=(1.2, 1.9, 1.1))
         search, layers = above.subplots(1, 2, width_ratios=(1.5, 1))
-        _draw_search(search, here, unit, model_source)
-        _draw_layers(layers, here[here["unit"] == unit])
+        _draw_search(search, rows, unit, model_source)
+        _draw_layers(layers, rows[rows["unit"] == unit])
         style.panel_letter(search, "a", -28)
         style.panel_letter(layers, "b", -28)
-        _draw_circuit(middle, here[here["unit"] == unit], data)
-        _draw_ablations(below, here[here["unit"] == unit])
+        _draw_circuit(middle, rows[rows["unit"] == unit], data)
+        _draw_ablations(below, rows[rows["unit"] == unit])
     return figure
 
 
-def _draw_search(axes: Axes, here: pd.DataFrame, unit: str, model_source: str) -> None:
-    index = here[here["measure"] == "dot_index"].set_index("unit")["value"].sort_values(ascending=False)
+def _draw_search(axes: Axes, rows: pd.DataFrame, unit: str, model_source: str) -> None:
+    index = rows[rows["measure"] == "dot_index"].set_index("unit")["value"].sort_values(ascending=False)
     colours = [_EXCITES if name == unit else style.GREY for name in index.index]
     axes.scatter(range(len(index)), index, color=colours, s=7, linewidths=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.annotate(unit, (0, index.iloc[0]), (6, -1), textcoords="offset points", fontsize=style.SMALL)
     axes.axhline(0, color=style.LIGHT, linewidth=0.6, zorder=0)
-    count = here[here["unit"] == ""].set_index("measure")["value"]
+    count = rows[rows["unit"] == ""].set_index("measure")["value"]
     axes.set(xlabel=f"units, {style.label(model_source)}", ylabel="dot index", ylim=(-1.08, 1.08))
     title = f"{count['n_prefer_dots']:.0f} of {count['n_units']:.0f} respond to dots more than to anything else"
     axes.set_title(title, loc="left")
@@ -90,14 +90,14 @@ def _draw_circuit(block: SubFigure, rows: pd.DataFrame, data: xr.Dataset) -> Non
         draw_image(grid[row, 0], image)
         grid[row, 0].set_aspect("equal")
         grid[row, 0].set_title(name, fontsize=style.SMALL, pad=2)
-    lost = rows[rows["measure"] == "share_lost"].set_index(["layer", "filter"])["value"]
+    share_lost = rows[rows["measure"] == "share_lost"].set_index(["layer", "filter"])["value"]
     boxes = {}
     filters = rows.loc[rows["measure"] == "shown", ["layer", "value", "filter"]].astype(int)
     for layer, place, index in filters.to_numpy():
         top = max(float(np.nanmax(data["map"].values[layer], initial=0)), 1e-9)
         axes = boxes[layer, place] = grid[place, 1 + layer]
         axes.imshow(data["map"].values[layer, place, 0], cmap="gray", vmin=0, vmax=top, interpolation="nearest")
-        title = f"{f'layer {layer}, ' if not place else ''}#{index}: {100 * lost[layer, index]:.0f}%"
+        title = f"{f'layer {layer}, ' if not place else ''}#{index}: {100 * share_lost[layer, index]:.0f}%"
         axes.set_title(title.replace("-", "\u2212"), fontsize=5, pad=2)
     _draw_flow(block, boxes, data)
     response = _value(rows, "dot_response")

@@ -52,10 +52,10 @@ _Pair = tuple[_Row, list[tuple[_Row, pd.Series]]]  # the best encoder; others, w
 @style.styled
 def draw(numbers: pd.DataFrame) -> Figure:
     """Draw one row of panels per session with a test split, from the table of :func:`table`."""
-    sessions = {str(session): here for session, here in numbers.groupby("session", sort=False)}
+    sessions = {str(session): part for session, part in numbers.groupby("session", sort=False)}
     colours = style.colours(list(dict.fromkeys(numbers.loc[numbers["kind"] == ENCODER, "model"])))
-    rows = {session: _rows(here) for session, here in sessions.items()}
-    pairs = {session: _pair(here, rows[session], colours) for session, here in sessions.items()}
+    rows = {session: _rows(part) for session, part in sessions.items()}
+    pairs = {session: _pair(part, rows[session], colours) for session, part in sessions.items()}
     square = _square(numbers)
     heights = [max(_SIDE, _ROW_HEIGHT * len(models) + _FRAME) for models in rows.values()]
     widths = [2.1, *([1] if any(pairs.values()) else []), *([1.15] if square is not None else [])]
@@ -75,14 +75,14 @@ def draw(numbers: pd.DataFrame) -> Figure:
     return figure
 
 
-def _rows(here: pd.DataFrame) -> list[_Row]:
+def _rows(subset: pd.DataFrame) -> list[_Row]:
     """The models of one session in the order of the table."""
     rows = []
-    models = here[here["kind"].isin(list(_BLOCKS)) & (here["against"] == "")]
+    models = subset[subset["kind"].isin(list(_BLOCKS)) & (subset["against"] == "")]
     for (model, metric, kind), part in style.groups(models, "model", "metric", "kind"):
         units = part[part["statistic"] == "unit"].set_index("unit")["value"]
         over = part[part["statistic"] != "unit"].set_index("statistic")["value"]
-        single = here[(here["model"] == model) & (here["kind"] == "member") & (here["statistic"] == "mean")]
+        single = subset[(subset["model"] == model) & (subset["kind"] == "member") & (subset["statistic"] == "mean")]
         rows.append(_Row(model, metric, kind, units, over, tuple(single["value"]) if kind == ENCODER else ()))
     return rows
 
@@ -128,7 +128,7 @@ def _explain(figure: Figure, axes: Axes) -> None:
     figure.legend(handles=[unit, mean, member], loc="outside lower left", ncols=3)
 
 
-def _pair(here: pd.DataFrame, rows: list[_Row], colours: dict[str, str]) -> _Pair | None:
+def _pair(part: pd.DataFrame, rows: list[_Row], colours: dict[str, str]) -> _Pair | None:
     """The best encoder and what to compare it with: a reference model, else the encoders, else the first baseline."""
     scored = [row for row in rows if row.metric == METRIC]
     best = next((row for row in scored if "best_on_validation" in row.over), None)
@@ -140,13 +140,13 @@ def _pair(here: pd.DataFrame, rows: list[_Row], colours: dict[str, str]) -> _Pai
         [row for row in scored if row.kind == "baseline"][:1],
     ]
     others = next((choice for choice in choices if choice), [])
-    return (best, [(other, _compared(here, best.model, other.model)) for other in others]) if others else None
+    return (best, [(other, _compared(part, best.model, other.model)) for other in others]) if others else None
 
 
-def _compared(here: pd.DataFrame, model: str, other: str) -> pd.Series:
+def _compared(part: pd.DataFrame, model: str, other: str) -> pd.Series:
     """The statistics of a model against another one, whichever of the two the table names first."""
     for a, b, won in ((model, other, "n_won"), (other, model, "n_lost")):
-        rows = here[(here["model"] == a) & (here["against"] == b)]
+        rows = part[(part["model"] == a) & (part["against"] == b)]
         if not rows.empty:
             statistics = rows.set_index("statistic")["value"]
             return pd.Series({"n_above": statistics[won], "n": statistics["n"], "q": statistics.get("p_adjusted")})

@@ -40,11 +40,11 @@ def draw(numbers: pd.DataFrame, transfer: str | Path, meis: Sequence[str | Path]
     height = _HEADER + len(rows) * (tile + _NUMBER) + _FOOTER
     figure = Figure(figsize=(width, height))  # placed by hand: constrained layout leaves gaps between square images
     images = _images(numbers, transfer, meis)
-    for place, (text, ((method, arch), here)) in enumerate(zip(labels, rows, strict=True)):
+    for place, (text, ((method, arch), part)) in enumerate(zip(labels, rows, strict=True)):
         bottom = height - _HEADER - (place + 1) * (tile + _NUMBER) + _NUMBER
         look: style.Look = {"ha": "right", "va": "center", "color": style.colours([method])[method]}
         figure.text((left - 0.08) / width, (bottom + tile / 2) / height, text, **look)
-        zscore = here.set_index("unit")["zscore"]
+        zscore = part.set_index("unit")["zscore"]
         for column, unit in enumerate(units):
             start = left + column * (tile + _GAP)
             axes = figure.add_axes((start / width, bottom / height, tile / width, tile / height))

@@ -45,9 +45,9 @@ def draw(
     for row, arch in enumerate(archs):
         rise = tiles.LEGEND + _PANELS * (len(archs) - 1 - row)
         curve, strip = tiles.panels(figure, _PANELS, [1.4, 1.0], rise)
-        here = numbers[numbers["arch"] == arch]
-        _draw_curves(curve, here, arch)
-        _draw_strip(strip, here[here["most_independent"] & (here["image"] == "meni")], arch)
+        part = numbers[numbers["arch"] == arch]
+        _draw_curves(curve, part, arch)
+        _draw_strip(strip, part[part["most_independent"] & (part["image"] == "meni")], arch)
         for axes in (curve, strip):
             style.panel_letter(axes, next(letters), -34, rise=12)
     _explain(figure, curve, numbers)
@@ -77,10 +77,10 @@ def _image_rows(
     return [natural_row, *guided, tiles.Row(style.label(ASCENT), first(ascent), colour=colours[ASCENT])]
 
 
-def _draw_curves(axes: Axes, here: pd.DataFrame, arch: str) -> None:
-    over = here[here["unit"] == ""]
-    settings = sorted(here["energy_scale"].dropna().unique())
-    judges = list(dict.fromkeys(here["judge"]))
+def _draw_curves(axes: Axes, part: pd.DataFrame, arch: str) -> None:
+    over = part[part["unit"] == ""]
+    settings = sorted(part["energy_scale"].dropna().unique())
+    judges = list(dict.fromkeys(part["judge"]))
     for rank, judge in enumerate(judges):
         look = style.judge_look(judge)
         shift = 0.08 * (rank - (len(judges) - 1) / 2)

@@ -44,12 +44,12 @@ def draw(numbers: pd.DataFrame, reconstruction: Sequence[str | Path]) -> Figure:
     widths = [1.0 + 0.5 * distances["judge"].nunique(), *[0.8] * len(_SIMILARITIES)]
     for row, (arch, source) in enumerate(pairs):
         axes = tiles.panels(figure, _PANEL, widths, tiles.LEGEND + _PANEL * (len(pairs) - 1 - row))
-        here = numbers[(numbers["arch"] == arch) & (numbers["source"] == source)]
-        _draw_distances(axes[0], here)
+        rows = numbers[(numbers["arch"] == arch) & (numbers["source"] == source)]
+        _draw_distances(axes[0], rows)
         axes[0].set_title(f"{style.label(arch)}, {source} responses", loc="left", pad=20)
         style.panel_letter(axes[0], next(letters), -34, rise=10)
         for panel, measure in zip(axes[1:], _SIMILARITIES, strict=True):
-            _draw_similarity(panel, here[here["measure"] == measure], measure)
+            _draw_similarity(panel, rows[rows["measure"] == measure], measure)
     _explain(figure, figure.axes[-1])
     return figure
 
@@ -65,10 +65,10 @@ def _image_rows(store: xr.Dataset) -> list[tiles.Row]:
     return rows
 
 
-def _draw_distances(axes: Axes, here: pd.DataFrame) -> None:
-    raw = here[here["measure"] == "response_distance"]
+def _draw_distances(axes: Axes, rows: pd.DataFrame) -> None:
+    raw = rows[rows["measure"] == "response_distance"]
     judges = raw[raw["statistic"] == "image"].drop_duplicates("judge").set_index("judge")["shares_weights"]
-    distances = here[here["measure"] == "distance_over_chance"]
+    distances = rows[rows["measure"] == "distance_over_chance"]
     for x, judge in enumerate(judges.index):
         tests = raw[(raw["judge"] == judge) & raw["statistic"].isin(("p_adjusted", "n_images"))]
         _draw_pair(axes, x, pd.concat([distances[distances["judge"] == judge], tests]))

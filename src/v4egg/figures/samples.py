@@ -56,11 +56,11 @@ def _draw_spectra(axes: Axes, power: pd.DataFrame) -> None:
 def _draw_measure(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
     ticks = []
     for x, name in enumerate(SETS):
-        here = rows[rows["set"] == name].set_index("statistic")["value"]
-        style.strip(axes, x, here[["image"]].to_numpy(), SETS[name], (_MEASURES[measure], name), 0.5)
-        axes.plot([x - 0.3, x + 0.3], [here["median"]] * 2, color=style.BLACK, linewidth=1.4)
-        style.number_above(axes, x, here["median"], SETS[name])
-        ticks.append(f"{NAMES[name]}\n(n = {here['n']:.0f})")
+        statistics = rows[rows["set"] == name].set_index("statistic")["value"]
+        style.strip(axes, x, statistics[["image"]].to_numpy(), SETS[name], (_MEASURES[measure], name), 0.5)
+        axes.plot([x - 0.3, x + 0.3], [statistics["median"]] * 2, color=style.BLACK, linewidth=1.4)
+        style.number_above(axes, x, statistics["median"], SETS[name])
+        ticks.append(f"{NAMES[name]}\n(n = {statistics['n']:.0f})")
     q = rows.set_index("statistic")["value"].get("p_adjusted")
     if q is not None:
         axes.set_title(style.q_value(q), pad=13)

@@ -25,8 +25,8 @@ def draw(numbers: pd.DataFrame) -> Figure:
     figure = style.new_figure(0.3 + 1.9 * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     several = numbers["condition"].nunique() > 1
-    for place, (panel, ((condition, setting), here)) in enumerate(zip(axes.flat, panels, strict=False)):
-        _draw_setting(panel, here)
+    for place, (panel, ((condition, setting), part)) in enumerate(zip(axes.flat, panels, strict=False)):
+        _draw_setting(panel, part)
         panel.set_xlabel(f"{style.label(setting)}, {style.label(condition)}" if several else style.label(setting))
         if place % columns == 0:
             panel.set_ylabel("evolved image over\nbest natural image")

@@ -49,14 +49,14 @@ def draw(numbers: pd.DataFrame) -> Figure:
         _draw_scatters(blocks[0], numbers[numbers["measure"] == ZSCORE])
     grid = blocks[-1].subplots(len(scales), len(archs), squeeze=False, sharey="row", sharex="col")
     for place, (row, scale) in enumerate(zip(grid, scales, strict=True)):
-        here = numbers[numbers["measure"] == scale]
-        limits = style.usual_limits(here.loc[here["statistic"] == "unit", "value"].to_numpy())
+        rows = numbers[numbers["measure"] == scale]
+        limits = style.usual_limits(rows.loc[rows["statistic"] == "unit", "value"].to_numpy())
         for axes, arch in zip(row, archs, strict=True):
-            judges_of_arch = _judges(here[here["arch"] == arch])
+            judges_of_arch = _judges(rows[rows["arch"] == arch])
             judges = {judge: judges_of_arch[judge] for judge in _judges(numbers) if judge in judges_of_arch}
-            _draw_strips(axes, here[here["arch"] == arch], arch, judges, limits)
+            _draw_strips(axes, rows[rows["arch"] == arch], arch, judges, limits)
             name = style.label(arch) if place == 0 else ""
-            axes.set_title(name, loc="left", pad=26 if _is_crowded(here) else 13)
+            axes.set_title(name, loc="left", pad=26 if _is_crowded(rows) else 13)
         row[0].set_ylabel(f"normalized activation\n({_SCALES[scale]})")
         style.panel_letter(row[0], "abcd"[place + paired], -34)
     _explain(blocks[-1], grid[0, 0], numbers)
@@ -77,9 +77,9 @@ def _draw_scatters(block: SubFigure, rows: pd.DataFrame) -> None:
         shared = _judges(rows[rows["arch"] == arch])
         named = place == 0 or any(first.get(judge, part) != part for judge, part in shared.items())
         for column, judge in enumerate(judges):
-            here = rows[(rows["arch"] == arch) & (rows["judge"] == judge)]
+            subset = rows[(rows["arch"] == arch) & (rows["judge"] == judge)]
             name = f"{style.label(judge)}\n({_part(shared[judge])})" if named and judge in shared else ""
-            _draw_scatter(panels[place, column], here, name)
+            _draw_scatter(panels[place, column], subset, name)
         panels[place, 0].set_ylabel(f"{style.label(arch)}\n{style.label(CHALLENGER)} (z)")
     text = f"{style.label(REFERENCE)} (z-score of the judge's responses to natural images)"
     block.supxlabel(text, fontsize=style.BASE)

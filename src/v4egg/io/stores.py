@@ -112,11 +112,11 @@ def load(path: str | Path, kind: str | None = None) -> xr.Dataset:
 
 def _check_version(attrs: Mapping[str, Any], path: Path) -> None:
     """Refuse a store that another version of this package wrote, whose names may have another meaning."""
-    kind, given = attrs["kind"], attrs.get("kind_version")
+    kind, actual = attrs["kind"], attrs.get("kind_version")
     if kind not in VERSIONS:
         raise V4eggError(f"{path}: unknown store kind '{kind}'; delete it and run its rule again")
-    if given != VERSIONS[kind]:
-        written = "without a version" if given is None else f"of version {given}"
+    if actual != VERSIONS[kind]:
+        written = "without a version" if actual is None else f"of version {actual}"
         raise V4eggError(
             f"{path}: a '{kind}' store {written}, but version {VERSIONS[kind]} is needed; "
             "delete it and run its rule again"

@@ -299,11 +299,11 @@ def _shape(state: Mapping[str, Tensor], key: str, dims: int, path: Path) -> tupl
 def _compare(unet: ADMUNet, state: Mapping[str, Tensor], path: Path) -> None:
     """Check that the tensors have the names and shapes of the network's; the error names the first that differs."""
     expected_shapes = {key: tuple(tensor.shape) for key, tensor in unet.state_dict().items()}
-    given_shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    for key in [*expected_shapes, *given_shapes]:
-        given, expected = given_shapes.get(key, "missing"), expected_shapes.get(key, "no such tensor")
-        if given != expected:
+    actual_shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    for key in [*expected_shapes, *actual_shapes]:
+        actual, expected = actual_shapes.get(key, "missing"), expected_shapes.get(key, "no such tensor")
+        if actual != expected:
             raise V4eggError(
-                f"{path}: tensor {key} is {given}, expected {expected}; give weights of an unconditional ADM network "
+                f"{path}: tensor {key} is {actual}, expected {expected}; give weights of an unconditional ADM network "
                 "with scale-shift norm and resampling residual blocks"
             )

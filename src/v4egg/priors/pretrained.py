@@ -117,13 +117,13 @@ def _check_unconditional(unet: ModelMixin, weights: str) -> None:
 
 def _schedule(weights: str) -> dict[str, Any]:
     try:
-        given = DDPMScheduler.load_config(weights, subfolder="scheduler")
+        config = DDPMScheduler.load_config(weights, subfolder="scheduler")
     except (OSError, ValueError) as error:
         raise _unreadable(weights, error) from error
-    if "beta_schedule" not in given:
-        kind = given.get("_class_name", "scheduler")
+    if "beta_schedule" not in config:
+        kind = config.get("_class_name", "scheduler")
         raise V4eggError(f"{weights}: {kind} has no schedule of betas; give a pipeline trained with DDPM's noise")
-    options = {"clip_sample": False} | dict(given)  # schedulers without this option do not clip
+    options = {"clip_sample": False} | dict(config)  # schedulers without this option do not clip
     return {k: v for k, v in DDPMScheduler.from_config(options).config.items() if not k.startswith("_")}
 
 

@@ -119,15 +119,17 @@ def _plain(kind: str, scale: int) -> np.ndarray:
 
 def _suppressive(generator: np.random.Generator, weights: np.ndarray) -> np.ndarray:
     """Complex cells of all orientations that the first part does not use, and one colour."""
-    used = np.zeros(ORIENTATIONS)
+    excitation = np.zeros(ORIENTATIONS)
     for kind in _ORIENTED:
-        used += sum(
+        excitation += sum(
             weights[[channel(kind, scale, i) for i in range(ORIENTATIONS)]] for scale in range(len(WAVELENGTHS))
         )
     pool = np.zeros(CHANNELS)
     for scale in range(len(WAVELENGTHS)):
         for i in range(ORIENTATIONS):
-            pool[channel("complex", scale, i)] = (1.0 - used[i] / max(used.max(), 1e-9)) * generator.uniform(0.5, 1.5)
+            pool[channel("complex", scale, i)] = (
+                1.0 - excitation[i] / max(excitation.max(), 1e-9)
+            ) * generator.uniform(0.5, 1.5)
     pool /= pool.sum()
     return pool + 0.3 * _plain(str(generator.choice([name for name in _PLAIN if not _uses(weights, name)])), 1)
 

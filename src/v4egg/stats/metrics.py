@@ -123,8 +123,8 @@ def feve(counts: ArrayLike, prediction: ArrayLike) -> np.ndarray:
     """
     trials, predicted = _counts_and_prediction(counts, prediction)
     trials = np.where(np.isfinite(predicted)[:, None], trials, np.nan)
-    total, noise, used = _total_and_noise(trials)
-    mse = mean(_pooled((trials - predicted[:, None]) ** 2), _pooled(used), 0)
+    total, noise, valid = _total_and_noise(trials)
+    mse = mean(_pooled((trials - predicted[:, None]) ** 2), _pooled(valid), 0)
     return 1.0 - ratio(mse - noise, total - noise)
 
 
@@ -153,9 +153,9 @@ def r2_er(counts: ArrayLike, prediction: ArrayLike) -> np.ndarray:
     """
     trials, predicted = _counts_and_prediction(counts, prediction)
     repeats = _over_repeats(np.where(np.isfinite(predicted)[:, None], trials, np.nan))
-    used = repeats.n > 0
-    x, y = standardised(predicted, used, 0), centred(repeats.mean, used, 0)
-    m, noise = used.sum(0), _noise_of_means(repeats)
+    valid = repeats.n > 0
+    x, y = standardised(predicted, valid, 0), centred(repeats.mean, valid, 0)
+    m, noise = valid.sum(0), _noise_of_means(repeats)
     numerator = np.sum(x * y, 0) ** 2 - np.sum(x**2 * noise, 0)
     denominator = np.sum(y**2, 0) - (m - 1) * ratio(noise.sum(0), m)  # sum x^2 is 1
     return ratio(numerator, np.where(np.isnan(x).any(0), np.nan, denominator))
@@ -179,9 +179,9 @@ def signal_to_noise(counts: ArrayLike) -> np.ndarray:
         Pospisil & Bair 2021 (PLoS Comput Biol 17:e1009212).
     """
     repeats = _over_repeats(_counts(counts))
-    used = repeats.n > 0
-    m = used.sum(0)
-    observed = ratio(np.sum(centred(repeats.mean, used, 0) ** 2, 0), m)
+    valid = repeats.n > 0
+    m = valid.sum(0)
+    observed = ratio(np.sum(centred(repeats.mean, valid, 0) ** 2, 0), m)
     expected = ratio(m - 1, m) * ratio(_noise_of_means(repeats).sum(0), m)
     return ratio(observed - expected, _trial_variance(repeats))
 
@@ -264,9 +264,9 @@ def leave_one_out_oracle(counts: ArrayLike) -> np.ndarray:
     """
     trials = _counts(counts)
     finite, filled = np.isfinite(trials), np.nan_to_num(trials)
-    others = finite.sum(1, keepdims=True) - finite
-    rest = filled.sum(1, keepdims=True) - filled
-    return correlation(_pooled(trials), _pooled(ratio(rest, others)))
+    n_others = finite.sum(1, keepdims=True) - finite
+    sum_others = filled.sum(1, keepdims=True) - filled
+    return correlation(_pooled(trials), _pooled(ratio(sum_others, n_others)))
 
 
 def normalized_activation(
@@ -374,8 +374,8 @@ def _total_and_noise(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     """Total and noise variance (unit,), and which trials they use (image, repeat, unit)."""
     repeats = _over_repeats(counts)
     repeated = repeats.n >= 2
-    used = np.isfinite(counts) & repeated[:, None]
-    n = used.sum((0, 1))
-    total = ratio(np.sum(centred(_pooled(counts), _pooled(used), 0) ** 2, axis=0), n - 1)
+    valid = np.isfinite(counts) & repeated[:, None]
+    n = valid.sum((0, 1))
+    total = ratio(np.sum(centred(_pooled(counts), _pooled(valid), 0) ** 2, axis=0), n - 1)
     noise = ratio(np.sum(repeats.n * repeats.variance, axis=0, where=repeated), n)
-    return total, noise, used
+    return total, noise, valid

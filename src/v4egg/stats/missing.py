@@ -24,39 +24,39 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
     )
 
 
-def mean(values: np.ndarray, used: np.ndarray, axis: int, keepdims: bool = False) -> np.ndarray:
-    """Return the mean over the ``used`` values along ``axis``; NaN where none is used.
+def mean(values: np.ndarray, valid: np.ndarray, axis: int, keepdims: bool = False) -> np.ndarray:
+    """Return the mean over the ``valid`` values along ``axis``; NaN where none is.
 
     Example:
         >>> values = np.array([1.0, 2.0, np.nan])
         >>> mean(values, np.isfinite(values), 0)
         array(1.5)
     """
-    total = np.sum(values, axis=axis, where=used, keepdims=keepdims)
-    return ratio(total, np.sum(used, axis=axis, keepdims=keepdims))
+    total = np.sum(values, axis=axis, where=valid, keepdims=keepdims)
+    return ratio(total, np.sum(valid, axis=axis, keepdims=keepdims))
 
 
-def centred(values: np.ndarray, used: np.ndarray, axis: int) -> np.ndarray:
-    """Return deviations from the mean of the ``used`` values; 0 for other values and where they are rounding only.
+def centred(values: np.ndarray, valid: np.ndarray, axis: int) -> np.ndarray:
+    """Return deviations from the mean of the ``valid`` values; 0 for other values and where they are rounding only.
 
     Example:
         >>> centred(np.array([1.0, 3.0]), np.array([True, True]), 0)
         array([-1.,  1.])
     """
-    deviations = np.where(used, values - mean(values, used, axis, keepdims=True), 0.0)
+    deviations = np.where(valid, values - mean(values, valid, axis, keepdims=True), 0.0)
     peak = np.max(np.abs(deviations), axis=axis, keepdims=True, initial=0.0)
-    magnitude = np.max(np.abs(values), axis=axis, keepdims=True, where=used, initial=0.0)
+    magnitude = np.max(np.abs(values), axis=axis, keepdims=True, where=valid, initial=0.0)
     return np.where(peak > CONSTANT * magnitude, deviations, 0.0)
 
 
-def standardised(values: np.ndarray, used: np.ndarray, axis: int) -> np.ndarray:
-    """Return centred values of unit L2 norm along ``axis``; 0 for values not ``used``, NaN where the used are constant.
+def standardised(values: np.ndarray, valid: np.ndarray, axis: int) -> np.ndarray:
+    """Return centred values of unit L2 norm along ``axis``; 0 for other values, NaN where the valid are constant.
 
     Example:
         >>> standardised(np.array([0.0, 2.0]), np.array([True, True]), 0).round(3)
         array([-0.707,  0.707])
     """
-    deviations = centred(values, used, axis)
+    deviations = centred(values, valid, axis)
     peak = np.max(np.abs(deviations), axis=axis, keepdims=True, initial=0.0)
     scaled = ratio(deviations, peak)  # so that squares cannot overflow
     return scaled / np.sqrt(np.sum(scaled**2, axis=axis, keepdims=True))

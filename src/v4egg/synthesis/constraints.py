@@ -171,11 +171,11 @@ class Aperture:
         return cls((1 + torch.cos(pi * ramp)) / 2, background)
 
     def __call__(self, images: Tensor) -> Tensor:
-        wanted = images.shape[-2:] if self.mask.ndim == 2 else (len(images), *images.shape[-2:])
-        if self.mask.shape != wanted:
+        expected = images.shape[-2:] if self.mask.ndim == 2 else (len(images), *images.shape[-2:])
+        if self.mask.shape != expected:
             raise V4eggError(
                 f"Aperture: mask of shape {tuple(self.mask.shape)} for images of shape {tuple(images.shape)}; "
-                f"give {tuple(wanted)}"
+                f"give {tuple(expected)}"
             )
         mask = self.mask.to(images).unsqueeze(-3)
         background = to_channels(self.background.to(images), images.shape[1])

@@ -54,8 +54,10 @@ class Differ(Energy):
 
     def __call__(self, images: Tensor) -> Tensor:
         if images.shape[1:] != self.images.shape[-3:]:
-            shape, wanted = tuple(images.shape[1:]), tuple(self.images.shape[-3:])
-            raise V4eggError(f"Differ got images of shape {shape}, the earlier ones have {wanted}; resize one of them")
+            shape, expected = tuple(images.shape[1:]), tuple(self.images.shape[-3:])
+            raise V4eggError(
+                f"Differ got images of shape {shape}, the earlier ones have {expected}; resize one of them"
+            )
         if self.images.ndim == 5:
             check_number(self, images, len(self.images), "sets of earlier images")
         products = "bd,kd->bk" if self.images.ndim == 4 else "bd,bkd->bk"

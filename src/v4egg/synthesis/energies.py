@@ -262,9 +262,9 @@ class MatchResponse(Energy):
         self, model: nn.Module | Callable[[Tensor, Tensor | None], Tensor], target: Tensor, units: Tensor | None = None
     ):
         if target.ndim != 2 or (units is not None and target.shape[1] != len(units)):
-            wanted = "U" if units is None else len(units)
+            expected = "U" if units is None else len(units)
             raise V4eggError(
-                f"MatchResponse: target of shape {tuple(target.shape)}; give (n, {wanted}), a row per image"
+                f"MatchResponse: target of shape {tuple(target.shape)}; give (n, {expected}), a row per image"
             )
         if not torch.isfinite(target).all():
             raise V4eggError("MatchResponse: target holds values that are not finite; leave such units out")
@@ -275,8 +275,8 @@ class MatchResponse(Energy):
         units = None if self.units is None else self.units.to(images.device)
         responses = self.model(images, units)
         if responses.shape != self.target.shape:
-            count, wanted = responses.shape[1], self.target.shape[1]
-            raise V4eggError(f"MatchResponse: target of {wanted} units for a model of {count}; name them with units")
+            count, width = responses.shape[1], self.target.shape[1]
+            raise V4eggError(f"MatchResponse: target of {width} units for a model of {count}; name them with units")
         return (responses - self.target.to(responses.device)).square().mean(1)
 
     def describe(self, row: int) -> str:

@@ -175,9 +175,9 @@ def check_guide(prior: Prior, stimulus_spec: Preprocess, where: str = "") -> Non
     """Raise where a prior's images are neither grey nor RGB, so that an encoder cannot take them."""
     if prior.image_shape[0] in (1, 3):
         return
-    wanted = (stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
+    expected = (stimulus_spec.channels, stimulus_spec.size, stimulus_spec.size)
     raise V4eggError(
-        f"{where}the prior makes images of shape {prior.image_shape} and the encoder takes {wanted} (channel, y, x); "
+        f"{where}the prior makes images of shape {prior.image_shape} and the encoder takes {expected} (channel, y, x); "
         "sizes are resized and grey and RGB are converted, other channels are not: give a prior of grey or RGB images"
     )
 

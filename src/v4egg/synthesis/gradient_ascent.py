@@ -97,7 +97,7 @@ def gradient_ascent(
     pixels = (pixels if free else _constrained(pixels, preprocess, constraint)).requires_grad_()
     optimizer = torch.optim.AdamW([pixels], lr=learning_rate, weight_decay=weight_decay)
     layer = Transparency(rngs, preprocess, transparency, smoothing) if transparency else None
-    moved = [pixels] if layer is None else [pixels, layer.opacity]
+    variables = [pixels] if layer is None else [pixels, layer.opacity]
     goal_images = _GoalImages(len(rngs), goal)
     trajectory = []
     for step in progress(range(steps)):
@@ -107,7 +107,7 @@ def gradient_ascent(
         trajectory.append(energies.detach())
         if goal_images.done(stimuli, energies, step):
             break
-        gradient, *more = image_gradients(energies, *moved)
+        gradient, *more = image_gradients(energies, *variables)
         gradient = blur(gradient, smoothing)
         length = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         pixels.grad = gradient / (length + 1e-12) * pixels[0].numel() ** 0.5
@@ -154,7 +154,9 @@ class _GoalImages:
 
     def merged(self, images: Tensor) -> Tensor:
         """The kept images, and the given ones where none was kept."""
-        return torch.stack([image if kept is None else kept for image, kept in zip(images, self.images, strict=True)])
+        return torch.stack(
+            [image if at_goal is None else at_goal for image, at_goal in zip(images, self.images, strict=True)]
+        )
 
     def steps(self, n_steps: int) -> int | Tensor:
         """Steps of each image, ``n_steps`` for those that reached no goal."""

@@ -99,15 +99,15 @@ def synthesize_mei(
     pairs = sample_pairs(unit_ids(model, units), samples)
     if not pairs:
         return _dataset(model, [], samples, None)
-    with borrowed_all(model, stores, device) as (used, there):
+    with borrowed_all(model, stores, device) as (local_model, local_stores):
         task = Task(
-            energy=mei_energy(used, pairs, chosen, (seed, method), energy),
+            energy=mei_energy(local_model, pairs, chosen, (seed, method), energy),
             rngs=[torch_generator(seed, method, *pair) for pair in pairs],
-            stimulus_spec=used.stimulus_spec,
-            constraint=display_constraint(chosen.norm, used.stimulus_spec, constraint),
-            device=str(device_of(used)),
+            stimulus_spec=local_model.stimulus_spec,
+            constraint=display_constraint(chosen.norm, local_model.stimulus_spec, constraint),
+            device=str(device_of(local_model)),
             progress=progress,
-            stores=there,
+            stores=local_stores,
             checkpoint=checkpoint,
         )
         return _dataset(model, list(dict.fromkeys(unit for unit, _ in pairs)), samples, chosen.synthesize(task))
@@ -160,12 +160,12 @@ def borrowed_all(
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
     """A model and the modules among ``stores``, borrowed on one device (:func:`v4egg.device.borrowed`); paths stay."""
     with ExitStack() as stack:
-        used = stack.enter_context(borrowed(model, device))
-        there = {
-            name: stack.enter_context(borrowed(item, device_of(used))) if isinstance(item, nn.Module) else item
+        local_model = stack.enter_context(borrowed(model, device))
+        local_stores = {
+            name: stack.enter_context(borrowed(item, device_of(local_model))) if isinstance(item, nn.Module) else item
             for name, item in stores.items()
         }
-        yield used, there
+        yield local_model, local_stores
 
 
 def _check_required(method: str, options: MethodOptions, stores: Mapping[str, Any]) -> None:

@@ -186,8 +186,8 @@ def validate_model(model: Any, *, gradient: bool = True) -> None:
     if missing:
         raise V4eggError(f"{type(model).__name__} has no {', '.join(missing)}; wrap it with v4egg.wrap_model")
     if len(cast(ResponseModel, model).units):
-        with borrowed(model) as used:
-            _probe(used, gradient)
+        with borrowed(model) as local_model:
+            _probe(local_model, gradient)
 
 
 def _probe(model: Any, gradient: bool) -> None:

@@ -65,17 +65,17 @@ def search_natural_images(
         raise V4eggError("natural search: no unit is given; select targets first")
     validate_model(model, gradient=False)
     best, moments = [_Best(k) for _ in names], _Moments(len(names))
-    with borrowed_all(model, {}, device) as (used, _):
-        there = device_of(used)
-        index = used.index(names).to(there)
+    with borrowed_all(model, {}, device) as (local_model, _):
+        model_device = device_of(local_model)
+        index = local_model.index(names).to(model_device)
         for batch, sources in _batches(images) if isinstance(images, np.ndarray) else images:
             with torch.no_grad():
-                responses = used(to_float(batch).to(there), index).double().cpu().numpy()
+                responses = local_model(to_float(batch).to(model_device), index).double().cpu().numpy()
             _check(responses, names, moments.n)
-            for column, kept in enumerate(best):
-                kept.offer(responses[:, column], batch, sources, moments.n)
+            for column, top in enumerate(best):
+                top.offer(responses[:, column], batch, sources, moments.n)
             moments.add(responses)
-    fewest = min(len(kept.entries) for kept in best)
+    fewest = min(len(top.entries) for top in best)
     if fewest < k:
         raise V4eggError(f"natural search: the pool holds {fewest} different images, natural.k is {k}; lower it")
     return _dataset(names, best, moments)

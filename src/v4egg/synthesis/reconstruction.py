@@ -75,8 +75,8 @@ def choose_targets(images: np.ndarray, responses: Responses, generators: Ensembl
         raise V4eggError(
             f"session {responses.session}: no test image has the responses of all units; set reconstruction.images to 0"
         )
-    drawn = numpy_generator(seed, "reconstruction", responses.session).permutation(len(test))[:n]
-    rows = np.sort(test[drawn])
+    order = numpy_generator(seed, "reconstruction", responses.session).permutation(len(test))[:n]
+    rows = np.sort(test[order])
     units = responses.selected_units
     names = [f"{responses.session}/{responses.image_ids[row]}" for row in rows]
     return Targets(names, images[rows], units, recorded[rows])
@@ -157,10 +157,10 @@ def reconstruct(
     shape = (len(sources), len(METHODS), sum(len(group.names) for group in targets))
     image = np.zeros((*shape, channels, size, size), np.float32)
     cost = {name: np.zeros(shape, np.float32) for name in ("training_error", "evaluations", "seconds")}
-    with borrowed_all(model, {"prior": prior}, device) as (used, stores):
-        guide = load_guide(stores["prior"], used.stimulus_spec, str(device_of(used)))
+    with borrowed_all(model, {"prior": prior}, device) as (local_model, stores):
+        guide = load_guide(stores["prior"], local_model.stimulus_spec, str(device_of(local_model)))
         for s, group, first in progress(jobs):
-            for m, result in enumerate(_both(used, guide, group, sources[s], options, seed)):
+            for m, result in enumerate(_both(local_model, guide, group, sources[s], options, seed)):
                 place = s, m, slice(first, first + len(group.names))
                 image[place] = result.images.cpu().numpy()
                 cost["training_error"][place] = result.energies.cpu().numpy()

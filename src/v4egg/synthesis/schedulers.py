@@ -89,7 +89,7 @@ class GuidedSteps:
         """
         shape = (len(rngs), *self.prior.shape)
         if noise is None:
-            noise = drawn(shape, rngs, device)
+            noise = draw_noise(shape, rngs, device)
         elif tuple(noise.shape) != shape:
             raise V4eggError(f"latents have shape {tuple(noise.shape)}; give {shape}")
         noise = noise.to(device, torch.float32)
@@ -124,7 +124,7 @@ class GuidedSteps:
         return float((self.scheduler.sigmas[self.scheduler.step_index] ** 2 + 1) ** 0.5)
 
 
-def drawn(shape: tuple[int, ...], rngs: Sequence[torch.Generator], device: torch.device) -> Tensor:
+def draw_noise(shape: tuple[int, ...], rngs: Sequence[torch.Generator], device: torch.device) -> Tensor:
     """Standard normal noise, the first dimension by one generator each, on CPU generators' or the device's own.
 
     Raises:

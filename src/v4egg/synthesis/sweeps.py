@@ -156,14 +156,14 @@ def synthesize_sweep(
     pairs = sample_pairs(names, samples)
     if not pairs:
         return _empty(model, settings, samples)
-    with borrowed_all(model, {"prior": prior}, device) as (used, stores):
-        guide = load_guide(stores["prior"], used.stimulus_spec, str(device_of(used)))
+    with borrowed_all(model, {"prior": prior}, device) as (local_model, stores):
+        guide = load_guide(stores["prior"], local_model.stimulus_spec, str(device_of(local_model)))
         scales = torch.tensor([(deviations or {}).get(unit, 1.0) for unit, _ in pairs])
-        run = SweepRun(used, guide, pairs, scales, chosen, (seed, sweep))
+        run = SweepRun(local_model, guide, pairs, scales, chosen, (seed, sweep))
         results = [chosen.images(run, value) for value in progress(settings)]
-        index = used.index([unit for unit, _ in pairs]).to(device_of(used))
+        index = local_model.index([unit for unit, _ in pairs]).to(device_of(local_model))
         with torch.no_grad():
-            responses = [used.paired(result.images, index) for result in results]
+            responses = [local_model.paired(result.images, index) for result in results]
     return _dataset(names, settings, samples, results, responses)
 
 

@@ -85,7 +85,7 @@ def _filled_branch(value: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[
     """Properties of the branch that the value chooses, where its defaults are to be filled in."""
     for branch in schema.get("allOf", ()):
         conditions = branch["if"]["properties"].items()
-        if branch.get("x-filled") and all(value.get(key) == wanted["const"] for key, wanted in conditions):
+        if branch.get("x-filled") and all(value.get(key) == condition["const"] for key, condition in conditions):
             return {key: sub for key, sub in branch["then"]["properties"].items() if sub}
     return {}
 
@@ -93,9 +93,9 @@ def _filled_branch(value: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[
 def _beside_default_architectures(config: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Architectures that are given stand beside the default ones; null removes one of either."""
     encoders = config.get("encoders")
-    if not isinstance(encoders, dict) or not isinstance(given := encoders.get("architectures"), dict):
+    if not isinstance(encoders, dict) or not isinstance(architectures := encoders.get("architectures"), dict):
         return config
     default = _resolved(schema["properties"]["encoders"], schema)["properties"]["architectures"]["default"]
-    every = {**copy.deepcopy(default), **given}
-    encoders["architectures"] = {name: entry for name, entry in every.items() if entry is not None}
+    merged = {**copy.deepcopy(default), **architectures}
+    encoders["architectures"] = {name: entry for name, entry in merged.items() if entry is not None}
     return config

@@ -87,7 +87,8 @@ def _check_refits(encoders: Mapping[str, Any]) -> None:
 def _check_losses(encoders: Mapping[str, Any], sessions: Mapping[str, Mapping[str, Any]]) -> None:
     """A Poisson loss needs counts of spikes."""
     losses = {
-        arch: {**encoders["training"], **own.get("training", {})} for arch, own in encoders["architectures"].items()
+        arch: {**encoders["training"], **architecture.get("training", {})}
+        for arch, architecture in encoders["architectures"].items()
     }
     poisson = [arch for arch, training in losses.items() if training["loss"] == "poisson"]
     for session, source in sessions.items() if poisson else ():
@@ -122,8 +123,8 @@ def _check_parts(where: str, architecture: Mapping[str, Any], trained: Mapping[s
     more = [key for key in architecture if key != kind]
     if more:
         raise V4eggError(f"configuration key '{where}.{more[0]}' is set for a {kind}; remove it")
-    named = architecture["combined"] if kind == "combined" else [architecture["refit"]]
-    for name in named:
+    sources = architecture["combined"] if kind == "combined" else [architecture["refit"]]
+    for name in sources:
         if name not in trained[kind]:
             raise V4eggError(
                 f"configuration key '{where}.{kind}' names '{name}', which is not in use; "
@@ -200,8 +201,8 @@ def _check_stages(config: Mapping[str, Any]) -> None:
                     f"configuration key '{stage}.architectures' names '{arch}'; known: {', '.join(architectures)}"
                 )
     tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
-    wanted = config["targets"]["sessions"] or tested
-    if config["reconstruction"]["images"] and not set(wanted) & set(tested):
+    sessions = config["targets"]["sessions"] or tested
+    if config["reconstruction"]["images"] and not set(sessions) & set(tested):
         raise V4eggError("configuration key 'reconstruction.images': no session of 'targets.sessions' has a test split")
     if not config["meni"]["energy_scales"]:
         return
@@ -269,15 +270,15 @@ def _check_analyses(config: Mapping[str, Any]) -> None:
 
 def _check_published(config: Mapping[str, Any]) -> None:
     """Published compact models can only be analysed of sessions that have them."""
-    named = [stage for stage in ("circuits", "adversarial") if "published" in config[stage]["models"]]
-    if not named:
+    stages = [stage for stage in ("circuits", "adversarial") if "published" in config[stage]["models"]]
+    if not stages:
         return
     tested = [session for session, source in config["sessions"].items() if source["split"] != "none"]
     targets = config["targets"]["sessions"] or tested
     judges = [external_judge(session, config["sessions"][session], public_folder(config), "") for session in targets]
     if not any(judge and judge["judge"] == "published_compact" for judge in judges):
         raise V4eggError(
-            f"configuration key '{named[0]}.models' names published; there are published models of no session that "
+            f"configuration key '{stages[0]}.models' names published; there are published models of no session that "
             f"gets images ({', '.join(targets)}): remove it, or add one such as s190923 to targets.sessions"
         )
 

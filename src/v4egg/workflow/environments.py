@@ -27,10 +27,10 @@ def environment_file(scripts: Iterable[Path], lock: str) -> str:
         scripts: the scripts that run in the environment.
         lock: text of the lock file, with lines such as ``numpy==2.4.6``.
     """
-    wanted = {name for script in scripts for path in reached_files(script) for name in _third_party(path)}
+    modules = {name for script in scripts for path in reached_files(script) for name in _third_party(path)}
     installed = packages_distributions()
     pins = {_plain(line.split("==")[0]): line for line in lock.splitlines() if "==" in line}
-    packages = _with_needs({installed[name][0] for name in wanted if name in installed and name not in _BY_HAND}, pins)
+    packages = _with_needs({installed[name][0] for name in modules if name in installed and name not in _BY_HAND}, pins)
     lines = "\n".join(f"      - {pins[name]}" for name in sorted(packages))
     return (
         "# Packages of all rules for --sdm conda, from requirements.lock. Made by `make docs`.\n"

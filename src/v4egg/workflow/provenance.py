@@ -59,11 +59,11 @@ def code_without_remarks(source: str) -> str:
         before, after = lines[first - 1][:start], lines[last - 1][end:]
         lines[first - 1 : last] = [before + after] if first == last else [before, *[""] * (last - first - 1), after]
     in_docstring = {line for (first, _), (last, _) in cuts for line in range(first, last)}
-    kept = _line_ends_inside_strings(tokens) - in_docstring
+    line_ends = _line_ends_inside_strings(tokens) - in_docstring
     return "\n".join(
-        line.removesuffix("\n") if number in kept else line.rstrip()
+        line.removesuffix("\n") if number in line_ends else line.rstrip()
         for number, line in enumerate(lines, 1)
-        if number in kept or line.strip()
+        if number in line_ends or line.strip()
     )
 
 

@@ -93,13 +93,13 @@ class _Builder:
     def _object(self, raw: Schema) -> Schema:
         """An object: its properties, and branches by the names that some of them choose."""
         result = {key: value for key, value in raw.items() if key != "title"}
-        kept = {key: value for key, value in raw.get("properties", {}).items() if not value.get("x-internal")}
-        result["properties"] = {key: self._value(value) for key, value in kept.items()}
+        public = {key: value for key, value in raw.get("properties", {}).items() if not value.get("x-internal")}
+        result["properties"] = {key: self._value(value) for key, value in public.items()}
         result.pop("required", None)
         required = [key for key in raw.get("required", []) if "default" not in result["properties"].get(key, {})]
         if required:
             result["required"] = required
-        branches = [branch for key, value in kept.items() for branch in self._sibling_options(key, value, kept)]
+        branches = [branch for key, value in public.items() for branch in self._sibling_options(key, value, public)]
         siblings = result.pop("x-siblings", None)
         if siblings:
             result.pop("additionalProperties")

@@ -112,18 +112,20 @@ def _plain(value: Any) -> Any:
 
 
 def _encoders(scores: xr.Dataset) -> dict[str, Any]:
-    sessions, named = sessions_with_test(scores), named_encoders(scores)
+    sessions, correlations = sessions_with_test(scores), named_encoders(scores)
     truth = scores.get("correlation_to_truth")
     result = {}
     for arch in map(str, scores["arch"].values):
-        result[arch] = _by_session(named[arch], sessions, arch)
+        result[arch] = _by_session(correlations[arch], sessions, arch)
         for session, entry in result[arch].items():
-            here = units_of(scores, session).sel(arch=arch)
-            to_truth = None if truth is None else _number(here["correlation_to_truth"].sel(member="ensemble").mean())
+            session_scores = units_of(scores, session).sel(arch=arch)
+            to_truth = (
+                None if truth is None else _number(session_scores["correlation_to_truth"].sel(member="ensemble").mean())
+            )
             entry |= {} if to_truth is None else {"correlation_to_truth": to_truth}
-            entry |= _gain(here["correlation_to_average"], entry["correlation_to_average"])
-            if "correlation_by_size" in here:
-                entry["by_size"] = [_number(mean) for mean in here["correlation_by_size"].mean("unit")]
+            entry |= _gain(session_scores["correlation_to_average"], entry["correlation_to_average"])
+            if "correlation_by_size" in session_scores:
+                entry["by_size"] = [_number(mean) for mean in session_scores["correlation_by_size"].mean("unit")]
     return result
 
 
@@ -146,9 +148,9 @@ def _by_session(correlation: xr.DataArray | None, sessions: Sequence[str], model
     if correlation is None:
         return result
     for session in sessions:
-        here = correlation.values[correlation["session"].values == session]
-        n_units = int(np.isfinite(here).sum())
-        mean, low, high = mean_interval(here, session, model, "correlation_to_average")
+        values = correlation.values[correlation["session"].values == session]
+        n_units = int(np.isfinite(values).sum())
+        mean, low, high = mean_interval(values, session, model, "correlation_to_average")
         if n_units:
             entry = {"correlation_to_average": mean, "ci_low": _number(low), "ci_high": _number(high)}
             result[session] = {"n_units": n_units, **{k: v for k, v in entry.items() if v is not None}}
@@ -160,8 +162,8 @@ def _ceilings(scores: xr.Dataset) -> dict[str, Any]:
     names = [name for name in ("ceiling", "leave_one_out", "explainable_variance") if name in scores]
     by_session = {}
     for session in sessions_with_test(scores):
-        here = units_of(scores, session)
-        means = {name: _number(here[name].mean()) for name in names}
+        session_scores = units_of(scores, session)
+        means = {name: _number(session_scores[name].mean()) for name in names}
         by_session[session] = {name: mean for name, mean in means.items() if mean is not None}
     return {session: means for session, means in by_session.items() if means}
 

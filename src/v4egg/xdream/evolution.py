@@ -71,13 +71,13 @@ class Evolution:
     """
 
     def __init__(self, optimizer: Optimizer, budget: int, repeats: int = 1) -> None:
-        needed = optimizer.population * repeats
+        least = optimizer.population * repeats
         if repeats < 1:
             raise V4eggError(f"evolution: repeats is {repeats}; give 1 or more")
-        if budget < needed:
+        if budget < least:
             raise V4eggError(
                 f"evolution: budget is {budget} presentations, smaller than a generation of {optimizer.population} "
-                f"images x {repeats} repeats; give {needed} or more"
+                f"images x {repeats} repeats; give {least} or more"
             )
         self.optimizer, self.budget, self.repeats = optimizer, budget, repeats
         runs = len(optimizer.keys)

@@ -29,7 +29,7 @@ from v4egg.errors import V4eggError
 from v4egg.images.processing import to_uint8
 from v4egg.io.files import replacing
 from v4egg.xdream.evolution import Evolution, Trial
-from v4egg.xdream.scores import Scores, named, read_scores
+from v4egg.xdream.scores import Scores, first_ids, read_scores
 
 STATE, IMAGES, SCORES, DONE = "evolution.npz", "images.csv", "scores.csv", "scores.done"
 
@@ -114,8 +114,8 @@ class Exchange:
         if scores is None:
             return False
         ids = self._ids(trial)
-        shown = np.maximum(scores.presentations(ids), self.evolution.repeats)
-        self.evolution.tell(scores.means(ids), presentations=shown)
+        n_presentations = np.maximum(scores.presentations(ids), self.evolution.repeats)
+        self.evolution.tell(scores.means(ids), presentations=n_presentations)
         self._next()
         self.status = f"round {self.round - 1} is read"
         return True
@@ -139,13 +139,13 @@ class Exchange:
             self.status = f"{path} ends within a line; write its end"
         elif lacking and not done:
             self.status = (
-                f"{path} has fewer than {repeats} rows for {named(lacking)}; add them, with an empty score where a "
+                f"{path} has fewer than {repeats} rows for {first_ids(lacking)}; add them, with an empty score where a "
                 f"presentation was lost, or make {DONE} if there are no more"
             )
         elif lacking:
             raise V4eggError(
-                f"{path}: no row for {named(lacking)}; add it, with an empty score where a presentation was lost, and "
-                f"make {DONE} again"
+                f"{path}: no row for {first_ids(lacking)}; add it, with an empty score where a presentation was lost, "
+                f"and make {DONE} again"
             )
         else:
             return scores

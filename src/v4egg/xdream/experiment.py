@@ -121,10 +121,10 @@ def natural_codes(
     if len(responses) < population:
         raise V4eggError(f"evolution: {len(responses)} natural images for a population of {population}; use more")
     best = np.argsort(-np.nan_to_num(responses, nan=-np.inf), axis=0)[:population].T
-    used, position = np.unique(best, return_inverse=True)
+    distinct, position = np.unique(best, return_inverse=True)
     blocks = [(block, i) for block, images in enumerate(natural) for i in range(len(images))]
     channels, side, _ = image_generator.shape
-    fitted = [conform(natural[b][i : i + 1], side, channels) for b, i in (blocks[image] for image in used)]
+    fitted = [conform(natural[b][i : i + 1], side, channels) for b, i in (blocks[image] for image in distinct)]
     codes = torch.cat(
         [image_generator.encode(part.to(image_generator.device)) for part in to_float(np.concatenate(fitted)).split(64)]
     )

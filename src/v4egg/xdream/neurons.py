@@ -197,9 +197,9 @@ def rectified_layers(network: nn.Module) -> list[str]:
     >>> rectified_layers(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
     ['1']
     """
-    named = dict(network.named_modules())
-    rectified = [name for name, module in named.items() if isinstance(module, RECTIFIERS)]
-    return rectified or [name for name, module in named.items() if isinstance(module, nn.Conv2d)]
+    modules = dict(network.named_modules())
+    rectified = [name for name, module in modules.items() if isinstance(module, RECTIFIERS)]
+    return rectified or [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
 
 
 def all_responses(neurons: ModelUnits | HiddenUnits | NeuronGroup, images: Tensor, batch: int = 64) -> np.ndarray:

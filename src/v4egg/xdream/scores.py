@@ -45,8 +45,8 @@ class Scores:
 
     def means(self, ids: Sequence[str]) -> np.ndarray:
         """Mean score (B,) of each image over its presentations that were not lost; NaN where all were."""
-        found = [[value for value in self.values[name] if not math.isnan(value)] for name in ids]
-        return np.array([np.mean(values) if values else np.nan for values in found])
+        finite = [[value for value in self.values[name] if not math.isnan(value)] for name in ids]
+        return np.array([np.mean(values) if values else np.nan for values in finite])
 
     def presentations(self, ids: Sequence[str]) -> np.ndarray:
         """Number of rows (B,) of each image."""
@@ -70,19 +70,19 @@ def read_scores(content: bytes, ids: Sequence[str], where: str, whole: bool = Fa
     if not lines:
         return Scores({}, whole)
     rows = _Rows(lines, where)
-    known = set(ids)
+    expected = set(ids)
     values: dict[str, list[float]] = {}
     for line, name, text in rows:
-        if name not in known:
+        if name not in expected:
             raise V4eggError(f"{where}:{line}: unknown id '{name}'; give ids of this round's images.csv")
         values.setdefault(name, []).append(rows.number(text, line))
     return Scores(values, whole)
 
 
-def named(ids: Sequence[str]) -> str:
+def first_ids(ids: Sequence[str]) -> str:
     """The first ids of a list, and how many more there are.
 
-    >>> named(["a", "b", "c", "d", "e"])
+    >>> first_ids(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""

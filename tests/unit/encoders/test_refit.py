@@ -35,7 +35,7 @@ def test_places_stay_and_weights_are_the_ridge_solution(architecture, monkeypatc
     with torch.no_grad():
         inputs = torch.from_numpy(data.features[:, 0]).float() if data.features is not None else made.inputs(images)
         maps = made.maps(inputs)
-        picked = made.readout.picked(maps)[:, 1].flatten(1).double().numpy()  # of unit 1
+        picked = made.readout.attended_features(maps)[:, 1].flatten(1).double().numpy()  # of unit 1
         ours = made.respond(maps)[:, 1].double().numpy()
         before = 0.75 * trained.respond(trained.maps(inputs))[:, 1].double().numpy()
     if architecture is ARCHITECTURE:
@@ -60,7 +60,7 @@ def test_attention_is_that_of_the_trained_readout():
     expected = torch.einsum("bshd,nhd->bnhs", keys, query).softmax(-1)
     tokens = maps.flatten(2).transpose(1, 2) + trained.readout.position
     picked = torch.einsum("bnhs,bsc->bnhc", expected, tokens)
-    assert torch.allclose(made.readout.picked(maps), picked, atol=1e-5)
+    assert torch.allclose(made.readout.attended_features(maps), picked, atol=1e-5)
     units = torch.tensor([1, 0, 1])
     assert torch.allclose(made.respond_paired(maps, units), made.respond(maps)[torch.arange(3), units], atol=1e-5)
 

@@ -57,11 +57,11 @@ def _read(paths: Sequence[str | Path], kind: str) -> list[xr.Dataset]:
 
 
 def _table(data: xr.Dataset, transfer: xr.Dataset) -> pd.DataFrame:
-    moved = movements(data)
+    movement = movements(data)
     frames = [
-        _long(moved["adversarial"], measure="movement", kind="adversarial"),
-        _long(moved["random"], measure="movement"),
-        _long(carried_over(moved), measure="carried_over", kind="adversarial"),
+        _long(movement["adversarial"], measure="movement", kind="adversarial"),
+        _long(movement["random"], measure="movement"),
+        _long(carried_over(movement), measure="carried_over", kind="adversarial"),
         _long(_maximizing(transfer), measure="maximizing"),
     ]
     each = pd.concat(frames).dropna(subset="value").fillna({"kind": "", "direction": ""})
@@ -71,8 +71,10 @@ def _table(data: xr.Dataset, transfer: xr.Dataset) -> pd.DataFrame:
         numbers = median_interval(values, ("adversarial", data.attrs["session"], *names))
         numbers["n"] = finite(values).size
         rows += [(f"{name}_{names[0]}", *names[1:], value) for name, value in numbers.items()]
-    over = pd.DataFrame(rows + _against_random(moved), columns=[*_HEAD, "value"]).assign(unit="").dropna(subset="value")
-    whole = pd.concat([each, over, _examples(data, moved)], ignore_index=True)
+    over = (
+        pd.DataFrame(rows + _against_random(movement), columns=[*_HEAD, "value"]).assign(unit="").dropna(subset="value")
+    )
+    whole = pd.concat([each, over, _examples(data, movement)], ignore_index=True)
     shared = whole["judge"].map(data["shares_weights"].to_series())
     head = {"model_source": data.attrs["model_source"], "session": data.attrs["session"]}
     return whole.assign(**head, shares_weights=shared.values)[COLUMNS]
@@ -88,33 +90,35 @@ def _maximizing(transfer: xr.Dataset) -> xr.DataArray:
     return judged.mean("sample").transpose("unit", "judge")
 
 
-def _against_random(moved: xr.Dataset) -> list[tuple]:
+def _against_random(movement: xr.Dataset) -> list[tuple]:
     """Adversarial images against random changes of the same size, by judge, direction and epsilon."""
-    exceeded, chance = exceeds_random(moved), moved["random"].max("kind")
+    exceeded, chance = exceeds_random(movement), movement["random"].max("kind")
     names = {"share_above_random": "mean", "share_above_all_random": "all"}
     rows: list[tuple] = []
-    for judge, direction, epsilon in moved["adversarial"].stack(cell=("judge", "direction", "epsilon"))["cell"].values:
+    for judge, direction, epsilon in (
+        movement["adversarial"].stack(cell=("judge", "direction", "epsilon"))["cell"].values
+    ):
         at = {"judge": judge, "epsilon": epsilon}
-        movement = moved["adversarial"].sel(direction=direction, **at).values
+        adversarial = movement["adversarial"].sel(direction=direction, **at).values
         numbers = {name: float(exceeded[key].sel(direction=direction, **at).mean()) for name, key in names.items()}
-        numbers["p_value"] = paired_wilcoxon(movement, chance.sel(**at).values).p_value
+        numbers["p_value"] = paired_wilcoxon(adversarial, chance.sel(**at).values).p_value
         rows += [(name, judge, direction, "adversarial", epsilon, value) for name, value in numbers.items()]
-    for judge, epsilon in moved["adversarial"].stack(cell=("judge", "epsilon"))["cell"].values:
+    for judge, epsilon in movement["adversarial"].stack(cell=("judge", "epsilon"))["cell"].values:
         share = float(exceeded["mean"].sel(judge=judge, epsilon=epsilon).mean())
         rows.append(("share_above_random", judge, BOTH, "adversarial", epsilon, share))
     return rows
 
 
-def _examples(data: xr.Dataset, moved: xr.Dataset) -> pd.DataFrame:
+def _examples(data: xr.Dataset, movement: xr.Dataset) -> pd.DataFrame:
     """Responses of the models to the first image of the units that are moved most, at the largest epsilon."""
-    total = moved["adversarial"].isel(judge=0, epsilon=-1).sum("direction").values
+    total = movement["adversarial"].isel(judge=0, epsilon=-1).sum("direction").values
     chosen = np.argsort(-np.nan_to_num(total, nan=-np.inf))[:EXAMPLES]
     last = data.isel(epsilon=-1, sample=0, judge=0)
     rows = []
     for unit in data["unit"].values[chosen]:
-        here = last.sel(unit=unit)
-        rows.append((str(unit), "", "natural", float(here["natural"])))
-        responses = {str(name): float(here["adversarial"].sel(direction=name)) for name in data["direction"].values}
+        of_unit = last.sel(unit=unit)
+        rows.append((str(unit), "", "natural", float(of_unit["natural"])))
+        responses = {str(name): float(of_unit["adversarial"].sel(direction=name)) for name in data["direction"].values}
         rows += [(str(unit), direction, "adversarial", value) for direction, value in responses.items()]
     frame = pd.DataFrame(rows, columns=["unit", "direction", "kind", "value"])
     head: dict[str, Any] = {"judge": str(last["judge"].values), "epsilon": float(last["epsilon"])}

@@ -75,11 +75,11 @@ def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
 
     sizes = parameter_numbers(store)
     for stage in map(str, store["stage"].values):
-        here = store.sel(stage=stage)
-        add("r2_to_teacher", stage, here["r2_to_teacher"].values)
+        part = store.sel(stage=stage)
+        add("r2_to_teacher", stage, part["r2_to_teacher"].values)
         add("parameters", stage, sizes.sel(stage=stage).values)
-        for layer in range(here.sizes["layer"]):
-            add("filters", stage, here["filters"].isel(layer=layer).values, layer)
+        for layer in range(part.sizes["layer"]):
+            add("filters", stage, part["filters"].isel(layer=layer).values, layer)
     if "published_parameters" in store:
         add("parameters", PUBLISHED, store["published_parameters"].where(store["published_parameters"] > 0).values)
     rows.append((session, "parameters", "teacher", "", "unit", "", float(store.attrs["teacher_parameters"])))
@@ -119,10 +119,10 @@ def _shared(store: xr.Dataset) -> pd.DataFrame:
     """The numbers of the models that the units of a session share."""
     session, rows = store.attrs["session"], []
     for k in store["shared"].values:
-        here, model = store.sel(shared=k), f"shared_{k}"
-        rows.append((session, "parameters", model, "", "unit", "", float(here["parameters"])))
+        part, model = store.sel(shared=k), f"shared_{k}"
+        rows.append((session, "parameters", model, "", "unit", "", float(part["parameters"])))
         for measure in ("r2_to_teacher", "correlation_to_average"):
-            pairs = zip(map(str, here["unit"].values), here[measure].values, strict=True)
+            pairs = zip(map(str, part["unit"].values), part[measure].values, strict=True)
             rows += [(session, measure, model, "", "unit", unit, float(value)) for unit, value in pairs]
     return pd.DataFrame(rows, columns=COLUMNS)
 

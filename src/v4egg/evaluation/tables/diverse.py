@@ -34,12 +34,12 @@ def table(diverse: Sequence[str | Path], judged: str | Path) -> pd.DataFrame:
     read = _read(diverse, judged)
     rows: list[tuple] = []
     for arch in map(str, read["arch"].values):
-        here = read.sel(arch=arch)
-        rows += _rows((arch, "", ""), "diversity", here["diversity"])
-        for judge in map(str, here["judge"].values):
-            head = (arch, judge, bool(here["shares_weights"].sel(judge=judge)))
+        of_arch = read.sel(arch=arch)
+        rows += _rows((arch, "", ""), "diversity", of_arch["diversity"])
+        for judge in map(str, of_arch["judge"].values):
+            head = (arch, judge, bool(of_arch["shares_weights"].sel(judge=judge)))
             for measure in ("activation", "response_retained"):
-                rows += _rows(head, measure, here[measure].sel(judge=judge))
+                rows += _rows(head, measure, of_arch[measure].sel(judge=judge))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -81,10 +81,10 @@ def _rows(head: tuple, measure: str, values: xr.DataArray) -> list[tuple]:
     rows: list[tuple] = []
     for setting in values["setting"].values:
         place = (*head, float(setting), measure)
-        measured = values.sel(setting=setting).dropna("unit")
-        pairs = zip(measured["unit"].values, measured.values, strict=True)
+        of_setting = values.sel(setting=setting).dropna("unit")
+        pairs = zip(of_setting["unit"].values, of_setting.values, strict=True)
         rows += [(*place, "unit", str(unit), float(value)) for unit, value in pairs]
-        if measured.size:
-            rows += [(*place, name, "", float(np.quantile(measured.values, q))) for name, q in QUARTILES.items()]
-            rows.append((*place, "n", "", measured.size))
+        if of_setting.size:
+            rows += [(*place, name, "", float(np.quantile(of_setting.values, q))) for name, q in QUARTILES.items()]
+            rows.append((*place, "n", "", of_setting.size))
     return rows

@@ -57,17 +57,17 @@ def _of_all_units(data: xr.Dataset) -> pd.DataFrame:
 
 def _of_best_unit(data: xr.Dataset) -> pd.DataFrame:
     names = ("contribution", "rival_contribution", "filter_index", "ablated", "ablated_random")
-    drawn = data["ablated_random"]
+    random = data["ablated_random"]
     response = float(data["dot_response"].sel(unit=data.attrs["unit"]))
     computed = {
-        "share_below": (drawn < data["ablated"]).where(data["ablated"].notnull()).mean("draw"),
-        "random_low": drawn.min("draw"),
-        "random_median": drawn.median("draw"),
-        "random_high": drawn.max("draw"),
+        "share_below": (random < data["ablated"]).where(data["ablated"].notnull()).mean("draw"),
+        "random_low": random.min("draw"),
+        "random_median": random.median("draw"),
+        "random_high": random.max("draw"),
         "share_lost": data["contribution"] / response,
     }
     ranks = data["rank"].to_series().rename("filter").reset_index().rename(columns={"shown": "value"})
     ranks = ranks[ranks["filter"] >= 0].assign(measure="shown")
     selectivity = pd.DataFrame([{"measure": "selectivity", "value": float(data.attrs["selectivity"])}])
-    measured = {name: data[name] for name in names}
-    return pd.concat([*(_long(values, name) for name, values in (measured | computed).items()), ranks, selectivity])
+    variables = {name: data[name] for name in names}
+    return pd.concat([*(_long(values, name) for name, values in (variables | computed).items()), ranks, selectivity])

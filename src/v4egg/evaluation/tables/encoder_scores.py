@@ -88,19 +88,21 @@ def table(scores: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _models(here: xr.Dataset) -> list[_Model]:
+def _models(session_scores: xr.Dataset) -> list[_Model]:
     """The models of one session in reading order: encoders, other models, baselines, ceiling, encoders to the truth."""
-    archs = [str(arch) for arch in here["arch"].values]
-    correlation = here[METRIC].sel(member="ensemble")
+    archs = [str(arch) for arch in session_scores["arch"].values]
+    correlation = session_scores[METRIC].sel(member="ensemble")
     models = [_Model(arch, METRIC, ENCODER, correlation.sel(arch=arch).values) for arch in archs]
     for kind in _OTHERS:
-        if f"{kind}_correlation" in here:
-            values = here[f"{kind}_correlation"]
-            models += [_Model(str(name), METRIC, kind, values.sel({kind: name}).values) for name in here[kind].values]
-    if "ceiling" in here:
-        models.append(_Model("ceiling", "ceiling", CEILING, here["ceiling"].values))
-    if "correlation_to_truth" in here:
-        truth = here["correlation_to_truth"].sel(member="ensemble")
+        if f"{kind}_correlation" in session_scores:
+            values = session_scores[f"{kind}_correlation"]
+            models += [
+                _Model(str(name), METRIC, kind, values.sel({kind: name}).values) for name in session_scores[kind].values
+            ]
+    if "ceiling" in session_scores:
+        models.append(_Model("ceiling", "ceiling", CEILING, session_scores["ceiling"].values))
+    if "correlation_to_truth" in session_scores:
+        truth = session_scores["correlation_to_truth"].sel(member="ensemble")
         models += [_Model(arch, "correlation_to_truth", TRUTH, truth.sel(arch=arch).values) for arch in archs]
     return [model for model in models if np.isfinite(model.values).any()]
 
@@ -113,20 +115,20 @@ def _parts(scores: xr.Dataset) -> dict[str, tuple[str, str]]:
     return {arch: (core, readout) for arch, core, readout in zip(*names, strict=True)}
 
 
-def _session_rows(here: xr.Dataset, session: str) -> list[tuple]:
+def _session_rows(session_scores: xr.Dataset, session: str) -> list[tuple]:
     rows: list[tuple] = []
-    parts, units = _parts(here), here["unit"].values
-    for model in _models(here):
+    parts, units = _parts(session_scores), session_scores["unit"].values
+    for model in _models(session_scores):
         head = model.head(session, parts)
         mean, low, high = mean_interval(model.values, session, model.name, model.metric)
         rows += _unit_rows(head, model.values, units)
         n_units = np.isfinite(model.values).sum()
         rows += _statistic_rows(head, {"mean": mean, "ci_low": low, "ci_high": high, "n_units": n_units})
-    for arch in map(str, here["arch"].values):
-        for member in (str(name) for name in here["member"].values if name != "ensemble"):
+    for arch in map(str, session_scores["arch"].values):
+        for member in (str(name) for name in session_scores["member"].values if name != "ensemble"):
             kind = "group" if member in GROUPS else "member"
             head = (session, arch, METRIC, member, kind, *parts.get(arch, ("", "")))
-            values = here[METRIC].sel(arch=arch, member=member)
+            values = session_scores[METRIC].sel(arch=arch, member=member)
             rows += _unit_rows(head, values.values, units)
             rows += _statistic_rows(head, {"mean": float(values.mean())})
     return rows

@@ -57,11 +57,11 @@ def _judged(transfer: str | Path, units: int, chosen: Sequence[str] | None) -> x
 
 
 def _natural_rows(judged: xr.Dataset, best: xr.Dataset, arch: str) -> list[tuple]:
-    here = judged.sel(arch=arch)
+    of_arch = judged.sel(arch=arch)
     return [
-        (NATURAL, arch, unit, "", str(here["model_selected_natural"].sel(unit=unit).item()), *numbers)
+        (NATURAL, arch, unit, "", str(of_arch["model_selected_natural"].sel(unit=unit).item()), *numbers)
         for unit, numbers in _numbers(judged, best, NATURAL, arch).items()
-        if np.isfinite(here["natural_image"].sel(unit=unit).values).all()
+        if np.isfinite(of_arch["natural_image"].sel(unit=unit).values).all()
     ]
 
 
@@ -80,8 +80,8 @@ def _made_rows(
 
 def _numbers(judged: xr.Dataset, best: xr.Dataset, method: str, arch: str) -> dict[str, tuple[float, str, float]]:
     """Unit -> activation of the generators, the most independent judge of the architecture, and its z-score."""
-    here = judged.sel(arch=arch)
-    judge = most_independent(shares_weights_by_judge(here)) or GENERATORS
+    of_arch = judged.sel(arch=arch)
+    judge = most_independent(shares_weights_by_judge(of_arch)) or GENERATORS
     units = [str(unit) for unit in best["unit"].values]
     if method not in best["method"].values:
         return dict.fromkeys(units, (np.nan, judge, np.nan))

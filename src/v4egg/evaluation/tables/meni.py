@@ -67,11 +67,11 @@ def table(
     read = _read(judged_meni, judged_natural, transfer)
     rows: list[tuple] = []
     for arch in map(str, read["arch"].values):
-        here = read.sel(arch=arch)
-        shared = shares_weights_by_judge(here)
+        of_arch = read.sel(arch=arch)
+        shared = shares_weights_by_judge(of_arch)
         chosen = most_independent(shared)
         for judge in shared:
-            rows += _rows(here.sel(judge=judge), (arch, judge, shared[judge], judge == chosen))
+            rows += _rows(of_arch.sel(judge=judge), (arch, judge, shared[judge], judge == chosen))
     return with_adjusted_p(pd.DataFrame(rows, columns=COLUMNS), "statistic", "wilcoxon_p", ["judge"])
 
 
@@ -97,26 +97,26 @@ def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | P
     )
 
 
-def _rows(here: xr.Dataset, head: tuple) -> list[tuple]:
+def _rows(of_arch: xr.Dataset, head: tuple) -> list[tuple]:
     """The rows of one architecture and judge."""
     place = (*head, MODEL_SELECTED_NATURAL, np.nan)
-    rows = _value_rows(place, {"activation": here["natural"], FRACTION: here["natural_fraction"]})
-    for setting in here["setting"].values:
-        at = here.sel(setting=setting)
+    rows = _value_rows(place, {"activation": of_arch["natural"], FRACTION: of_arch["natural_fraction"]})
+    for setting in of_arch["setting"].values:
+        at = of_arch.sel(setting=setting)
         place = (*head, "meni", float(setting))
         rows += _value_rows(place, {name: at[name] for name in ("activation", FRACTION, "ratio")})
         rows += [(*place, name, "", value) for name, value in _against_natural(at).items()]
     return rows
 
 
-def _value_rows(place: tuple, measured: dict[str, xr.DataArray]) -> list[tuple]:
+def _value_rows(place: tuple, measures: dict[str, xr.DataArray]) -> list[tuple]:
     rows = [
         (*place, name, str(unit), float(value))
-        for name, values in measured.items()
+        for name, values in measures.items()
         for unit, value in zip(values["unit"].values, values.values, strict=True)
         if np.isfinite(value)
     ]
-    fraction = measured[FRACTION].values
+    fraction = measures[FRACTION].values
     over = {**quartiles(fraction), "n": finite(fraction).size}
     return rows + [(*place, name, "", value) for name, value in over.items()]
 

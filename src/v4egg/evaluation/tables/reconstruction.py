@@ -37,8 +37,8 @@ def table(reconstruction: Sequence[str | Path], scores: str | Path) -> pd.DataFr
     rows: list[tuple] = []
     for arch in map(str, scored["arch"].values):
         for source in map(str, scored["source"].values):
-            here = scored.sel(arch=arch, source=source)
-            rows += [(arch, source, *row) for row in _distance_rows(here) + _similarity_rows(here)]
+            of_arch = scored.sel(arch=arch, source=source)
+            rows += [(arch, source, *row) for row in _distance_rows(of_arch) + _similarity_rows(of_arch)]
     for store in map(stores.load, reconstruction):
         rows += _cost_rows(store)
     return with_adjusted_p(pd.DataFrame(rows, columns=COLUMNS), "statistic", "wilcoxon_p", [])
@@ -52,20 +52,20 @@ def _read(path: str | Path) -> xr.Dataset:
     return scored
 
 
-def _distance_rows(here: xr.Dataset) -> list[tuple]:
+def _distance_rows(part: xr.Dataset) -> list[tuple]:
     rows = []
-    for judge in map(str, here["judge"].values):
-        at, shared = here.sel(judge=judge), bool(here["shares_weights"].sel(judge=judge))
+    for judge in map(str, part["judge"].values):
+        at, shared = part.sel(judge=judge), bool(part["shares_weights"].sel(judge=judge))
         for measure, name in (("response_distance", "distance"), ("distance_over_chance", "distance_over_chance")):
             rows += _measure_rows(measure, at[name], (judge, shared))
         rows += _test_rows("response_distance", at["distance"], (judge, shared))
     return rows
 
 
-def _similarity_rows(here: xr.Dataset) -> list[tuple]:
+def _similarity_rows(part: xr.Dataset) -> list[tuple]:
     rows = []
-    for measure in map(str, here["measure"].values):
-        values = here["similarity"].sel(measure=measure)
+    for measure in map(str, part["measure"].values):
+        values = part["similarity"].sel(measure=measure)
         rows += _measure_rows(measure, values, ("", "")) + _test_rows(measure, values, ("", ""))
     return rows
 
@@ -74,11 +74,11 @@ def _measure_rows(measure: str, values: xr.DataArray, judge: tuple) -> list[tupl
     """``values`` has dims (method, image)."""
     rows = []
     for method in map(str, values["method"].values):
-        measured = values.sel({"method": method}).dropna("image")
-        if measured.size:
-            pairs = zip(measured["image"].values, measured.values, strict=True)
+        of_method = values.sel({"method": method}).dropna("image")
+        if of_method.size:
+            pairs = zip(of_method["image"].values, of_method.values, strict=True)
             rows += [(method, measure, *judge, "image", str(image), float(value)) for image, value in pairs]
-            rows.append((method, measure, *judge, "median", "", float(measured.median())))
+            rows.append((method, measure, *judge, "median", "", float(of_method.median())))
     return rows
 
 

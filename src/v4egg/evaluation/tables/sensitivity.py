@@ -39,8 +39,8 @@ def table(conditions: Sequence[str | Path]) -> pd.DataFrame:
         raise V4eggError(
             "sensitivity: no store departs from a condition; name settings under evolution.conditions.vary"
         )
-    kept = pd.concat(parts)[["condition", "setting"]].drop_duplicates()
-    parts += [_numbers(loaded[base], setting, base, departs=False) for base, setting in kept.itertuples(index=False)]
+    pairs = pd.concat(parts)[["condition", "setting"]].drop_duplicates()
+    parts += [_numbers(loaded[base], setting, base, departs=False) for base, setting in pairs.itertuples(index=False)]
     return pd.concat(parts).sort_values(["condition", "setting", "value"], kind="stable").reset_index(drop=True)
 
 

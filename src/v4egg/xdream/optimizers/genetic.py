@@ -79,11 +79,11 @@ class Genetic(Optimizer):
         new = np.stack(
             [self._children(codes, f, self._draws(run)) for codes, f, run in zip(old, fitness, ready, strict=True)]
         )
-        for codes, score, kept in zip(new, scores, old, strict=True):
+        for codes, score, elite in zip(new, scores, old, strict=True):
             missing = np.flatnonzero(np.isnan(score))
-            codes[self.population - len(missing) :] = kept[missing]  # presented again unchanged
+            codes[self.population - len(missing) :] = elite[missing]  # presented again unchanged
             elites = np.argsort(-score, kind="stable")[: min(self.n_conserve, self.population - len(missing))]
-            codes[: len(elites)] = kept[elites]
+            codes[: len(elites)] = elite[elites]
         self.codes[ready] = new
 
     def fitness(self, scores: np.ndarray) -> np.ndarray:
