@@ -1,7 +1,6 @@
 """Reading NWB files: what differs between files of an archive, and each kind of bad input."""
 
 import re
-import sys
 from datetime import UTC, datetime
 
 import h5py
@@ -250,9 +249,3 @@ def test_an_hdf5_file_that_is_not_nwb(tmp_path):
     with h5py.File(tmp_path / "s.nwb", "w") as file:
         file["x"] = [1, 2]
     assert "not a readable NWB file" in line(tmp_path / "s.nwb")
-
-
-def test_a_zarr_file_without_hdmf_zarr(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "hdmf_zarr", None)
-    (tmp_path / "s.nwb.zarr").mkdir()
-    assert "needs hdmf-zarr; install it" in line(tmp_path / "s.nwb.zarr")

@@ -91,7 +91,7 @@ class Nwb(ReaderOptions):
 
 
 def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | None = None) -> Recording:
-    """Read the session in an NWB file (HDF5, or a Zarr folder if hdmf-zarr is installed).
+    """Read the session in an NWB file (HDF5, or a Zarr folder with the extra ``nwb-zarr``).
 
     Spike times stay in the file until they are asked for. Stimuli are matched with images as
     :func:`v4egg.images.names.match_names` describes, pixels are converted as :mod:`v4egg.images.pixels` does.

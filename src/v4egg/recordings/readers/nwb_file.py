@@ -10,6 +10,7 @@ import h5py
 from pynwb import NWBHDF5IO, NWBFile
 
 from v4egg.errors import V4eggError
+from v4egg.recordings.readers.nwb_zarr import nothing_unpickled, zarr_io
 
 Item = TypeVar("Item")
 
@@ -28,17 +29,23 @@ def opened(path: Path) -> Iterator[NWBFile]:
         raise V4eggError(f"{path}: no such file; correct the path of the session's NWB file")
     if path.is_file() and not h5py.is_hdf5(path):
         raise V4eggError(f"{path}: not an HDF5 file, or cut off; give an NWB file or fetch it again")
-    opener = _zarr_io(path) if path.is_dir() else NWBHDF5IO
-    try:
+    opener = zarr_io(path) if path.is_dir() else NWBHDF5IO
+    with _readable(path), nothing_unpickled(path):
         io = opener(str(path), mode="r", load_namespaces=True)
+    with io, nothing_unpickled(path):
+        with _readable(path), nothing_unpickled(path):
+            nwb = io.read()
+        yield nwb
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except V4eggError:
+        raise
     except Exception as error:  # a damaged file fails in h5py or in hdmf, with many types
         raise V4eggError(f"{path}: not a readable NWB file ({_short(error)}); fetch or export it again") from error
-    with io:
-        try:
-            nwb = io.read()
-        except Exception as error:
-            raise V4eggError(f"{path}: not a readable NWB file ({_short(error)}); fetch or export it again") from error
-        yield nwb
 
 
 def found(nwb: NWBFile, kind: type[Item] | tuple[type[Item], ...]) -> dict[str, Item]:
@@ -65,14 +72,6 @@ def named(objects: Mapping[str, Item], wanted: str) -> dict[str, Item]:
     if path in objects:
         return {path: objects[path]}
     return {key: item for key, item in objects.items() if key.endswith(path)}
-
-
-def _zarr_io(path: Path) -> Any:
-    try:
-        from hdmf_zarr.nwb import NWBZarrIO
-    except ImportError as error:
-        raise V4eggError(f"{path}: a Zarr NWB file needs hdmf-zarr; install it or export the file to HDF5") from error
-    return NWBZarrIO
 
 
 def _short(error: Exception) -> str:
