@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.readers import read_recording
+from v4egg.recordings.outline import outline_of
+from v4egg.recordings.readers import describe, outline_recording, read_recording
 from v4egg.recordings.readers.folder import FolderFiles, read_folder
 from v4egg.recordings.recording import load_recording
 from v4egg.recordings.repeats import by_image, check_padding
@@ -498,3 +499,52 @@ def test_files_are_inputs(session):
     with pytest.raises(V4eggError, match=r"^sessions.s1: .*/nowhere: there is no such folder"):
         FolderFiles("s1", {"folder": str(session.folder / "nowhere")}).check(False)
     assert json.dumps(source.files())
+
+
+# --- described --------------------------------------------------------------------------------------------------------
+
+
+def test_the_description_of_a_folder(session):
+    session.images().presentations(block=np.arange(36) // 18).in_table()
+    areas = ["V4", "V4", "V1", "V1"]
+    pd.DataFrame({"unit": UNIT_NAMES, "area": areas}).to_csv(session.folder / "units.csv", index=False)
+    found = describe(session.folder)
+    assert (found.format, found.options, found.questions) == ("folder", {"folder": str(session.folder)}, [])
+    assert [(table.name, table.rows) for table in found.tables] == [
+        ("presentations.csv", 36),
+        ("spikes.csv", len(session.spike_table())),
+        ("units.csv", 4),
+    ]
+    block = found.tables[0].columns[3]
+    assert (block.name, block.kind, block.note) == ("block", "number", "0 18, 1 18, 0 to 1")
+    (images,) = found.image_sets
+    assert (images.name, images.images, images.shape, images.dtype) == ("images", 12, (8, 8), "uint8")
+    assert {taken.key: taken.value for taken in found.taken} == {
+        "columns.table": "presentations.csv",
+        "columns.images": "images",
+        "columns.spikes": "spikes.csv",
+        "columns.units": "units.csv",
+    }
+    assert found.units.groups == {"area": {"V4": 2, "V1": 2}}
+    assert found.suggested[0].value == {"area": "V4"}
+    assert [span.what for span in found.spans] == ["spikes", "presentations"]
+    assert str(found.outline) == str(outline_of(read_folder(session.folder, "s1")))
+    entry = {"format": "folder", "folder": str(session.folder)}
+    assert str(outline_recording("s1", entry, entry["folder"])) == str(found.outline)
+
+
+def test_what_a_folder_does_not_tell_is_a_question(session):
+    session.images(place="a").images(place="b").presentations().in_table()
+    found = describe(session.folder)
+    assert found.outline is None
+    assert [(question.key, [a.value for a in question.answers]) for question in found.questions] == [
+        ("columns.images", ["a", "b"])
+    ]
+
+
+def test_the_outline_of_counts(session):
+    session.images("im_{:02d}.png")
+    np.save(session.folder / "counts.npy", session.expected().transpose(2, 0, 1))
+    found = describe(session.folder)
+    assert found.units.rate is None
+    assert found.outline.presentations.tolist() == [REPEATS] * PICTURES

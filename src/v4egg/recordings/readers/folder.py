@@ -13,31 +13,25 @@ Tables are CSV or Parquet (:mod:`v4egg.io.tables`). Spikes may be arrays as well
 (:mod:`v4egg.recordings.readers.folder_counts`). Names of files and columns are keys of the configuration.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from v4egg.errors import V4eggError
-from v4egg.images.names import match_names
-from v4egg.io.tables import column_of, numbers, read_table, texts, typed
-from v4egg.recordings import intervals
-from v4egg.recordings.clock import activity_of, check_clock, span_of_presentations, warn_of_lost_units
-from v4egg.recordings.filters import filtered
-from v4egg.recordings.readers import folder_counts
+from v4egg.recordings.outline import Outline
+from v4egg.recordings.readers.description import Description
 from v4egg.recordings.readers.folder_layout import Layout, layout_of
-from v4egg.recordings.readers.folder_spikes import FolderSpikes, read_spikes
-from v4egg.recordings.readers.image_files import ImageFiles, missing_images, opened_images, read_pictures
+from v4egg.recordings.readers.folder_session import OFFSET, ONSET, pictures, understand
+from v4egg.recordings.readers.image_files import opened_images
 from v4egg.recordings.readers.notes import Notes
-from v4egg.recordings.readers.presented import Presentations, ask_for_a_filter, in_order, without_blanks
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import SPIKES_PER_WINDOW, Recording
-from v4egg.recordings.repeats import by_image, check_padding
 from v4egg.recordings.sources import Source
 from v4egg.registry import Options, PathText, checked
+
+_SAMPLE = 20  # images that an outline looks at
 
 
 class FolderColumns(Options):
@@ -46,8 +40,8 @@ class FolderColumns(Options):
     table: str | None = Field(
         None, description="Table of the presentations; null: presentations.csv, .tsv or .parquet."
     )
-    start: str = Field("onset", description="Column of the onset in seconds; counts do without.")
-    stop: str = Field("offset", description="Column of the offset in seconds; it may be absent.")
+    start: str = Field(ONSET, description="Column of the onset in seconds; counts do without.")
+    stop: str = Field(OFFSET, description="Column of the offset in seconds; it may be absent.")
     stimulus: str = Field("stimulus", description="Column that names the image.")
     presentations_filter: dict[str, Any] | None = Field(
         None,
@@ -136,6 +130,17 @@ class Folder(ReaderOptions):
             background=background,
         )
 
+    @classmethod
+    def describe(cls, path: Path) -> Description | None:
+        """See :func:`v4egg.recordings.readers.folder_description.describe_folder`."""
+        from v4egg.recordings.readers.folder_description import describe_folder  # which uses this class
+
+        return describe_folder(path)
+
+    def outline(self, session: str, path: str) -> Outline:
+        """See :func:`outline_folder`."""
+        return outline_folder(path, session, self.columns.model_dump(), self.repeats)
+
 
 def read_folder(
     path: str | Path,
@@ -169,218 +174,47 @@ def read_folder(
     names: dict[str, Any] = checked(FolderColumns, dict(columns or {}), f"{path}: columns").model_dump()
     layout, notes = layout_of(path, names), Notes()
     with opened_images(layout.images) as files:
-        if layout.spikes is not None:
-            return _with_spikes(layout, session, names, files, notes, background)
-        read = _counts_of_presentations if layout.presentations is not None else _counts_of_images
-        counts, units, shown = read(layout, session, names, files, notes)
-        images = _pictures(layout, files, shown, names, background)
-    check_padding(counts, shown, str(layout.counts))
+        found = understand(layout, session, names, files, notes)
+        images = pictures(layout, files, found.image_names, names, background)
     return Recording(
         session=session,
         images=images,
-        units=units,
-        image_ids=shown,
-        counts=counts.astype("float32"),
+        units=found.units,
+        image_ids=found.image_names,
+        trials=found.trials,
+        spikes=found.spikes,
+        counts=found.counts,
         repeats_averaged=repeats,
         attrs={"source": path.name},
+        recorded=found.recorded,
         left_out=notes.left_out,
         warnings=notes.warnings,
         response_unit=response_unit,
     )
 
 
-# --- spikes -----------------------------------------------------------------------------------------------------------
+def outline_folder(path: str | Path, session: str, columns: Mapping[str, Any], repeats: int = 1) -> Outline:
+    """The session in a plain folder in numbers; some of its images are looked at.
 
+    Args:
+        path: the folder.
+        session: session id.
+        columns: by the fields of :class:`FolderColumns`.
+        repeats: trials behind each entry of counts.
 
-def _with_spikes(
-    layout: Layout, session: str, names: Mapping[str, Any], files: ImageFiles, notes: Notes, background: float
-) -> Recording:
-    shown = _presentations(layout, names, notes)
-    stored = read_spikes(layout, names)
-    units, keep, spikes = _units_with_spikes(layout, session, names, stored)
-    onset = shown.onset
-    activity = activity_of(((unit, spikes.stored(unit)) for unit in units.index), onset)
-    places = (str(layout.spikes and layout.spikes.name), shown.where)
-    check_clock(layout.folder, activity, onset, keep, places, notes.warnings)
-    kept = list(units.index[keep])
-    if layout.recorded is None:
-        warn_of_lost_units(layout.folder, activity, onset, keep, notes.warnings)
-        why = "the spikes of all units"
-        span = span_of_presentations(layout.folder, activity.span, onset, why, notes.warnings)
-        recorded = None if span is None else dict.fromkeys(kept, span)
-    else:
-        recorded = _recorded(layout.recorded, names, units[keep])
-    image_names, position = _matched(layout, shown, files, names, notes)
-    return Recording(
-        session=session,
-        images=_pictures(layout, files, image_names, names, background),
-        units=units[keep],
-        image_ids=image_names,
-        trials=pd.DataFrame({"image": position, "onset": onset, "offset": shown.offset}),
-        spikes=spikes.of({unit: unit for unit in kept}),
-        attrs={"source": layout.folder.name},
-        recorded=recorded,
-        left_out=notes.left_out,
-        warnings=notes.warnings,
-    )
-
-
-def _units_with_spikes(
-    layout: Layout, session: str, names: Mapping[str, Any], spikes: FolderSpikes
-) -> tuple[pd.DataFrame, np.ndarray, FolderSpikes]:
-    """All units, which of them the filter keeps, and their spikes by id."""
-    table, listed = folder_counts.units_table(layout.units, names["unit"])
-    lost = [name for name in spikes if listed is not None and name not in set(listed)]
-    if lost:
-        raise V4eggError(
-            f"{layout.spikes}: {len(lost)} units, such as {lost[0]}, are not in {layout.units}; correct one of them"
-        )
-    units = _frame(session, table, list(spikes) if listed is None else listed, names["unit"])
-    keep = _kept_units(layout, units, names)
-    return units, keep, spikes.of(dict(zip(units.index, units["unit_name"], strict=True)))
-
-
-def _recorded(path: Path, names: Mapping[str, Any], units: pd.DataFrame) -> dict[str, np.ndarray]:
-    """When each unit was recorded, as a table says for all of them or for each."""
-    table = read_table(path)
-    edges = np.stack([numbers(column_of(table, name, path, "columns.recorded"), path) for name in ("start", "stop")], 1)
-    if np.isnan(edges).any() or (edges[:, 1] <= edges[:, 0]).any():
-        raise V4eggError(f"{path}: an interval has no start or stop, or ends before it starts; correct it")
-    if names["unit"] not in table:
-        return dict.fromkeys(units.index, intervals.merge(edges))
-    owner = np.array([name or "" for name in texts(table[names["unit"]])], dtype=object)
-    lost = [name for name in units["unit_name"] if name not in set(owner)]
-    if lost:
-        raise V4eggError(f"{path}: {len(lost)} units, such as {lost[0]}, have no interval; give each unit one")
-    return {str(unit): intervals.merge(edges[owner == name]) for unit, name in units["unit_name"].items()}
-
-
-# --- counts -----------------------------------------------------------------------------------------------------------
-
-
-def _counts_of_presentations(
-    layout: Layout, session: str, names: Mapping[str, Any], files: ImageFiles, notes: Notes
-) -> tuple[np.ndarray, pd.DataFrame, list[str]]:
-    """Counts (image, repeat, unit), the units, and the names of the images."""
-    assert layout.presentations is not None and layout.counts is not None
-    table, listed = folder_counts.units_table(layout.units, names["unit"])
-    rows = len(read_table(layout.presentations))
-    values, unit_names = folder_counts.per_presentation(layout.counts, rows, listed)
-    shown = _presentations(layout, names, notes)
-    units = _frame(session, table, unit_names, names["unit"])
-    keep = _kept_units(layout, units, names)
-    image_names, position = _matched(layout, shown, files, names, notes)
-    assert shown.rows is not None
-    return by_image(values[np.ix_(shown.rows, keep)], position, len(image_names)), units[keep], image_names
-
-
-def _counts_of_images(
-    layout: Layout, session: str, names: Mapping[str, Any], files: ImageFiles, notes: Notes
-) -> tuple[np.ndarray, pd.DataFrame, list[str]]:
-    """Counts (image, repeat, unit), the units, and the names of the images."""
-    assert layout.counts is not None
-    table, listed = folder_counts.units_table(layout.units, names["unit"])
-    number = len(files.names)
-    image_names = folder_counts.image_order(layout, files.names, number)
-    counts, unit_names, told = folder_counts.per_image(layout.counts, len(image_names), listed)
-    notes.warnings.extend(told)
-    units = _frame(session, table, unit_names, names["unit"])
-    keep = _kept_units(layout, units, names)
-    return counts[..., keep], units[keep], image_names
-
-
-# --- units ------------------------------------------------------------------------------------------------------------
-
-
-def _frame(session: str, table: pd.DataFrame | None, unit_names: Sequence[str], column: str) -> pd.DataFrame:
-    """One row per unit, with its name and what the table knows of it."""
-    known = {} if table is None else {str(name): typed(table[name]) for name in table if name != column}
-    ids = [f"{session}-u{row:03d}" for row in range(len(unit_names))]
-    return pd.DataFrame({**known, "unit_name": list(unit_names)}, index=pd.Index(ids, name="unit"))
-
-
-def _kept_units(layout: Layout, units: pd.DataFrame, names: Mapping[str, Any]) -> np.ndarray:
-    where = f"{layout.units or layout.folder}: columns.unit_filter"
-
-    def values_of(name: str) -> list[Any]:
-        column = "unit_name" if name == names["unit"] else name
-        if column not in units:
-            raise V4eggError(f"{where} names the column {name}; units have {', '.join(map(str, units))}")
-        return units[column].tolist()
-
-    return filtered(len(units), names["unit_filter"], values_of, lambda reason, count: None, where)
-
-
-# --- presentations and images -----------------------------------------------------------------------------------------
-
-
-def _presentations(layout: Layout, names: Mapping[str, Any], notes: Notes) -> Presentations:
-    """The presentations that show an image, by onset."""
-    path = layout.presentations
-    assert path is not None
-    table = read_table(path)
-    ids = typed(column_of(table, names["stimulus"], path, "columns.stimulus"))
-    rows = np.arange(len(table))
-    every = Presentations(
-        path.name, names["stimulus"], _onsets(layout, table, names), _offsets(path, table, names), ids
-    )
-    every.rows = rows
-    wanted = names["presentations_filter"]
-    if wanted is None:
-        others = (str(name) for name in table if name not in (names["start"], names["stop"], names["stimulus"]))
-        ask_for_a_filter(layout.folder, path.name, ((name, typed(table[name])) for name in others), notes)
-
-    def values_of(name: str) -> list[Any]:
-        return typed(column_of(table, name, path, "columns.presentations_filter"))
-
-    where = f"{path}: columns.presentations_filter"
-    kept = every.keep(filtered(len(rows), wanted, values_of, notes.leave_out, where))
-    return in_order(layout.folder, without_blanks(layout.folder, kept, names["blank"], notes), notes)
-
-
-def _onsets(layout: Layout, table: pd.DataFrame, names: Mapping[str, Any]) -> np.ndarray:
-    """Onsets (s); counts that have none stay in the order of the rows."""
-    path, name = layout.presentations, names["start"]
-    if layout.counts is not None and name not in table and name == FolderColumns().start:
-        return np.arange(len(table), dtype="float64")
-    assert path is not None
-    return numbers(column_of(table, name, path, "columns.start"), path)
-
-
-def _offsets(path: Path, table: pd.DataFrame, names: Mapping[str, Any]) -> np.ndarray:
-    """Offsets (s), NaN where they are not known."""
-    if names["stop"] not in table and names["stop"] == FolderColumns().stop:
-        return np.full(len(table), np.nan)
-    return numbers(column_of(table, names["stop"], path, "columns.stop"), path)
-
-
-def _matched(
-    layout: Layout, shown: Presentations, files: ImageFiles, names: Mapping[str, Any], notes: Notes
-) -> tuple[list[str], np.ndarray]:
-    """Names of the images that were shown, and the position of each presentation's among them."""
-    where = f"{layout.presentations}: {names['stimulus']}"
-    told: list[str] = []
-    places = match_names(
-        shown.ids, files.names, ordered=False, where=where, number_from=names["number_from"], warnings=told
-    )
-    remedy = "set columns.stimulus or columns.images, or columns.blank if they mean no image"
-    missing_images(shown.ids, places, where, len(files.names), remedy)
-    notes.warnings.extend(dict.fromkeys(told))
-    used, position = np.unique(np.array(places, int), return_inverse=True)
-    return [files.names[place] for place in used], position
-
-
-def _pictures(
-    layout: Layout, files: ImageFiles, image_names: Sequence[str], names: Mapping[str, Any], background: float
-) -> np.ndarray:
-    wanted = names["pixel_range"]
-    return read_pictures(
-        [files.file(name) for name in image_names],
-        image_names,
-        where=str(layout.images),
-        size=names["image_size"],
-        pixel_range=None if wanted is None else (wanted[0], wanted[1]),
-        background=background,
+    Raises:
+        V4eggError: as :func:`read_folder`, as far as that is found without reading all images.
+    """
+    path = Path(path)
+    names: dict[str, Any] = checked(FolderColumns, dict(columns), f"{path}: columns").model_dump()
+    layout, notes = layout_of(path, names), Notes()
+    with opened_images(layout.images) as files:
+        found = understand(layout, session, names, files, notes)
+        step = max(1, len(found.image_names) // _SAMPLE)
+        some = pictures(layout, files, found.image_names[::step], names, 0.5)
+    shape = (int(some.shape[1]), int(some.shape[2]), int(some.shape[3]))
+    return Outline(
+        len(found.image_names), shape, len(found.units), found.shown * repeats, notes.left_out, notes.warnings
     )
 
 

@@ -11,10 +11,11 @@ from v4egg.io.tables import SUFFIXES
 from v4egg.recordings.readers.description import Answer
 from v4egg.recordings.readers.notes import OpenQuestion
 
-_PRESENTATIONS = [f"presentations{suffix}" for suffix in SUFFIXES]
+PRESENTATIONS = [f"presentations{suffix}" for suffix in SUFFIXES]
 _SPIKES = [*(f"spikes{suffix}" for suffix in SUFFIXES), "spikes.npz", "spikes", "spike_times.npy"]
 _SPIKE_UNITS = ["spike_units.npy", "spike_clusters.npy"]
 _COUNTS = [*(f"counts{suffix}" for suffix in SUFFIXES), "counts.npy"]
+RESPONSES = [*_SPIKES, *_COUNTS]
 _UNITS = [f"units{suffix}" for suffix in SUFFIXES]
 _RECORDED = [f"recorded{suffix}" for suffix in SUFFIXES]
 _ORDER = [f"images{suffix}" for suffix in SUFFIXES]
@@ -69,11 +70,9 @@ def layout_of(folder: str | Path, columns: Mapping[str, Any]) -> Layout:
     if not folder.is_dir():
         raise V4eggError(f"{folder}: there is no such folder; correct the path")
     spikes, counts = _responses(folder, columns)
-    presentations = _file(folder, columns, "table", _PRESENTATIONS)
+    presentations = _file(folder, columns, "table", PRESENTATIONS)
     if presentations is None and spikes is not None:
-        raise V4eggError(
-            f"{folder}: no {_PRESENTATIONS[0]}; give a table of presentations, or name it in columns.table"
-        )
+        raise V4eggError(f"{folder}: no {PRESENTATIONS[0]}; give a table of presentations, or name it in columns.table")
     two_arrays = spikes is not None and spikes.suffix == ".npy"
     spike_units = _file(folder, columns, "spike_units", _SPIKE_UNITS) if two_arrays else None
     if two_arrays and spike_units is None:
