@@ -36,9 +36,14 @@ class Columns(Options):
     start: str = Field("start_time", description="Column of the onset in seconds; it may hold a list in each row.")
     stop: str = Field("stop_time", description="Column of the offset in seconds; NaN where it is not known.")
     stimulus: str = Field("stimulus_id", description="Column that names the image.")
+    stimulus_table: str | None = Field(
+        None,
+        description="Table of stimuli in which the values of the stimulus column are looked up, in the column of the "
+        "same name or else among its ids; null: a table with such a column, if one of its columns names the images.",
+    )
     stimulus_name: str | None = Field(
         None,
-        description="Where the stimulus column holds rows of another table: its column that names the image, or row "
+        description="Column of a table of stimuli, to which the stimulus column refers, that names the image, or row "
         "for the number of the row; null: the only column that can.",
     )
     presentations_filter: dict[str, Any] | None = Field(

@@ -206,13 +206,19 @@ def _rows_of_table(path: Path, where: str, column: DynamicTableRegion, rows: sli
     return [names[position] for position in positions]
 
 
-def only_name_column(path: Path, where: str, table: DynamicTable) -> str:
+def only_name_column(path: Path, where: str, table: DynamicTable, but: str = "") -> str:
     """The column of a table of stimuli that names them, where only one can.
+
+    Args:
+        path: the file, for messages.
+        where: the column that refers to the table, for messages.
+        table: the table.
+        but: a column that is not meant.
 
     Raises:
         OpenQuestion: none or several can.
     """
-    names = name_columns(table)
+    names = [name for name in name_columns(table) if name != but]
     likely = [name for name in names if name in NAME_LIKE]
     if len(names) == 1 or len(likely) == 1:
         return (likely or names)[0]
