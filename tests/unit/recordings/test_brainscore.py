@@ -9,7 +9,7 @@ import xarray as xr
 from PIL import Image
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.readers import read_recording
+from v4egg.recordings.readers import describe, read_recording
 from v4egg.recordings.readers.brainscore import BrainScoreFiles, read_brainscore
 from v4egg.seeding import numpy_generator
 
@@ -114,6 +114,7 @@ def test_filters_of_neuroids_and_presentations(tmp_path, truth, stimuli):
     assert recording.image_ids == ["a1", "b2", "c3"]
     assert recording.left_out == {"variation is 0": 1}
     np.testing.assert_array_equal(recording.counts[2, 0], [truth[0, 3, 0].astype("float32"), np.nan])
+    assert len(read_brainscore(tmp_path / "a.nc", "hvm", **stimuli, unit_filter={}).units) == 4
     assert "unit_filter names area; variables are" in refusal(tmp_path / "a.nc", **stimuli, unit_filter={"area": "V4"})
     told = refusal(tmp_path / "a.nc", **stimuli, presentations_filter={"variation": 6})
     assert "presentations_filter keeps no row with variation = 6; present are 0, 3" in told
@@ -166,3 +167,20 @@ def test_files_are_inputs(tmp_path):
     folder = BrainScoreFiles("hvm", {"file": "a.nc", "images": str(tmp_path), "response_unit": "spikes per window"})
     assert (folder.files(), folder.folders()) == (["a.nc"], [str(tmp_path)])
     assert folder.counts_spikes() and not BrainScoreFiles("hvm", options).counts_spikes()
+
+
+def test_the_description_asks_what_the_file_does_not_tell(tmp_path, truth, stimuli):
+    path = tmp_path / "a.nc"
+    assembly(truth, bins=((70, 90), (90, 110))).to_netcdf(path, engine="h5netcdf")
+    found = describe(path)
+    assert [(table.name, table.rows) for table in found.tables] == [("neuroid", 4), ("presentation", 7)]
+    assert found.units.groups["region"] == {"V4": 3, "IT": 1}
+    assert {question.key: [answer.value for answer in question.answers] for question in found.questions} == {
+        "images": [str(stimuli["images"])],
+        "time_bin": [[70, 90], [90, 110]],
+    }
+    only = assembly(truth[..., :1])
+    only["region"] = ("neuroid", np.array(["IT", "IT", "TEO", "IT"], object))
+    only.to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
+    answers = describe(tmp_path / "b.nc").questions[1].answers
+    assert [answer.value for answer in answers] == [{"region": "IT"}, {"region": "TEO"}]

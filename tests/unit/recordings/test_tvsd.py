@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.readers import read_recording
+from v4egg.recordings.readers import describe, read_recording
 from v4egg.recordings.readers.tvsd import monkey_of, read_tvsd
 from v4egg.recordings.recording import load_recording
 from v4egg.recordings.splits import count_presentations
@@ -146,3 +146,17 @@ def test_what_is_missing_is_named(dataset):
     assert "no train_imgs.things_path" in refusal(dataset, image_names=dataset / "monkeyF/THINGS_normMUA.mat")
     (dataset / "old.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(600))
     assert "no MATLAB 7.3 file" in refusal(dataset, image_names=dataset / "old.mat")
+
+
+def test_the_description_asks_for_images_and_perhaps_for_the_monkey(dataset):
+    path = dataset / "monkeyF/THINGS_normMUA.mat"
+    found = describe(path)
+    assert found.kind == "TVSD, 3 images shown once and 2 shown 4 times, normalized multi-unit activity"
+    assert [question.key for question in found.questions] == ["images"]
+    assert (found.units.units, {taken.key: taken.value for taken in found.taken}) == (
+        192,
+        {"monkey": "F", "area": "V4"},
+    )
+    path.rename(dataset / "THINGS_normMUA.mat")
+    found = describe(dataset / "THINGS_normMUA.mat")
+    assert [[answer.value for answer in question.answers] for question in found.questions][1] == ["F", "N"]

@@ -22,6 +22,8 @@ from v4egg.errors import V4eggError
 from v4egg.images.names import match_names
 from v4egg.io.tables import read_table, texts
 from v4egg.recordings.filters import filtered
+from v4egg.recordings.readers.column_facts import column_facts, few_values
+from v4egg.recordings.readers.description import Answer, Description, Question, Table, UnitFacts
 from v4egg.recordings.readers.image_files import NAMED, ImageFiles, missing_images, opened_images, read_pictures
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import SPIKES_PER_WINDOW, Recording
@@ -55,7 +57,7 @@ def read_brainscore(
         session: session id; unit ids are ``<session>-u<neuroid>``, the position in the file, also after filtering.
         images: zip file or folder of the images.
         stimuli: table that names the image file of each stimulus; None: images are named by the stimuli.
-        unit_filter: neuroids to keep, by variable; None: those whose ``region`` is V4.
+        unit_filter: neuroids to keep, by variable; None: those whose ``region`` is V4; empty: all.
         presentations_filter: presentations to keep, by variable; None: all.
         time_bin: start and end in ms of the bin to read; None: the only one.
         response_unit: unit of the responses.
@@ -75,7 +77,7 @@ def read_brainscore(
     with _opened(path) as assembly:
         responses = _responses(path, assembly)
         neuroids, presentations = (_facts(assembly, responses, dim) for dim in ("neuroid", "presentation"))
-        kept_units = _kept(path, neuroids, unit_filter or {"region": "V4"}, "unit_filter", {})
+        kept_units = _kept(path, neuroids, {"region": "V4"} if unit_filter is None else unit_filter, "unit_filter", {})
         rows = _kept(path, presentations, presentations_filter, "presentations_filter", left_out)
         ids = _stimulus_ids(path, presentations)[rows]
         values = _of_bin(path, assembly, responses, time_bin).isel(neuroid=kept_units)
@@ -100,6 +102,44 @@ def read_brainscore(
         left_out=left_out,
         response_unit=response_unit,
     )
+
+
+def describe_brainscore(path: Path) -> Description | None:
+    """What an assembly holds, and what has to be said: its images, and one of several regions or time bins.
+
+    Returns:
+        None if it is no netCDF file.
+
+    Raises:
+        V4eggError: it is a netCDF file and no neural assembly.
+    """
+    if path.suffix.lower() not in (".nc", ".nc4", ".netcdf"):
+        return None
+    result = Description("brainscore", "neural assembly of Brain-Score", options={"file": str(path)})
+    with _opened(path) as assembly:
+        responses = _responses(path, assembly)
+        facts = {dim: _facts(assembly, responses, dim) for dim in ("neuroid", "presentation")}
+        result.tables = [
+            Table(dim, len(table), [column_facts(str(name), table[name]) for name in table])
+            for dim, table in facts.items()
+        ]
+        bins = _bins(assembly) if "time_bin" in responses.dims and responses.sizes["time_bin"] > 1 else []
+    result.units = UnitFacts(len(facts["neuroid"]), few_values(facts["neuroid"]))
+    result.questions = list(_questions(path, facts["neuroid"], bins))
+    return result
+
+
+def _questions(path: Path, neuroids: pd.DataFrame, bins: list[tuple[float, float]]) -> Iterator[Question]:
+    beside = [*path.parent.glob("*.zip"), *(folder for folder in path.parent.iterdir() if folder.is_dir())]
+    answers = [Answer(str(place), "beside the file") for place in sorted(beside)[: 2 * NAMED]]
+    text = "the images are in a zip file or a folder of their own"
+    yield Question("images", text, answers or [Answer("images.zip", "for example")])
+    regions = neuroids["region"].unique().tolist() if "region" in neuroids else []
+    if "V4" not in regions:
+        options = [Answer({"region": region}) for region in regions] or [Answer({}, "all neuroids")]
+        yield Question("unit_filter", "it has no neuroids of region V4", options)
+    if bins:
+        yield Question("time_bin", f"it has {len(bins)} time bins", [Answer(list(pair), "ms") for pair in bins])
 
 
 @contextmanager
@@ -171,15 +211,20 @@ def _of_bin(
         if wanted is not None:
             raise V4eggError(f"{path}: the assembly has no time bins; remove time_bin")
         return responses
-    edges = [assembly[name].values.tolist() for name in ("time_bin_start", "time_bin_end") if name in assembly]
-    bins = list(zip(*edges, strict=True)) if len(edges) == 2 else []
+    bins = _bins(assembly)
     if wanted is None and responses.sizes["time_bin"] == 1:
         return responses.isel(time_bin=0)
     if wanted is None or tuple(wanted) not in bins:
         listed = ", ".join(f"[{start:g}, {end:g}]" for start, end in bins[: 2 * NAMED]) or "without start and end"
         said = "several time bins" if wanted is None else f"no time bin {list(wanted)}"
         raise V4eggError(f"{path}: the assembly has {said}; set time_bin to one of {listed} (ms)")
-    return responses.isel(time_bin=bins.index(tuple(wanted)))
+    return responses.isel(time_bin=bins.index((wanted[0], wanted[1])))
+
+
+def _bins(assembly: xr.Dataset) -> list[tuple[float, float]]:
+    """Start and end of each time bin in ms; empty if they are not known."""
+    edges = [assembly[name].values.tolist() for name in ("time_bin_start", "time_bin_end") if name in assembly]
+    return list(zip(edges[0], edges[1], strict=True)) if len(edges) == 2 else []
 
 
 def _image_names(path: Path, ids: list[str], files: ImageFiles, stimuli: str | Path | None) -> list[str]:
@@ -221,7 +266,7 @@ class BrainScore(ReaderOptions):
         "ids of the stimuli as names.",
     )
     unit_filter: dict[str, Any] = Field(
-        {"region": "V4"}, description="Neuroids to keep, by variable, such as {region: V4, animal: Tito}."
+        {"region": "V4"}, description="Neuroids to keep, by variable, such as {region: V4, animal: Tito}; {}: all."
     )
     presentations_filter: dict[str, Any] | None = Field(
         None, description="Presentations to keep, by variable, such as {variation: 3}; null: all."
@@ -238,6 +283,11 @@ class BrainScore(ReaderOptions):
         ge=8,
         description="Pixels of the shorter side to which images are reduced as they are read; null: as they are.",
     )
+
+    @classmethod
+    def describe(cls, path: Path) -> Description | None:
+        """See :func:`describe_brainscore`."""
+        return describe_brainscore(path)
 
     def read(self, session: str, path: str, background: float = 0.5) -> Recording:
         """See :func:`read_brainscore`."""

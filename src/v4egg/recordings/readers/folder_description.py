@@ -1,24 +1,21 @@
 """The description of a plain folder: its tables, images and units, what is taken as what, and what it has to ask."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from v4egg.images.files import read_image_file
-from v4egg.io.tables import SUFFIXES, read_table, texts, typed
-from v4egg.recordings.filters import MANY
-from v4egg.recordings.readers.description import Column, Description, ImageSet, Span, Table, Taken, UnitFacts
+from v4egg.io.tables import SUFFIXES, read_table
+from v4egg.recordings.readers.column_facts import EXAMPLES, column_facts, few_values
+from v4egg.recordings.readers.description import Description, ImageSet, Span, Table, Taken, UnitFacts
 from v4egg.recordings.readers.folder import FolderColumns, outline_folder
 from v4egg.recordings.readers.folder_layout import PRESENTATIONS, RESPONSES, Layout, layout_of
 from v4egg.recordings.readers.folder_session import FolderSession, understand
 from v4egg.recordings.readers.image_files import ImageFiles, opened_images
 from v4egg.recordings.readers.notes import Notes, OpenQuestion
 
-_EXAMPLES = 3
 _SAMPLE = 20  # images that are looked at
 _ROWS = 200_000  # of a table, beyond which it is not described
 
@@ -52,22 +49,7 @@ def describe_folder(path: Path) -> Description | None:
 def _tables(path: Path) -> Iterator[Table]:
     if path.suffix.lower() in SUFFIXES and path.stat().st_size < 50 * _ROWS:
         table = read_table(path)
-        yield Table(path.name, len(table), [_column(str(name), table[name]) for name in table])
-
-
-def _column(name: str, column: pd.Series) -> Column:
-    values = typed(column)
-    numbers = [value for value in values if not isinstance(value, str)]
-    kind = "text" if len(numbers) < len(values) else "true or false" if column.dtype == bool else "number"
-    given = [text for text in texts(column) if text]
-    different = Counter(given)
-    if len(different) <= MANY and len(different) < len(given):
-        note = ", ".join(f"{value} {number}" for value, number in sorted(different.items()))
-    else:
-        note = f"{len(different)} different"
-    if kind == "number" and np.isfinite(numbers).any():
-        note += f", {np.nanmin(numbers):g} to {np.nanmax(numbers):g}"
-    return Column(name, kind, tuple(different)[:_EXAMPLES], note)
+        yield Table(path.name, len(table), [column_facts(str(name), table[name]) for name in table])
 
 
 def _image_set(files: ImageFiles) -> ImageSet:
@@ -83,7 +65,7 @@ def _image_set(files: ImageFiles) -> ImageSet:
         float(min(frame.min() for frame in frames)),
         float(max(frame.max() for frame in frames)),
         len(frames),
-        files.names[:_EXAMPLES],
+        files.names[:EXAMPLES],
     )
 
 
@@ -105,11 +87,7 @@ def _taken(path: Path, layout: Layout) -> Iterator[Taken]:
 
 def _add_facts(result: Description, layout: Layout, found: FolderSession) -> None:
     """Units, times and what may be chosen."""
-    groups = {
-        str(name): {str(value): int(number) for value, number in counts.items()}
-        for name in found.units
-        if name != "unit_name" and 1 < len(counts := found.units[name].value_counts()) <= MANY
-    }
+    groups = few_values(found.units.drop(columns="unit_name"))
     result.units = UnitFacts(len(found.units), groups, _rates(found))
     if found.spikes is not None and found.trials is not None:
         ends = np.concatenate([times[[0, -1]] for times in found.spikes.values() if len(times)])

@@ -26,6 +26,7 @@ import pandas as pd
 from pydantic import Field
 
 from v4egg.errors import V4eggError
+from v4egg.recordings.readers.description import Answer, Description, Question, Taken, UnitFacts
 from v4egg.recordings.readers.image_files import NAMED, read_pictures
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
@@ -96,6 +97,33 @@ def read_tvsd(
         attrs={"source": f"TVSD: {path.name}", "area": area, "window_ms": list(WINDOW_MS[area])},
         response_unit=RESPONSE_UNIT,
     )
+
+
+def describe_tvsd(path: Path) -> Description | None:
+    """What a file of TVSD holds, and where its images are, which has to be said; None if it is no such file."""
+    if path.suffix.lower() != ".mat" or not h5py.is_hdf5(path):
+        return None
+    with _opened(path) as file:
+        if "train_MUA" not in file or "test_MUA_reps" not in file:
+            return None
+        train, (repeats, test, _) = file["train_MUA"].shape[0], file["test_MUA_reps"].shape
+    kind = f"TVSD, {train} images shown once and {test} shown {repeats} times, {RESPONSE_UNIT}"
+    result = Description("tvsd", kind, options={"file": str(path)})
+    text = "the images of THINGS are in a folder of their own"
+    result.questions = [Question("images", text, [Answer("object_images", "for example")])]
+    try:
+        monkey = monkey_of(path)
+    except V4eggError:
+        answers = [Answer(name, f"monkey {name}") for name in CHANNELS]
+        result.questions += [Question("monkey", "the path does not name the monkey", answers)]
+    else:
+        first, last = CHANNELS[monkey]["V4"]
+        result.taken = [
+            Taken("monkey", monkey, "as a folder of the path says"),
+            Taken("area", "V4", f"channels {first} to {last - 1}"),
+        ]
+        result.units = UnitFacts(last - first, note=f"channels of V4 of {_ALL}")
+    return result
 
 
 def monkey_of(path: Path) -> Monkey:
@@ -199,6 +227,11 @@ class Tvsd(ReaderOptions):
         description="Pixels of the shorter side to which images are reduced as they are read; null: as they are, which "
         "takes tens of GB.",
     )
+
+    @classmethod
+    def describe(cls, path: Path) -> Description | None:
+        """See :func:`describe_tvsd`."""
+        return describe_tvsd(path)
 
     def read(self, session: str, path: str, background: float = 0.5) -> Recording:
         """See :func:`read_tvsd`."""
