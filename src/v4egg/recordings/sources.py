@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from v4egg.errors import V4eggError
 from v4egg.recordings.readers import READERS, reader_options
@@ -27,8 +27,10 @@ class Source(ABC):
         options: of the reader or the judge.
         public_folder: where the published recordings are or will be.
         results: folder of the run.
+        own: whether the files are the user's own, and lie on this machine wherever results are stored.
     """
 
+    own: ClassVar[bool] = False
     session: str
     options: Mapping[str, Any] = field(default_factory=dict)
     public_folder: str = ""
@@ -42,6 +44,10 @@ class Source(ABC):
     def files(self) -> list[str]:
         """The files that are read."""
         return [self.path]
+
+    def folders(self) -> list[str]:
+        """Folders of which all files may be read, too many to name each; the digests of their contents are params."""
+        return []
 
     def missing(self) -> list[str]:
         """Files that a rule of the workflow downloads."""
@@ -73,6 +79,8 @@ class Source(ABC):
 class OwnFile(Source):
     """A file of the user's own, which the option ``file`` names."""
 
+    own = True
+
     @property
     def path(self) -> str:
         """The file."""
@@ -82,6 +90,16 @@ class OwnFile(Source):
         """Refuse a file that is not there."""
         if not Path(self.path).exists():
             raise V4eggError(f"sessions.{self.session}.file: there is no {self.path}; correct the path")
+
+
+class OwnFiles(OwnFile):
+    """A file of the user's own, and others that belong to it."""
+
+    def check(self, named: bool) -> None:
+        """Refuse files and folders that are not there."""
+        for path in [*self.files(), *self.folders()]:
+            if not Path(path).exists():
+                raise V4eggError(f"sessions.{self.session}: there is no {path}; correct the path")
 
 
 class SimulatedFile(Source):
@@ -110,6 +128,11 @@ def source_of(session: str, entry: Mapping[str, Any], public_folder: str, result
     """The source of a session, from its entry under ``sessions`` in the configuration."""
     reader = entry_of(READERS, entry["format"], f"sessions.{session}.format")
     return load(reader.source or OWN_FILE)(session, reader_options(entry), public_folder, results)
+
+
+def is_own(entry: Mapping[str, Any]) -> bool:
+    """Whether the files of a session are the user's own, from its entry under ``sessions``."""
+    return bool(load(READERS[entry["format"]].source or OWN_FILE).own)
 
 
 def source_path(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> str:

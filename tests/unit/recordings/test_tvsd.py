@@ -7,7 +7,7 @@ from PIL import Image
 
 from v4egg.errors import V4eggError
 from v4egg.recordings.readers import describe, read_recording
-from v4egg.recordings.readers.tvsd import monkey_of, read_tvsd
+from v4egg.recordings.readers.tvsd import TvsdFiles, monkey_of, read_tvsd
 from v4egg.recordings.recording import load_recording
 from v4egg.recordings.splits import count_presentations
 from v4egg.seeding import numpy_generator
@@ -160,3 +160,14 @@ def test_the_description_asks_for_images_and_perhaps_for_the_monkey(dataset):
     path.rename(dataset / "THINGS_normMUA.mat")
     found = describe(dataset / "THINGS_normMUA.mat")
     assert [[answer.value for answer in question.answers] for question in found.questions][1] == ["F", "N"]
+
+
+def test_files_are_inputs_and_must_be_there(dataset):
+    path, images = dataset / "monkeyF/THINGS_normMUA.mat", dataset / "object_images"
+    source = TvsdFiles("s", {"file": str(path), "images": str(images)})
+    assert source.files() == [str(path), str(dataset / "monkeyF/_logs/things_imgs.mat")]
+    assert source.folders() == [str(images)] and source.own and not source.counts_spikes()
+    source.check(named=False)
+    (dataset / "monkeyF/_logs/things_imgs.mat").unlink()
+    with pytest.raises(V4eggError, match=r"^sessions.s: there is no .*things_imgs.mat; correct the path"):
+        source.check(named=False)

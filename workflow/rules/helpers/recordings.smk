@@ -7,9 +7,9 @@ def source_path(session):
 
 
 def source_inputs(session):
-    """The files that the session's reader needs; an NWB file of one's own lies on this machine."""
+    """The files that the session's reader needs; those of the user's own lie on this machine."""
     files = sources.source_files(session, config["sessions"][session], COWLEY, RESULTS)
-    return [local(file) for file in files] if config["sessions"][session]["format"] == "nwb" else files
+    return [local(file) for file in files] if sources.is_own(config["sessions"][session]) else files
 
 
 def image_folder(session):

@@ -28,7 +28,7 @@ from v4egg.recordings.readers.image_files import NAMED, ImageFiles, missing_imag
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import SPIKES_PER_WINDOW, Recording
 from v4egg.recordings.repeats import by_image
-from v4egg.recordings.sources import Source
+from v4egg.recordings.sources import OwnFiles
 from v4egg.registry import Numbers, PathText
 
 RESPONSE_UNIT = "normalized firing rate"
@@ -295,13 +295,8 @@ class BrainScore(ReaderOptions):
         return read_brainscore(path, session, **options, background=background)
 
 
-class BrainScoreFiles(Source):
+class BrainScoreFiles(OwnFiles):
     """The assembly, the table of stimuli, and the images."""
-
-    @property
-    def path(self) -> str:
-        """The assembly."""
-        return str(self.options["file"])
 
     def files(self) -> list[str]:
         """The assembly, the table of stimuli where it is named, and the images where they are a file."""

@@ -221,6 +221,8 @@ def outline_folder(path: str | Path, session: str, columns: Mapping[str, Any], r
 class FolderFiles(Source):
     """The files of a plain folder."""
 
+    own = True
+
     @property
     def path(self) -> str:
         """The folder."""

@@ -30,7 +30,7 @@ from v4egg.recordings.readers.description import Answer, Description, Question, 
 from v4egg.recordings.readers.image_files import NAMED, read_pictures
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
-from v4egg.recordings.sources import Source
+from v4egg.recordings.sources import OwnFiles
 from v4egg.registry import PathText
 
 RESPONSE_UNIT = "normalized multi-unit activity"
@@ -247,13 +247,8 @@ class Tvsd(ReaderOptions):
         )
 
 
-class TvsdFiles(Source):
+class TvsdFiles(OwnFiles):
     """The files of one monkey, and the folder of images."""
-
-    @property
-    def path(self) -> str:
-        """The file of responses."""
-        return str(self.options["file"])
 
     def files(self) -> list[str]:
         """Responses, and names of images."""
