@@ -3,6 +3,7 @@ from .constraints import L2Norm as L2Norm
 from .constraints import PixelRange as PixelRange
 from .constraints import RMSContrast as RMSContrast
 from .constraints import chain as chain
+from .diverse_images import synthesize_diverse as synthesize_diverse
 from .diversity import Differ as Differ
 from .diversity import Diverse as Diverse
 from .energies import Depress as Depress
@@ -12,6 +13,7 @@ from .energies import ExciteSparing as ExciteSparing
 from .energies import MatchResponse as MatchResponse
 from .jitter import Jittered as Jittered
 from .mei import synthesize_mei as synthesize_mei
+from .meni import synthesize_meni as synthesize_meni
 from .methods import METHODS as METHODS
 from .methods import SWEEPS as SWEEPS
 from .models import ResponseModel as ResponseModel
@@ -23,8 +25,6 @@ from .pipeline import EnergyGuidedPipeline as EnergyGuidedPipeline
 from .reconstruction import Targets as Targets
 from .reconstruction import reconstruct as reconstruct
 from .result import Synthesis as Synthesis
-from .sweeps import synthesize_diverse as synthesize_diverse
-from .sweeps import synthesize_meni as synthesize_meni
 
 __all__ = [
     "METHODS",

@@ -21,6 +21,8 @@ METHODS: Registry = {
 }
 
 SWEEPS: Registry = {
-    "meni": Entry("v4egg.synthesis.sweeps:Naturalistic", label="MENIs", required_stores=("prior",)),
-    "diverse": Entry("v4egg.synthesis.sweeps:DiverseImages", label="diverse images", required_stores=("prior",)),
+    "meni": Entry("v4egg.synthesis.meni:Naturalistic", label="MENIs", required_stores=("prior",)),
+    "diverse": Entry(
+        "v4egg.synthesis.diverse_images:DiverseImages", label="diverse images", required_stores=("prior",)
+    ),
 }

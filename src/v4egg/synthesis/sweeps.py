@@ -1,8 +1,4 @@
-"""Sweeps: images of each unit along one setting, by energy-guided diffusion from the same noise at each of its values.
-
-``meni``: most exciting naturalistic images along lambda, from samples of the prior to images of the highest response.
-``diverse``: images that excite the unit and differ from one another, along the weight of their difference.
-"""
+"""Sweeps: images of each unit along one setting, by energy-guided diffusion from the same noise at each value."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +13,9 @@ from pydantic import Field
 
 from v4egg.device import device_of
 from v4egg.priors.prior import Prior
-from v4egg.registry import Numbers, Options, Strings, options_of
+from v4egg.registry import Options, Strings, options_of
 from v4egg.seeding import torch_generator
 from v4egg.synthesis.constraints import display_constraint
-from v4egg.synthesis.diversity import Diverse
 from v4egg.synthesis.energies import Energy
 from v4egg.synthesis.energy_guided import energy_guided, load_guide
 from v4egg.synthesis.jitter import Jitter
@@ -61,222 +56,6 @@ class SweepOptions(Options):
         """The images of all pairs of unit and sample at one value."""
 
 
-class Naturalistic(SweepOptions):
-    """Most exciting naturalistic images (MENIs): energy-guided diffusion over lambda."""
-
-    energy_scales: Numbers = Field(
-        (),
-        description="The values of lambda that are compared, such as [0.5, 1, 2, 5, 10]; empty: no MENIs.",
-        json_schema_extra={"items": {"type": "number", "minimum": 0}, "uniqueItems": True},
-    )
-    samples: int = Field(1, ge=1, description="Images per unit and lambda.")
-
-    def values(self) -> Sequence[float]:
-        """Lambda."""
-        return self.energy_scales
-
-    def samples_per_value(self) -> int:
-        """Images per unit and lambda."""
-        return self.samples
-
-    def images(self, run: "SweepRun", value: float) -> Synthesis:
-        """Images that excite their units, at one lambda."""
-        return run.guided(run.excite(), value)
-
-
-class DiverseImages(SweepOptions):
-    """Images that excite a unit and differ from one another."""
-
-    weights: Numbers = Field(
-        (),
-        description="Weights of the mean correlation between the images of a unit, against its response in standard "
-        "deviations, such as [0, 1, 3, 10]; empty: no diverse images.",
-        json_schema_extra={"items": {"type": "number", "minimum": 0}, "uniqueItems": True},
-    )
-    n_images: int = Field(4, ge=2, alias="images", description="Images per unit and weight.")
-    energy_scale: float = Field(2.0, ge=0, description="lambda: L2 length of a guidance step.")
-
-    def values(self) -> Sequence[float]:
-        """The weights."""
-        return self.weights
-
-    def samples_per_value(self) -> int:
-        """Images per unit and weight."""
-        return self.n_images
-
-    def images(self, run: "SweepRun", value: float) -> Synthesis:
-        """Images that excite their units and differ, at one weight."""
-        names = list(dict.fromkeys(unit for unit, _ in run.pairs))
-        groups = torch.tensor([names.index(unit) for unit, _ in run.pairs])
-        energy = run.excite() * (1 / run.deviations)
-        return run.guided(energy + value * Diverse(groups) if value else energy, self.energy_scale)
-
-
-def synthesize_sweep(
-    sweep: str,
-    model: ResponseModel,
-    units: Sequence[str | int],
-    options: Mapping[str, Any],
-    *,
-    prior: Prior | str | Path,
-    deviations: Mapping[str, float] | None = None,
-    seed: int = 0,
-    device: str | torch.device | None = None,
-    progress: Callable[[Any], Any] = iter,
-) -> xr.Dataset:
-    """Images of units along one setting, by energy-guided diffusion from the same noise at each of its values.
-
-    Model, units, device and options are checked before anything is computed; model and prior are left as they were.
-
-    Args:
-        sweep: a name of :data:`v4egg.synthesis.methods.SWEEPS`: ``meni`` or ``diverse``.
-        model: as in :func:`v4egg.synthesize_mei`.
-        units: unit ids, or positions among the model's units; none gives an empty result.
-        options: of the sweep, see :class:`Naturalistic` and :class:`DiverseImages`; those that are not given have their
-            defaults.
-        prior: the diffusion prior (:func:`v4egg.load_prior`), or the path of its store.
-        deviations: standard deviation of the responses of each unit, which is 1 in the weights of ``diverse``; 1 for
-            units that are not named.
-        seed: every draw is keyed by (seed, sweep, unit id, sample): neither batches nor other settings matter.
-        device: where to compute; None: where the model is.
-        progress: wraps the values of the setting.
-
-    Returns:
-        A dataset of kind ``series``: ``image`` [unit, setting, sample, channel, y, x] in [0, 1], and ``activation``
-        (predicted response), ``evaluations`` and ``seconds`` [unit, setting, sample].
-
-    Raises:
-        V4eggError: the model cannot be used, has no such unit, the device cannot be used, no sweep has that name, or an
-            option is unknown or impossible.
-    """
-    chosen: SweepOptions = options_of(SWEEPS, sweep, options, "sweep")
-    validate_model(model)
-    settings, samples = chosen.values(), chosen.samples_per_value()
-    names = unit_ids(model, units)
-    pairs = sample_pairs(names, samples)
-    if not pairs:
-        return _empty(model, settings, samples)
-    with borrowed_all(model, {"prior": prior}, device) as (local_model, stores):
-        guide = load_guide(stores["prior"], local_model.stimulus_spec, str(device_of(local_model)))
-        scales = torch.tensor([(deviations or {}).get(unit, 1.0) for unit, _ in pairs])
-        run = SweepRun(local_model, guide, pairs, scales, chosen, (seed, sweep))
-        results = [chosen.images(run, value) for value in progress(settings)]
-        index = local_model.index([unit for unit, _ in pairs]).to(device_of(local_model))
-        with torch.no_grad():
-            responses = [local_model.paired(result.images, index) for result in results]
-    return _dataset(names, settings, samples, results, responses)
-
-
-def synthesize_meni(
-    model: ResponseModel,
-    units: Sequence[str | int],
-    energy_scales: Sequence[float] = (0.5, 1.0, 2.0, 5.0, 10.0),
-    *,
-    prior: Prior | str | Path,
-    samples: int = 1,
-    seed: int = 0,
-    device: str | torch.device | None = None,
-    progress: Callable[[Any], Any] = iter,
-    **options: Any,
-) -> xr.Dataset:
-    """Most exciting naturalistic images (MENIs): energy-guided diffusion along lambda, from the same noise.
-
-    At lambda 0 the images are samples of the prior; the larger lambda, the more the unit's response counts against it
-    (Pierzchlewicz et al., NeurIPS 2023, section 4.3).
-
-    Args:
-        model: as in :func:`v4egg.synthesize_mei`.
-        units: unit ids, or positions among the model's units.
-        energy_scales: the values of lambda, L2 lengths of a guidance step in the prior's pixel space [-1, 1].
-        prior: the diffusion prior (:func:`v4egg.load_prior`), or the path of its store.
-        samples: images per unit and lambda.
-        seed: as in :func:`synthesize_sweep`.
-        device: where to compute; None: where the model is.
-        progress: wraps the values of lambda.
-        options: further options of :class:`Naturalistic`, such as ``steps`` and ``norm``.
-
-    Returns:
-        As :func:`synthesize_sweep`; ``setting`` is lambda.
-
-    Raises:
-        V4eggError: as :func:`synthesize_sweep`.
-
-    Example:
-        >>> import torch, v4egg
-        >>> from v4egg.priors.training import new_prior
-        >>> prior = new_prior({"size": 8, "channels": 1, "patch_size": 1, "widths": [16, 32], "layers": 1})
-        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
-        >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
-        >>> menis = v4egg.synthesize_meni(model, ["a"], [0, 5], prior=prior, samples=2, steps=3)
-        >>> dict(menis["activation"].sizes)
-        {'unit': 1, 'setting': 2, 'sample': 2}
-    """
-    sweep_options = {"energy_scales": energy_scales, "samples": samples, **options}
-    return synthesize_sweep(
-        "meni", model, units, sweep_options, prior=prior, seed=seed, device=device, progress=progress
-    )
-
-
-def synthesize_diverse(
-    model: ResponseModel,
-    units: Sequence[str | int],
-    weights: Sequence[float] = (0.0, 1.0, 3.0, 10.0),
-    *,
-    prior: Prior | str | Path,
-    samples: int = 4,
-    deviations: Mapping[str, float] | None = None,
-    seed: int = 0,
-    device: str | torch.device | None = None,
-    progress: Callable[[Any], Any] = iter,
-    **options: Any,
-) -> xr.Dataset:
-    """Images that excite a unit and differ from one another, by energy-guided diffusion along a weight of difference.
-
-    The energy of an image is its unit's negative response, in standard deviations, plus the weight times its mean
-    correlation with the unit's other images (:class:`v4egg.synthesis.diversity.Diverse`).
-
-    Args:
-        model: as in :func:`v4egg.synthesize_mei`.
-        units: unit ids, or positions among the model's units.
-        weights: the weights.
-        prior: the diffusion prior (:func:`v4egg.load_prior`), or the path of its store.
-        samples: images per unit and weight, at least 2.
-        deviations: standard deviation of the responses of each unit; 1 for units that are not named.
-        seed: as in :func:`synthesize_sweep`.
-        device: where to compute; None: where the model is.
-        progress: wraps the weights.
-        options: further options of :class:`DiverseImages`, such as ``energy_scale`` and ``steps``.
-
-    Returns:
-        As :func:`synthesize_sweep`; ``setting`` is the weight.
-
-    Raises:
-        V4eggError: as :func:`synthesize_sweep`.
-
-    Example:
-        >>> import torch, v4egg
-        >>> from v4egg.priors.training import new_prior
-        >>> prior = new_prior({"size": 8, "channels": 1, "patch_size": 1, "widths": [16, 32], "layers": 1})
-        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
-        >>> model = v4egg.wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
-        >>> diverse = v4egg.synthesize_diverse(model, ["a"], [0, 10], prior=prior, samples=3, steps=3)
-        >>> dict(diverse["activation"].sizes)
-        {'unit': 1, 'setting': 2, 'sample': 3}
-    """
-    sweep_options = {"weights": weights, "images": samples, **options}
-    return synthesize_sweep(
-        "diverse",
-        model,
-        units,
-        sweep_options,
-        prior=prior,
-        deviations=deviations,
-        seed=seed,
-        device=device,
-        progress=progress,
-    )
-
-
 @dataclass
 class SweepRun:
     """What all values of a sweep share.
@@ -313,6 +92,61 @@ class SweepRun:
             energy_scale=scale,
             constraint=display_constraint(self.options.norm, self.model.stimulus_spec),
         )
+
+
+def synthesize_sweep(
+    sweep: str,
+    model: ResponseModel,
+    units: Sequence[str | int],
+    options: Mapping[str, Any],
+    *,
+    prior: Prior | str | Path,
+    deviations: Mapping[str, float] | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    progress: Callable[[Any], Any] = iter,
+) -> xr.Dataset:
+    """Images of units along one setting, by energy-guided diffusion from the same noise at each of its values.
+
+    Model, units, device and options are checked before anything is computed; model and prior are left as they were.
+
+    Args:
+        sweep: a name of :data:`v4egg.synthesis.methods.SWEEPS`: ``meni`` or ``diverse``.
+        model: as in :func:`v4egg.synthesize_mei`.
+        units: unit ids, or positions among the model's units; none gives an empty result.
+        options: of the sweep, see :class:`v4egg.synthesis.meni.Naturalistic` and
+            :class:`v4egg.synthesis.diverse_images.DiverseImages`; those that are not given have their defaults.
+        prior: the diffusion prior (:func:`v4egg.load_prior`), or the path of its store.
+        deviations: standard deviation of the responses of each unit, which is 1 in the weights of ``diverse``; 1 for
+            units that are not named.
+        seed: every draw is keyed by (seed, sweep, unit id, sample): neither batches nor other settings matter.
+        device: where to compute; None: where the model is.
+        progress: wraps the values of the setting.
+
+    Returns:
+        A dataset of kind ``series``: ``image`` [unit, setting, sample, channel, y, x] in [0, 1], and ``activation``
+        (predicted response), ``evaluations`` and ``seconds`` [unit, setting, sample].
+
+    Raises:
+        V4eggError: the model cannot be used, has no such unit, the device cannot be used, no sweep has that name, or an
+            option is unknown or impossible.
+    """
+    chosen: SweepOptions = options_of(SWEEPS, sweep, options, "sweep")
+    validate_model(model)
+    settings, samples = chosen.values(), chosen.samples_per_value()
+    names = unit_ids(model, units)
+    pairs = sample_pairs(names, samples)
+    if not pairs:
+        return _empty(model, settings, samples)
+    with borrowed_all(model, {"prior": prior}, device) as (local_model, stores):
+        guide = load_guide(stores["prior"], local_model.stimulus_spec, str(device_of(local_model)))
+        scales = torch.tensor([(deviations or {}).get(unit, 1.0) for unit, _ in pairs])
+        run = SweepRun(local_model, guide, pairs, scales, chosen, (seed, sweep))
+        results = [chosen.images(run, value) for value in progress(settings)]
+        index = local_model.index([unit for unit, _ in pairs]).to(device_of(local_model))
+        with torch.no_grad():
+            responses = [local_model.paired(result.images, index) for result in results]
+    return _dataset(names, settings, samples, results, responses)
 
 
 def _dataset(

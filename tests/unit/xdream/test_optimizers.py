@@ -39,7 +39,7 @@ def test_published_settings():
         "heritability": 0.5,
         "n_conserve": 0,
     }
-    assert make("genetic", settings="pool5").heritability == 0.75
+    assert make("genetic", settings="pool5").options.heritability == 0.75
     assert make("genetic", settings="fc7", population=12).codes.shape == (2, 12, 8)
 
 

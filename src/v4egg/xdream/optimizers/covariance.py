@@ -13,19 +13,22 @@ from pydantic import Field
 
 from v4egg.errors import V4eggError
 from v4egg.registry import Numbers
-from v4egg.xdream.optimizers.optimizer import Key, Optimizer, OptimizerOptions, log_rank_weights, ranked
+from v4egg.xdream.optimizers.optimizer import (
+    CenteredSearch,
+    Key,
+    Optimizer,
+    OptimizerOptions,
+    log_rank_weights,
+    ranked,
+)
 
 FULL_LIMIT = 2048  # entries of a code: a full covariance takes 8 D^2 bytes per run and its factors D^3 operations
 
 
-class DiagonalCMA(Optimizer):
+class DiagonalCMA(CenteredSearch):
     """CMA-ES with a diagonal covariance, which does as well on codes as a full one and is much cheaper.
 
     The state holds all scores so far; the library's own state is rebuilt from these.
-
-    Args:
-        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
-        sigma: initial standard deviation of each entry of a code (published for fc6 codes of norm 300: 2 to 3).
 
     Raises:
         V4eggError: the package cma is not installed, or codes are too large for a full covariance.
@@ -33,21 +36,16 @@ class DiagonalCMA(Optimizer):
 
     name = "cma_diagonal"
     diagonal = True
+    center_dtype = np.float64
+    options: "DiagonalCMAOptions"
 
     def __init__(
-        self,
-        keys: Sequence[Key],
-        size: int,
-        population: int = 40,
-        initial: np.ndarray | None = None,
-        *,
-        sigma: float = 1.0,
+        self, keys: Sequence[Key], size: int, options: "DiagonalCMAOptions", initial: np.ndarray | None = None
     ) -> None:
-        self.sigma = sigma
         self._scores: list[list[np.ndarray]] = [[] for _ in keys]
         self._n_draws = [0 for _ in keys]  # draws of the library in this generation
         self._solutions: list[Any] = [None for _ in keys]
-        super().__init__(keys, size, population, initial)
+        super().__init__(keys, size, options, initial)
 
     def state(self) -> dict[str, np.ndarray]:
         """All scores so far (R, generations, P), padded with NaN, the first centres and the generations."""
@@ -68,12 +66,6 @@ class DiagonalCMA(Optimizer):
             ready = np.flatnonzero(generations > generation)
             self.step(np.asarray(state["scores"])[:, generation], ready)
 
-    def _start(self) -> np.ndarray:
-        return self._around(np.zeros((len(self.keys), self.size)))
-
-    def _given(self, initial: np.ndarray) -> np.ndarray:
-        return self._around(super()._given(initial).astype(float).mean(1))
-
     def _around(self, center: np.ndarray) -> np.ndarray:
         self.center = center
         if not self.diagonal and self.size > FULL_LIMIT:
@@ -81,15 +73,18 @@ class DiagonalCMA(Optimizer):
                 f"optimizer '{self.name}': a full covariance of {self.size} entries is too large; use cma_diagonal"
             )
         self._strategies = [self._strategy(run) for run in range(len(self.keys))]
-        return np.stack([self._next_codes(run) for run in range(len(self.keys))])
+        return self._next_codes(np.arange(len(self.keys)))
 
-    def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
+    def _move(self, scores: np.ndarray, ready: np.ndarray) -> None:
+        for run, of_run in zip(ready, scores, strict=True):
+            self._strategies[run].tell(self._solutions[run], -of_run)
+            self._scores[run].append(np.array(of_run, float))
+
+    def _next_codes(self, ready: np.ndarray) -> np.ndarray:
         for run in ready:
-            self._strategies[run].tell(self._solutions[run], -scores[run])
-            self._scores[run].append(np.array(scores[run], float))
-            self.generation[run] += 1  # the next codes are keyed by the next generation
-            self.codes[run] = self._next_codes(run)
-            self.generation[run] -= 1
+            self._n_draws[run] = 0
+            self._solutions[run] = self._strategies[run].ask()
+        return np.array([self._solutions[run] for run in ready], np.float32)
 
     def _strategy(self, run: int) -> Any:
         cma = _library()
@@ -102,12 +97,7 @@ class DiagonalCMA(Optimizer):
             "verbose": -9,
             "verb_log": 0,
         }
-        return cma.CMAEvolutionStrategy(self.center[run], self.sigma, options)
-
-    def _next_codes(self, run: int) -> np.ndarray:
-        self._n_draws[run] = 0
-        self._solutions[run] = self._strategies[run].ask()
-        return np.asarray(self._solutions[run], np.float32)
+        return cma.CMAEvolutionStrategy(self.center[run], self.options.sigma, options)
 
     def _randn(self, run: int, shape: tuple[int, ...]) -> np.ndarray:
         self._n_draws[run] += 1  # part of the key, so that no draw repeats another
@@ -146,47 +136,30 @@ class SphereCMA(Optimizer):
     exponentially from ``angles[0]`` to ``angles[1]`` degrees over ``decay`` generations, then stays. Default settings
     are the published ones; the steps follow the paper's description and have not been compared with its code.
 
-    Args:
-        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
-        norm: L2 norm of the codes (published for fc6: 300); None for that of standard normal codes, sqrt(D).
-        selected: codes that are averaged.
-        learning_rate: factor of the step.
-        angles: first and last angle in degrees.
-        decay: generations over which the angle decreases.
-
     Raises:
         V4eggError: ``selected`` is not between 1 and the population.
     """
 
     name = "sphere_cma"
     arrays = ("codes", "generation", "center", "tangents")
+    options: "SphereCMAOptions"
 
     def __init__(
-        self,
-        keys: Sequence[Key],
-        size: int,
-        population: int = 40,
-        initial: np.ndarray | None = None,
-        *,
-        norm: float | None = None,
-        selected: int = 20,
-        learning_rate: float = 1.5,
-        angles: Sequence[float] = (50.0, 7.33),
-        decay: int = 75,
+        self, keys: Sequence[Key], size: int, options: "SphereCMAOptions", initial: np.ndarray | None = None
     ) -> None:
-        if not 1 <= selected <= population:
+        population, selected = options.population, options.selected
+        if selected > population:
             raise V4eggError(f"optimizer 'sphere_cma': selected is {selected}; give 1 to the population, {population}")
-        self.norm = size**0.5 if norm is None else norm
-        self.learning_rate, self.angles, self.decay = learning_rate, np.deg2rad(angles), decay
+        self.norm = size**0.5 if options.norm is None else options.norm
         self.weights = log_rank_weights(population, selected).astype(np.float32)
-        super().__init__(keys, size, population, initial)
+        super().__init__(keys, size, options, initial)
         self.center = np.zeros((len(self.keys), size), np.float32)
         self.tangents = np.zeros_like(self.codes)
 
     def angle(self, generation: np.ndarray) -> np.ndarray:
         """The angle in radians of the codes of a generation about x; the first such generation is number 1."""
-        start, end = self.angles
-        return start * (end / start) ** np.clip((np.asarray(generation) - 1) / max(self.decay - 1, 1), 0, 1)
+        start, end = np.deg2rad(self.options.angles)
+        return start * (end / start) ** np.clip((np.asarray(generation) - 1) / max(self.options.decay - 1, 1), 0, 1)
 
     def _start(self) -> np.ndarray:
         return self.norm * unit(self._normal(range(len(self.keys)), "start"))
@@ -198,7 +171,11 @@ class SphereCMA(Optimizer):
         generation = self.generation[ready]
         mean = np.einsum("p,rpd->rd", self.weights, ranked(self.codes[ready], scores[ready]))
         tangent = np.einsum("p,rpd->rd", self.weights, ranked(self.tangents[ready], scores[ready]))
-        step = self.learning_rate * self.angle(generation)[:, None] * np.linalg.norm(tangent, axis=1, keepdims=True)
+        step = (
+            self.options.learning_rate
+            * self.angle(generation)[:, None]
+            * np.linalg.norm(tangent, axis=1, keepdims=True)
+        )
         moved = np.cos(step) * self.center[ready] + np.sin(step) * unit(tangent)
         center = np.where(generation[:, None] == 0, unit(mean), unit(moved)).astype(np.float32)
         directions = self._normal(ready)

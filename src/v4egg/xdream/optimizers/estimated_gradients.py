@@ -11,36 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from v4egg.xdream.optimizers.optimizer import Key, Optimizer, OptimizerOptions, ranked, standardized
+from v4egg.xdream.optimizers.optimizer import CenteredSearch, Key, Optimizer, OptimizerOptions, ranked, standardized
 
 
-class _GradientEstimator(Optimizer):
-    """A centre for each run, about which images are presented and which moves along the estimated gradient."""
+class _GradientEstimator(CenteredSearch):
+    """A search whose centre moves along the gradient that is estimated from the codes about it."""
 
     arrays = ("codes", "generation", "center", "directions", "radius")
-
-    def __init__(
-        self,
-        keys: Sequence[Key],
-        size: int,
-        population: int,
-        initial: np.ndarray | None,
-        *,
-        radius: float,
-        learning_rate: float,
-    ) -> None:
-        self.start_radius, self.learning_rate = radius, learning_rate
-        super().__init__(keys, size, population, initial)
-
-    def _start(self) -> np.ndarray:
-        return self._around(np.zeros((len(self.keys), self.size), np.float32))
-
-    def _given(self, initial: np.ndarray) -> np.ndarray:
-        return self._around(super()._given(initial).mean(1))  # start at the mean of the given codes
+    options: "FiniteDifferencesOptions | NaturalEvolutionOptions"
 
     def _around(self, center: np.ndarray) -> np.ndarray:
         self.center = center
-        self.radius = np.full(len(center), self.start_radius)
+        self.radius = np.full(len(center), self.options.radius)
         self.directions = self._random_directions(range(len(center)))
         return self._codes_of(slice(None))
 
@@ -48,45 +30,20 @@ class _GradientEstimator(Optimizer):
         offsets = self.radius[runs, None, None] * self.directions[runs]
         return (self.center[runs, None] + offsets).astype(np.float32)
 
-    def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        self._move(scores[ready], ready)
-        self.generation[ready] += 1  # the new directions are keyed by the next generation
+    def _next_codes(self, ready: np.ndarray) -> np.ndarray:
         self.directions[ready] = self._random_directions(ready)
-        self.generation[ready] -= 1
-        self.codes[ready] = self._codes_of(ready)
+        return self._codes_of(ready)
 
     @abstractmethod
     def _random_directions(self, runs: Sequence[int] | np.ndarray) -> np.ndarray:
         """Random directions (run, P, D) from the centre to the codes, in units of the radius."""
 
-    @abstractmethod
-    def _move(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        """Move the centres of the ``ready`` runs, given their scores (run, P)."""
-
 
 class FiniteDifferences(_GradientEstimator):
-    """Finite-difference gradient descent (FDGD): the gradient from differences over antithetic pairs.
-
-    Args:
-        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
-        radius: standard deviation of the codes about the centre (default: published).
-        learning_rate: factor of the step (default: published).
-    """
+    """Finite-difference gradient descent (FDGD): the gradient from differences over antithetic pairs."""
 
     name = "finite_differences"
-    slots = 2
-
-    def __init__(
-        self,
-        keys: Sequence[Key],
-        size: int,
-        population: int = 20,
-        initial: np.ndarray | None = None,
-        *,
-        radius: float = 1.25,
-        learning_rate: float = 1.25,
-    ) -> None:
-        super().__init__(keys, size, population, initial, radius=radius, learning_rate=learning_rate)
+    options: "FiniteDifferencesOptions"
 
     def _random_directions(self, runs: Sequence[int] | np.ndarray) -> np.ndarray:
         half = self._normal(runs, count=self.population // 2)
@@ -94,11 +51,11 @@ class FiniteDifferences(_GradientEstimator):
 
     def _move(self, scores: np.ndarray, ready: np.ndarray) -> None:
         gradient = np.einsum("rp,rpd->rd", standardized(scores), self.directions[ready]) / self.population
-        self.center[ready] += self.learning_rate * self.radius[ready, None] * gradient
+        self.center[ready] += self.options.learning_rate * self.radius[ready, None] * gradient
 
 
 class FiniteDifferencesOptions(OptimizerOptions):
-    """FDGD: a gradient from differences over antithetic pairs."""
+    """FDGD: a gradient from differences over antithetic pairs. Defaults are the published ones."""
 
     optimizer = FiniteDifferences
     population: int = Field(20, ge=2, multiple_of=2, description="Images of a generation, in pairs.")
@@ -107,30 +64,16 @@ class FiniteDifferencesOptions(OptimizerOptions):
 
 
 class NaturalEvolution(_GradientEstimator):
-    """Natural evolution strategy (NES) with one radius for all entries of a code.
-
-    Args:
-        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
-        radius: initial standard deviation of the codes about the centre (default: published).
-        learning_rate: factor of the step of the centre (default: published).
-        radius_rate: factor of the step of the radius (default: published).
-    """
+    """Natural evolution strategy (NES) with one radius for all entries of a code."""
 
     name = "natural_evolution"
+    options: "NaturalEvolutionOptions"
 
     def __init__(
-        self,
-        keys: Sequence[Key],
-        size: int,
-        population: int = 20,
-        initial: np.ndarray | None = None,
-        *,
-        radius: float = 1.25,
-        learning_rate: float = 1.75,
-        radius_rate: float = 0.05,
+        self, keys: Sequence[Key], size: int, options: "NaturalEvolutionOptions", initial: np.ndarray | None = None
     ) -> None:
-        self.radius_rate = radius_rate
-        super().__init__(keys, size, population, initial, radius=radius, learning_rate=learning_rate)
+        super().__init__(keys, size, options, initial)
+        population = self.population
         raw = np.maximum(np.log(population / 2 + 1) - np.log(np.arange(1, population + 1)), 0)
         self.utilities = raw / max(raw.sum(), 1e-12) - 1 / population
 
@@ -140,13 +83,13 @@ class NaturalEvolution(_GradientEstimator):
     def _move(self, scores: np.ndarray, ready: np.ndarray) -> None:
         directions = ranked(self.directions[ready], scores)
         gradient = np.einsum("p,rpd->rd", self.utilities, directions)
-        self.center[ready] += self.learning_rate * self.radius[ready, None] * gradient
+        self.center[ready] += self.options.learning_rate * self.radius[ready, None] * gradient
         excess = np.square(directions).mean(2) - 1
-        self.radius[ready] *= np.exp(self.radius_rate / 2 * (excess @ self.utilities))
+        self.radius[ready] *= np.exp(self.options.radius_rate / 2 * (excess @ self.utilities))
 
 
 class NaturalEvolutionOptions(OptimizerOptions):
-    """NES: point and radius follow the natural gradient of the ranks."""
+    """NES: point and radius follow the natural gradient of the ranks. Defaults are the published ones."""
 
     optimizer = NaturalEvolution
     radius: float = Field(1.25, gt=0, description="First standard deviation of the genes of a sample about the point.")
@@ -155,33 +98,17 @@ class NaturalEvolutionOptions(OptimizerOptions):
 
 
 class RandomSearch(Optimizer):
-    """Independent random codes, the baseline that a search should exceed at the same budget.
-
-    Args:
-        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
-        initial_sd: standard deviation of the codes.
-    """
+    """Independent random codes, the baseline that a search should exceed at the same budget."""
 
     name = "random_search"
     accepts_missing = True
-
-    def __init__(
-        self,
-        keys: Sequence[Key],
-        size: int,
-        population: int = 20,
-        initial: np.ndarray | None = None,
-        *,
-        initial_sd: float = 1.0,
-    ) -> None:
-        self.initial_sd = initial_sd
-        super().__init__(keys, size, population, initial)
+    options: "RandomSearchOptions"
 
     def _start(self) -> np.ndarray:
-        return self.initial_sd * self._normal(range(len(self.keys)), "start")
+        return self.options.initial_sd * self._normal(range(len(self.keys)), "start")
 
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
-        fresh = self.initial_sd * self._normal(ready)
+        fresh = self.options.initial_sd * self._normal(ready)
         missing = np.isnan(scores[ready])[:, :, None]
         self.codes[ready] = np.where(missing, self.codes[ready], fresh)
 

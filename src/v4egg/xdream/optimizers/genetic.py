@@ -1,12 +1,11 @@
 """XDream's genetic algorithm (Xiao & Kreiman, PLoS Comput Biol 2020)."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from v4egg.xdream.optimizers.optimizer import Key, Optimizer, OptimizerOptions
+from v4egg.xdream.optimizers.optimizer import Optimizer, OptimizerOptions
 
 CLIP = 95  # percentile at which scores are clipped for selection
 COLDEST = 1e-8  # lowest temperature of selection, in case all scores are equal
@@ -32,17 +31,8 @@ class Genetic(Optimizer):
     Parents are chosen with probabilities proportional to exp(score / temperature); each gene (entry of a code) comes
     from one of two parents and is then mutated. Defaults are those published for fc6.
 
-    Args:
-        keys, size, population, initial: see :class:`~v4egg.xdream.optimizers.optimizer.Optimizer`.
-        mutation_rate: probability that a gene changes.
-        mutation_size: standard deviation of such a change.
-        selectivity: standard deviation of the scores divided by the temperature.
-        heritability: probability that a gene comes from the first parent.
-        n_conserve: best codes that are kept unchanged.
-        initial_sd: standard deviation of the first generation's genes.
-
     Example:
-        >>> optimizer = Genetic([("unit", 0)], size=8, population=4)
+        >>> optimizer = GeneticOptions(population=4).build([("unit", 0)], size=8)
         >>> optimizer.step(np.array([[1.0, 3.0, 2.0, 0.0]]), ready=np.array([0]))
         >>> optimizer.codes.shape, optimizer.generation.tolist()
         ((1, 4, 8), [1])
@@ -50,28 +40,10 @@ class Genetic(Optimizer):
 
     name = "genetic"
     accepts_missing = True
-
-    def __init__(
-        self,
-        keys: Sequence[Key],
-        size: int,
-        population: int = 20,
-        initial: np.ndarray | None = None,
-        *,
-        mutation_rate: float = 0.5,
-        mutation_size: float = 0.5,
-        selectivity: float = 2.0,
-        heritability: float = 0.5,
-        n_conserve: int = 0,
-        initial_sd: float = 1.0,
-    ) -> None:
-        self.mutation_rate, self.mutation_size = mutation_rate, mutation_size
-        self.selectivity, self.heritability = selectivity, heritability
-        self.n_conserve, self.initial_sd = n_conserve, initial_sd
-        super().__init__(keys, size, population, initial)
+    options: "GeneticOptions"
 
     def _start(self) -> np.ndarray:
-        return self.initial_sd * self._normal(range(len(self.keys)), "start")
+        return self.options.initial_sd * self._normal(range(len(self.keys)), "start")
 
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
         scores, old = scores[ready], self.codes[ready]
@@ -82,13 +54,13 @@ class Genetic(Optimizer):
         for codes, score, elite in zip(new, scores, old, strict=True):
             missing = np.flatnonzero(np.isnan(score))
             codes[self.population - len(missing) :] = elite[missing]  # presented again unchanged
-            elites = np.argsort(-score, kind="stable")[: min(self.n_conserve, self.population - len(missing))]
+            elites = np.argsort(-score, kind="stable")[: min(self.options.n_conserve, self.population - len(missing))]
             codes[: len(elites)] = elite[elites]
         self.codes[ready] = new
 
     def fitness(self, scores: np.ndarray) -> np.ndarray:
         """Relative probability of each code to be a parent (R, P), 1 for the best and 0 for missing scores (R, P)."""
-        temperature = np.maximum(np.nanstd(scores, 1, keepdims=True) / self.selectivity, COLDEST)
+        temperature = np.maximum(np.nanstd(scores, 1, keepdims=True) / self.options.selectivity, COLDEST)
         clipped = np.minimum(scores, np.nanpercentile(scores, CLIP, 1, keepdims=True))
         best = np.nanmax(clipped, 1, keepdims=True)
         return np.where(np.isnan(scores), 0, np.exp((clipped - best) / temperature))
@@ -97,11 +69,11 @@ class Genetic(Optimizer):
         """The next population (P, D) of one run."""
         cumulative = np.cumsum(fitness)
         first, second = np.searchsorted(cumulative, rng.random((2, self.population)) * cumulative[-1], side="right")
-        inherited = rng.random(codes.shape, np.float32) < self.heritability
+        inherited = rng.random(codes.shape, np.float32) < self.options.heritability
         children = np.where(inherited, codes[first], codes[second])
-        mutated = rng.random(codes.shape, np.float32) < self.mutation_rate
+        mutated = rng.random(codes.shape, np.float32) < self.options.mutation_rate
         changes = rng.standard_normal(np.count_nonzero(mutated), np.float32)
-        children[mutated] += self.mutation_size * changes
+        children[mutated] += self.options.mutation_size * changes
         return children
 
 

@@ -14,6 +14,21 @@ from v4egg.seeding import numpy_generator
 Key = tuple[object, ...]
 
 
+class OptimizerOptions(Options):
+    """Base of the options of optimizers; ``optimizer`` is the class that they configure."""
+
+    optimizer: ClassVar[type["Optimizer"]]
+    population: int = Field(20, ge=1, description="Images of a generation.")
+
+    def settings_used(self) -> dict[str, Any]:
+        """All settings of the optimizer by name."""
+        return self.model_dump()
+
+    def build(self, keys: Sequence[Key], size: int, initial: np.ndarray | None = None) -> "Optimizer":
+        """The optimizer, one run for each key; see :class:`Optimizer` for the arguments."""
+        return self.optimizer(keys, size, self.model_copy(update=self.settings_used()), initial)
+
+
 class Optimizer(ABC):
     """A population of codes for each of R runs; a run is one search, such as for one neuron.
 
@@ -23,7 +38,7 @@ class Optimizer(ABC):
     Args:
         keys: of the random draws, one per run.
         size: D, number of entries of a code.
-        population: P, codes per generation.
+        options: settings of the optimizer, among them P, codes per generation.
         initial: first codes (R, P, D) or (P, D); None for random ones.
 
     Attributes:
@@ -31,19 +46,18 @@ class Optimizer(ABC):
         generation: completed generations of each run (R,).
 
     Raises:
-        V4eggError: the population is impossible, or the initial codes have another shape.
+        V4eggError: the initial codes have another shape.
     """
 
     name = ""
     accepts_missing = False  # whether the next generation can be computed with missing scores
     arrays: tuple[str, ...] = ("codes", "generation")  # attributes that are the state
-    slots = 1  # populations are multiples of this
+    options: OptimizerOptions
 
-    def __init__(self, keys: Sequence[Key], size: int, population: int, initial: np.ndarray | None = None) -> None:
-        if population < 1 or population % self.slots:
-            need = f"a multiple of {self.slots}" if self.slots > 1 else "1 or more"
-            raise V4eggError(f"optimizer '{self.name}': population is {population}; give {need}")
-        self.keys, self.size, self.population = list(keys), size, population
+    def __init__(
+        self, keys: Sequence[Key], size: int, options: OptimizerOptions, initial: np.ndarray | None = None
+    ) -> None:
+        self.keys, self.size, self.options, self.population = list(keys), size, options, options.population
         self.generation = np.zeros(len(self.keys), np.int64)
         self.codes = self._start() if initial is None else self._given(initial)
 
@@ -71,7 +85,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _start(self) -> np.ndarray:
-        """The first generation (R, P, D)."""
+        """The first generation (R, P, D) where no codes are given."""
 
     @abstractmethod
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
@@ -93,19 +107,35 @@ class Optimizer(ABC):
         return np.array(np.broadcast_to(initial, shape), np.float32)
 
 
-class OptimizerOptions(Options):
-    """Base of the options of optimizers; ``optimizer`` is the class that they configure."""
+class CenteredSearch(Optimizer):
+    """A search that presents codes about a centre, which is zero at first or the mean of the given codes."""
 
-    optimizer: ClassVar[type[Optimizer]]
-    population: int = Field(20, ge=1, description="Images of a generation.")
+    center: np.ndarray
+    center_dtype: type[np.floating[Any]] = np.float32
 
-    def settings_used(self) -> dict[str, Any]:
-        """All settings of the optimizer by name."""
-        return self.model_dump()
+    def _start(self) -> np.ndarray:
+        return self._around(np.zeros((len(self.keys), self.size), self.center_dtype))
 
-    def build(self, keys: Sequence[Key], size: int, initial: np.ndarray | None = None) -> Optimizer:
-        """The optimizer, one run for each key; see :class:`Optimizer` for the arguments."""
-        return self.optimizer(keys, size, initial=initial, **self.settings_used())
+    def _given(self, initial: np.ndarray) -> np.ndarray:
+        return self._around(super()._given(initial).astype(self.center_dtype).mean(1))
+
+    def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
+        self._move(scores[ready], ready)
+        self.generation[ready] += 1  # the new codes are keyed by the next generation
+        self.codes[ready] = self._next_codes(ready)
+        self.generation[ready] -= 1
+
+    @abstractmethod
+    def _around(self, center: np.ndarray) -> np.ndarray:
+        """The first generation (R, P, D) about centres (R, D)."""
+
+    @abstractmethod
+    def _move(self, scores: np.ndarray, ready: np.ndarray) -> None:
+        """Move the centres of the ``ready`` runs, given their scores (run, P)."""
+
+    @abstractmethod
+    def _next_codes(self, ready: np.ndarray) -> np.ndarray:
+        """New codes (run, P, D) of the ``ready`` runs about their centres."""
 
 
 def standardized(scores: np.ndarray) -> np.ndarray:
