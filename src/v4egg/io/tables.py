@@ -20,7 +20,8 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null", "none")  # as a number, in any case
 _SEPARATORS = (";", "\t", ",")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
-_LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d*)?(e[+-]\d+)?", re.ASCII | re.IGNORECASE)  # not 007 and not 1e5
 _EXAMPLES = 3
 
 
@@ -129,8 +130,8 @@ def typed(column: pd.Series) -> list[Any]:
     """The cells of a column as numbers where all that are not empty are numbers, else as text.
 
     Returns:
-        Numbers or flags, NaN where empty; or texts, empty where missing. Numbers with leading zeros are ids, and stay
-        text.
+        Numbers or flags, NaN where empty; or texts, empty where missing. What has leading zeros or looks like ``1e5`` is an
+        id, and stays text.
 
     Example:
         >>> typed(pd.Series(["1", "2"])), typed(pd.Series(["1", ""])), typed(pd.Series(["01", "02"]))
@@ -142,12 +143,12 @@ def typed(column: pd.Series) -> list[Any]:
         )
         return whole
     given = [text or "" for text in texts(column)]
-    filled = pd.Series([text for text in given if text], dtype=object)
-    values = pd.to_numeric(filled, errors="coerce")
-    if filled.empty or values.isna().any() or any(_LEADING_ZERO.match(text) for text in filled):
+    filled = [text for text in given if text]
+    if not filled or not all(_NUMBER.fullmatch(text) for text in filled):
         return list(given)
-    numbers_or_nan: list[Any] = pd.to_numeric(pd.Series([text or None for text in given], dtype=object)).tolist()
-    return numbers_or_nan
+    if len(filled) < len(given) or not all(_WHOLE.fullmatch(text) for text in filled):
+        return [float(text) if text else np.nan for text in given]
+    return [int(text) for text in given]
 
 
 def _text(value: Any) -> str:

@@ -48,7 +48,8 @@ def _third_party(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             modules.add(node.module.split(".")[0])
         elif isinstance(node, ast.Call):  # imported or looked into by name
-            modules |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            modules |= {a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)}
     return modules - set(sys.stdlib_module_names) - {PACKAGE}
 
 

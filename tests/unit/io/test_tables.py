@@ -118,6 +118,9 @@ def test_types_of_cells():
     assert typed(pd.Series(["1", "2.5"])) == [1, 2.5]
     assert typed(pd.Series(["1", "", "-1"])) == pytest.approx([1, np.nan, -1], nan_ok=True)
     assert typed(pd.Series(["", ""])) == ["", ""]
+    assert typed(pd.Series(["1e5", "2e5"])) == ["1e5", "2e5"]
+    assert typed(pd.Series(["1e-05", "-0.5"])) == [1e-05, -0.5]
+    assert typed(pd.Series(["12345678901234567890", "1"])) == [12345678901234567890, 1]
     assert typed(pd.Series(["1", "x", ""])) == ["1", "x", ""]
     assert typed(pd.Series([True, False])) == [True, False]
     assert all(type(value) is int for value in typed(pd.Series([1, 2], dtype="int16")))

@@ -178,6 +178,14 @@ def test_arrays_of_a_sorter_with_its_table_of_units(session):
     assert len(recording.spikes["s1-u004"]) == 0
 
 
+def test_a_folder_of_a_sorter_is_no_folder_of_units(session):
+    session.images().presentations()
+    (session.folder / "spikes").mkdir()
+    for name in ("spike_times", "spike_clusters", "amplitudes"):
+        np.save(session.folder / "spikes" / f"{name}.npy", np.arange(20) / 7)
+    assert "set columns.spikes to spikes/spike_times.npy" in refusal(session)
+
+
 def test_times_in_milliseconds(session):
     session.images().presentations().in_table()
     table = session.spike_table()

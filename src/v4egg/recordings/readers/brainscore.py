@@ -146,9 +146,11 @@ def _questions(path: Path, neuroids: pd.DataFrame, bins: list[tuple[float, float
 def _opened(path: Path) -> Iterator[xr.Dataset]:
     if not path.is_file():
         raise V4eggError(f"{path}: no such file; correct the path")
-    engine = "h5netcdf" if h5py.is_hdf5(path) else "scipy"
     try:
-        assembly = xr.open_dataset(path, engine=engine, decode_timedelta=False)
+        if h5py.is_hdf5(path):
+            assembly = xr.open_dataset(path, engine="h5netcdf", decode_timedelta=False)
+        else:
+            assembly = xr.open_dataset(path, engine="scipy", decode_timedelta=False)
     except Exception as error:  # a damaged file fails in the library behind xarray, with many types
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         raise V4eggError(f"{path}: no readable netCDF file ({reason}); fetch it again") from error

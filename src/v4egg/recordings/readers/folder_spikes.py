@@ -154,6 +154,12 @@ def _of_archive(path: Path) -> dict[str, Callable[[], np.ndarray]]:
 
 def _of_folder(path: Path) -> dict[str, Callable[[], np.ndarray]]:
     files = {file.stem: file for file in path.glob("*.npy")}
+    together = sorted(set(files) & {*_TIMES[2:], *_UNITS[2:]})
+    if together:
+        raise V4eggError(
+            f"{path}: a folder of a spike sorter, with {together[0]}.npy of all units; set columns.spikes to "
+            f"{path.name}/spike_times.npy and columns.spike_units to {path.name}/spike_clusters.npy"
+        )
     for file in files.values():
         _check_times(file, file.stem, load_array(file))
     return {name: partial(load_array, file) for name, file in files.items()}
