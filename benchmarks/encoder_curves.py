@@ -27,6 +27,7 @@ from v4egg.figures import style
 from v4egg.images.processing import to_float
 from v4egg.recordings.recording import load_recording
 from v4egg.recordings.responses import load_responses
+from v4egg.recordings.splits import channels_of
 from v4egg.stats import metrics
 from v4egg.workflow.configuration import check
 
@@ -47,7 +48,8 @@ class Trainer:
 
     def options(self, arch: str) -> dict:
         of_architecture = self.config["encoders"]["architectures"][arch].get("training", {})
-        return {**self.config["images"], **self.config["encoders"]["training"], **of_architecture}
+        images = {"size": self.config["images"]["size"], "channels": channels_of(self.results / "splits.zarr")}
+        return {**images, **self.config["encoders"]["training"], **of_architecture}
 
     def data(self, arch: str, session: str, size: int | None) -> TrainingSession:
         """One session as this architecture sees it at ``size`` pixels, kept for the next point."""

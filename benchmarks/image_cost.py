@@ -51,7 +51,7 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    images = config["images"]
+    images = {"size": config["images"]["size"], "channels": config["images"]["channels"] or 3}
     scale = {"mean": [0.5] * images["channels"], "std": [0.2] * images["channels"], "output": "elu+1"}
     architecture = next(parts for parts in config["encoders"]["architectures"].values() if "combined" not in parts)
     spec = {"size": images["size"], "channels": images["channels"], **architecture, **scale}

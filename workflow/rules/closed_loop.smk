@@ -14,6 +14,7 @@ rule closed_loop:
         targets=f"{RESULTS}/targets.zarr",
         recording=f"{RESULTS}/recordings/{{session}}.zarr",
         responses=f"{RESULTS}/responses/{{session}}.zarr",
+        splits=f"{RESULTS}/splits.zarr",
         brain=f"{RESULTS}/simulated/{{session}}.brain.zarr",
     output:
         directory(f"{RESULTS}/closed_loop/{{arch}}-{{session}}.zarr"),

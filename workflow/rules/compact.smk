@@ -26,7 +26,6 @@ rule teach:
         seed=config["seed"],
         pool={
             "size": config["compact"]["picture_size"],
-            "channels": config["images"]["channels"],
             "sessions": True,
             "photographs": config["compact"]["photographs"],
         },

@@ -30,6 +30,7 @@ rule train_encoder:
         unpack(lambda wildcards: frozen_inputs(wildcards.arch)),
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
         responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
+        splits=f"{RESULTS}/splits.zarr",
     output:
         directory(f"{RESULTS}/encoders/{{arch}}/{{member}}.zarr"),
     wildcard_constraints:
@@ -54,6 +55,7 @@ rule refit_encoder:
         member=lambda wildcards: f"{RESULTS}/encoders/{REFITTED[wildcards.arch]}/{wildcards.member}.zarr",
         recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
         responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
+        splits=f"{RESULTS}/splits.zarr",
     output:
         directory(f"{RESULTS}/encoders/{{arch}}/{{member}}.zarr"),
     wildcard_constraints:

@@ -14,7 +14,7 @@ rule image_pool:
         mem_mb=mem_mb(4000),
     params:
         seed=config["seed"],
-        options={**config["images"], **{k: config["prior"][k] for k in ("sessions", "photographs")}},
+        options={"size": config["images"]["size"], **{k: config["prior"][k] for k in ("sessions", "photographs")}},
     script:
         "../scripts/image_pool.py"
 
@@ -49,7 +49,7 @@ else:
             seed=config["seed"],
             state=f"{RESULTS}/.training",
             options={
-                **config["images"],
+                "size": config["images"]["size"],
                 **{k: v for k, v in config["prior"].items() if k not in ("sessions", "photographs", "pretrained")},
             },
         script:
@@ -85,6 +85,6 @@ rule train_decoder:
     params:
         seed=config["seed"],
         state=f"{RESULTS}/.training",
-        options={**config["images"], **config["decoder"]},
+        options={"size": config["images"]["size"], **config["decoder"]},
     script:
         "../scripts/train_decoder.py"

@@ -50,5 +50,6 @@ rule read_recording:
         source=lambda wildcards: config["sessions"][wildcards.session],
         path=lambda wildcards: source_path(wildcards.session),
         images=lambda wildcards: folder_digest(image_folder(wildcards.session)),
+        looks={key: config["images"][key] for key in ("aspect", "background")},
     script:
         "../scripts/read_recording.py"

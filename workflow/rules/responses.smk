@@ -17,7 +17,10 @@ rule split_images:
             s: {k: source[k] for k in ("split", "min_repeats") if k in source}
             for s, source in config["sessions"].items()
         },
-        options={k: config["responses"][k] for k in ("validation_fraction", "near_duplicate")},
+        options={
+            **{k: config["responses"][k] for k in ("validation_fraction", "near_duplicate")},
+            "channels": config["images"]["channels"],
+        },
         window=config["responses"]["window"],
     script:
         "../scripts/split_images.py"

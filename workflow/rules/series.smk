@@ -18,7 +18,7 @@ rule search_natural_images:
         runtime=240,
     params:
         options=config["natural"],
-        images=config["images"],
+        images={key: config["images"][key] for key in ("size", "aspect", "background")},
         folder=lambda wildcards: folder_digest(config["natural"]["folder"]),
     script:
         "../scripts/search_natural_images.py"

@@ -7,6 +7,7 @@ from v4egg.images.photographs import photograph_crops
 from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
 from v4egg.recordings.responses import load_responses
+from v4egg.recordings.splits import channels_of
 from v4egg.recordings.units import by_session
 from v4egg.registry import required_stores
 from v4egg.seeding import seed_of
@@ -20,7 +21,7 @@ with job(snakemake) as run:
     recording, responses = load_recording(snakemake.input.recording), load_responses(snakemake.input.responses)
     targets = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
     units = by_session(targets).get(recording.session, [])[: loop["units"]]
-    options = {**snakemake.params.training, **loop}
+    options = {**snakemake.params.training, "channels": channels_of(snakemake.input.splits), **loop}
     names = required_stores(METHODS, loop["method"], snakemake.params.synthesis, "method of synthesis")
     required = {name: snakemake.input[name] for name in names}
     n_crops, key = loop["rounds"] * len(units) * loop["samples"], (seed, "closed loop", recording.session)

@@ -9,7 +9,7 @@ with job(snakemake) as run:
     splits, options = load_splits(snakemake.input.splits), dict(snakemake.params.options)
     recordings = map(load_recording, snakemake.input.recordings) if options.pop("sessions") else ()
     fit = {recording.session: images_that_fit(recording, splits) for recording in recordings}
-    images, sources = image_pool(fit, seed=snakemake.params.seed, **options)
+    images, sources = image_pool(fit, channels=splits.attrs["channels"], seed=snakemake.params.seed, **options)
     inputs = [*snakemake.input.recordings, snakemake.input.splits]
     save_pool(images, sources, snakemake.output[0], config=snakemake.params.options, inputs=inputs)
     run.log(f"{len(images)} images")

@@ -5,6 +5,7 @@ from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
     source = snakemake.params.source
-    recording = read_recording(snakemake.wildcards.session, source, run.local(snakemake.params.path))
-    recording.save(snakemake.output[0], config=source, inputs=list(snakemake.input))
+    path, looks = run.local(snakemake.params.path), snakemake.params.looks
+    recording = read_recording(snakemake.wildcards.session, source, path, **looks)
+    recording.save(snakemake.output[0], config={**source, **looks}, inputs=list(snakemake.input))
     run.log(f"{len(recording.images)} images, {len(recording.units)} units")

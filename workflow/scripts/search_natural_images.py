@@ -13,7 +13,9 @@ with job(snakemake) as run:
     units = [str(unit) for unit in stores.load(inputs.targets, "targets")["unit"].values]
     batches = pool_batches(inputs.pool, options["batch_size"])
     if options["folder"]:
-        batches = itertools.chain(batches, folder_batches(options["folder"], options["batch_size"], **images))
+        looks = {**images, "channels": stores.load(inputs.pool, "pool").sizes["channel"]}
+        looks["pixel_range"] = options["pixel_range"]
+        batches = itertools.chain(batches, folder_batches(options["folder"], options["batch_size"], **looks))
     result = search_natural_images(
         load_encoder(inputs.members), units, run.progress(batches), k=options["k"], device=run.device
     )

@@ -16,7 +16,7 @@ with job(snakemake) as run:
     splits = load_splits(inputs.splits)
     pool = dict(snakemake.params.pool)
     fit = {r.session: images_that_fit(r, splits) for r in recordings} if pool.pop("sessions") else {}
-    pictures, sources = image_pool(fit, seed=seed, **pool)
+    pictures, sources = image_pool(fit, channels=splits.attrs["channels"], seed=seed, **pool)
     responses_of = {responses.session: responses for responses in map(load_responses, inputs.responses)}
     units = [unit for responses in responses_of.values() for unit in responses.selected_units]
     sessions = {

@@ -6,10 +6,11 @@ from v4egg.workflow.jobs import job
 from v4egg.xdream.generators.decoder import train_decoder
 
 with job(snakemake) as run:
-    options, seed, pool = snakemake.params.options, snakemake.params.seed, snakemake.input.pool
+    seed, pool = snakemake.params.seed, snakemake.input.pool
+    images = stores.load(pool, "pool")["images"].values
+    options = {**snakemake.params.options, "channels": images.shape[1]}
     key = {"decoder": options, "seed": seed, "code": snakemake.params.code}
     checkpoint = Checkpoint.for_inputs(snakemake.params.state, [pool], key)
-    images = stores.load(pool, "pool")["images"].values
     decoder, curves = train_decoder(
         images, options, seed, checkpoint=checkpoint, progress=run.progress, device=run.device
     )

@@ -69,7 +69,9 @@ def read_image_file(path: str | Path) -> np.ndarray:
     return _upright(pixels, orientation)
 
 
-def range_of_files(paths: Iterable[Path], *, where: str, value_range: Range | None = None) -> Range:
+def range_of_files(
+    paths: Iterable[Path], *, where: str, value_range: Range | None = None, key: str = "pixel_range"
+) -> Range:
     """Return the values that are black and white in all files, as :func:`v4egg.images.pixels.range_of` does.
 
     Of files of 8 bits only headers are read, and as many images as it takes to see that they use their range, so that
@@ -78,7 +80,8 @@ def range_of_files(paths: Iterable[Path], *, where: str, value_range: Range | No
     Raises:
         V4eggError: as :func:`v4egg.images.pixels.range_of`, or a file is unreadable.
     """
-    return range_of(_telling_frames(paths, value_range is None, where), where=where, value_range=value_range)
+    frames = _telling_frames(paths, value_range is None, where)
+    return range_of(frames, where=where, value_range=value_range, key=key)
 
 
 def _telling_frames(paths: Iterable[Path], skipping: bool, where: str) -> Iterator[np.ndarray]:

@@ -27,7 +27,12 @@ _EXAMPLES = "such as [0, 255] or [0, 4095]"
 
 
 def as_uint8(
-    frames: Sequence[np.ndarray], *, where: str, value_range: Range | None = None, background: float = 0.5
+    frames: Sequence[np.ndarray],
+    *,
+    where: str,
+    value_range: Range | None = None,
+    background: float = 0.5,
+    key: str = "pixel_range",
 ) -> list[np.ndarray]:
     """Convert all images of one source to uint8.
 
@@ -40,6 +45,7 @@ def as_uint8(
         where: the file and the source in it, for errors.
         value_range: the values that are black and white; None: as dtype and values say.
         background: the grey level, in units of [0, 1], that shows where an image is transparent.
+        key: the configuration key that declares the range, for errors.
 
     Returns:
         For each image uint8 (channel, y, x) with 1 or 3 channels.
@@ -52,17 +58,20 @@ def as_uint8(
         >>> [image.max().item() for image in as_uint8([dark, bright], where="session.nwb")]
         [0, 255]
     """
-    used = range_of(frames, where=where, value_range=value_range)
+    used = range_of(frames, where=where, value_range=value_range, key=key)
     return [scaled(frame, used, where=where, background=background) for frame in frames]
 
 
-def range_of(frames: Iterable[np.ndarray], *, where: str, value_range: Range | None = None) -> Range:
+def range_of(
+    frames: Iterable[np.ndarray], *, where: str, value_range: Range | None = None, key: str = "pixel_range"
+) -> Range:
     """Return the values that are black and white in all images of a source.
 
     Args:
         frames: all images of the source, one at a time, in the shapes of :func:`as_uint8`.
         where: the file and the source in it, for errors.
         value_range: the declared values, which are checked and returned; None: as dtype and values say.
+        key: the configuration key that declares them, for errors.
 
     Raises:
         V4eggError: no rule says which values are black and white, or the images are of several dtypes, hold values
@@ -73,8 +82,8 @@ def range_of(frames: Iterable[np.ndarray], *, where: str, value_range: Range | N
         (0.0, 1.0)
     """
     if value_range is not None and not 0 < abs(value_range[1] - value_range[0]) < np.inf:  # false for NaN too
-        raise V4eggError(f"{where}: pixel_range is {list(value_range)}; give two different finite numbers")
-    seen = _Seen(where)
+        raise V4eggError(f"{where}: {key} is {list(value_range)}; give two different finite numbers")
+    seen = _Seen(where, key)
     for frame in frames:
         seen.add(frame)
         if value_range is not None:
@@ -120,8 +129,7 @@ def scaled(frame: np.ndarray, value_range: Range, *, where: str, background: flo
 def stacked(images: Sequence[np.ndarray], *, where: str) -> np.ndarray:
     """Return the uint8 images (channel, y, x) of a source as one array (image, channel, y, x).
 
-    Grey images among colour images get three equal channels. Colour images whose three channels are equal, in all
-    images, are grey images that were stored as RGB: they get one channel.
+    Grey images among colour images get three equal channels.
 
     Raises:
         V4eggError: the images are of several sizes.
@@ -134,9 +142,25 @@ def stacked(images: Sequence[np.ndarray], *, where: str) -> np.ndarray:
     if len(sizes) > 1:
         listed = ", ".join(f"{width} x {height}" for height, width in sizes[:3])
         raise V4eggError(f"{where}: images are of {len(sizes)} sizes (width x height {listed} px); make them equal")
-    if all((image == image[:1]).all() for image in images):
-        return np.stack([image[:1] for image in images])
-    return np.stack([np.broadcast_to(image, (3, *image.shape[1:])) for image in images])
+    channels = max(image.shape[0] for image in images)
+    return np.stack([np.broadcast_to(image, (channels, *image.shape[1:])) for image in images])
+
+
+def grey_if_equal(images: np.ndarray) -> np.ndarray:
+    """Return RGB images whose three channels are equal, in all of them, with one channel, and other images unchanged.
+
+    Args:
+        images: (image, 1 or 3 channels, y, x).
+
+    Example:
+        >>> images = np.zeros((2, 3, 4, 4), "uint8")
+        >>> grey_if_equal(images).shape
+        (2, 1, 4, 4)
+        >>> images[1, 0] = 9
+        >>> grey_if_equal(images).shape
+        (2, 3, 4, 4)
+    """
+    return images[:, :1] if all((image == image[:1]).all() for image in images) else images
 
 
 def split_alpha(frame: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -160,6 +184,7 @@ class _Seen:
     """What values the images of a source hold, all of them together."""
 
     where: str
+    key: str
     dtypes: set[str] = field(default_factory=set)  # but bool
     low: float = np.inf
     high: float = -np.inf
@@ -219,7 +244,7 @@ class _Seen:
             return 0.0, 255.0
         raise V4eggError(
             f"{self.where}: {name} pixels from {self.low:g} to {self.high:g} do not say which values are black and "
-            f"white; set pixel_range to [black, white], {_EXAMPLES}"
+            f"white; set {self.key} to [black, white], {_EXAMPLES}"
         )
 
 

@@ -3,7 +3,6 @@
 The pool and any folder of images can be read in batches.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from PIL import Image, UnidentifiedImageError
 
 from v4egg.errors import V4eggError
+from v4egg.images.aspect import Rule, square
+from v4egg.images.files import range_of_files, read_image_file, walk_image_files
+from v4egg.images.names import IMAGE_FILES
 from v4egg.images.photographs import photograph_crops
+from v4egg.images.pixels import Range, scaled
 from v4egg.images.processing import conform
 from v4egg.io import stores
 
 Batch = tuple[np.ndarray, list[str]]  # uint8 images (n, c, y, x) and the source of each
-IMAGE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def image_pool(
@@ -83,49 +84,47 @@ def pool_batches(path: str | Path, batch_size: int) -> Iterator[Batch]:
         yield part["images"].values, [str(name) for name in part["source"].values]
 
 
-def folder_batches(folder: str | Path, batch_size: int, *, size: int, channels: int) -> Iterator[Batch]:
-    """Yield the central squares of all image files in a folder and its subfolders, in the order of their names.
+def folder_batches(
+    folder: str | Path,
+    batch_size: int,
+    *,
+    size: int,
+    channels: int,
+    aspect: Rule | None = None,
+    background: float = 0.5,
+    pixel_range: Range | None = None,
+) -> Iterator[Batch]:
+    """Yield all images in a folder and its subfolders as squares, in natural order.
 
-    Files are listed while they are read, so that folders of millions of images take no memory.
+    Files are listed while they are read, so that folders of millions of images take no memory. They are one source of
+    images for :func:`v4egg.images.pixels.range_of`.
 
     Args:
         folder: searched with its subfolders.
         batch_size: images per batch.
         size: side of the returned images in px.
         channels: 1 (grey) or 3 (RGB).
+        aspect: what becomes of images that are not square, as in :func:`v4egg.images.aspect.square`.
+        background: grey level behind transparent images and of bars, in units of [0, 1].
+        pixel_range: the pixel values that are black and white; None: as dtype and values of all files say.
 
     Yields:
         uint8 (n, channels, size, size), and the files' paths relative to the folder.
 
     Raises:
-        V4eggError: there is no such folder, it contains no image, or a file cannot be read.
+        V4eggError: there is no such folder, it contains no image, or a file cannot be read without doubt.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise V4eggError(f"{folder}: there is no such folder of images; correct natural.folder")
-    paths = _image_files(folder)
-    empty = True
-    while chunk := list(islice(paths, batch_size)):
-        empty = False
-        images = np.concatenate([conform(_square(path)[None], size, channels) for path in chunk])
-        yield images, [str(path.relative_to(folder)) for path in chunk]
-    if empty:
+    if next(walk_image_files(folder), None) is None:
         raise V4eggError(f"{folder}: contains no image ({', '.join(IMAGE_FILES)}); correct natural.folder")
-
-
-def _image_files(folder: Path) -> Iterator[Path]:
-    for subfolder, folders, files in os.walk(folder):
-        folders.sort()
-        yield from (Path(subfolder, name) for name in sorted(files) if name.lower().endswith(IMAGE_FILES))
-
-
-def _square(path: Path) -> np.ndarray:
-    """The central square of an image file, RGB uint8 (3, side, side)."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise V4eggError(f"{path}: not a readable image ({error}); remove it or replace it") from error
-    side = min(pixels.shape[:2])
-    top, left = ((length - side) // 2 for length in pixels.shape[:2])
-    return pixels[top : top + side, left : left + side].transpose(2, 0, 1)
+    used = range_of_files(
+        walk_image_files(folder), where=str(folder), value_range=pixel_range, key="natural.pixel_range"
+    )
+    paths = walk_image_files(folder)
+    while chunk := list(islice(paths, batch_size)):
+        images = (scaled(read_image_file(path), used, where=str(path), background=background) for path in chunk)
+        squares = (square(image, aspect, background, str(path)) for image, path in zip(images, chunk, strict=True))
+        parts = [conform(image[None], size, channels) for image in squares]
+        yield np.concatenate(parts), [path.relative_to(folder).as_posix() for path in chunk]

@@ -38,16 +38,26 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Resize images (n, channel, y, x) to ``size`` x ``size`` px: bilinear, antialiased when reducing, differentiable.
+    """Resize square images (n, channel, y, x) to ``size`` x ``size`` px: bilinear, antialiased when reducing.
+
+    The result is differentiable in the images.
+
+    Raises:
+        V4eggError: the images are not square; they are never squashed.
 
     Example:
-        >>> resize(torch.zeros(1, 3, 8, 12), 4).shape
+        >>> resize(torch.zeros(1, 3, 8, 8), 4).shape
         torch.Size([1, 3, 4, 4])
     """
     height, width = images.shape[-2:]
     if (height, width) == (size, size):
         return images
-    shrinking = size < max(height, width)
+    if height != width:
+        raise V4eggError(
+            f"images of {width} x {height} px (width x height) are not square; crop or pad them first, as "
+            "v4egg.images.aspect.square does"
+        )
+    shrinking = size < height
     return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=shrinking)
 
 

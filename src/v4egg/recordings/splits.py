@@ -36,6 +36,7 @@ class Pictures:
         image_ids: the images' names.
         thumbnails: float32 (image, 3 * 16 * 16), see :func:`thumbnails`.
         presentations: int64 (image,), how often each image was shown while any unit was recorded.
+        channels: of the images, 1 (grey) or 3 (RGB).
 
     Example:
         >>> pictures = Pictures("s1", ["a", "b"], np.zeros((2, 768), "float32"), np.array([1, 30]))
@@ -47,6 +48,7 @@ class Pictures:
     image_ids: list[str]
     thumbnails: np.ndarray
     presentations: np.ndarray
+    channels: int = 3
 
 
 def pictures_of(recording: Recording, window: tuple[float, float] = (0.07, 0.17)) -> Pictures:
@@ -57,7 +59,8 @@ def pictures_of(recording: Recording, window: tuple[float, float] = (0.07, 0.17)
         window: of the response, seconds after onset: a presentation counts if a unit was recorded throughout it.
     """
     shown = count_presentations(recording, window)
-    return Pictures(recording.session, list(recording.image_ids), thumbnails(recording.images), shown)
+    small, channels = thumbnails(recording.images), recording.images.shape[1]
+    return Pictures(recording.session, list(recording.image_ids), small, shown, channels)
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
@@ -109,8 +112,9 @@ def make_splits(
     validation_fraction: float = 0.1,
     seed: int = 0,
     near_duplicate: float = 0.99,
+    channels: int | None = None,
 ) -> xr.Dataset:
-    """Divide the images of all sessions into train, validation, test and excluded.
+    """Divide the images of all sessions into train, validation, test and excluded, and say how colour is used.
 
     The policy of a session names its test images:
 
@@ -124,6 +128,9 @@ def make_splits(
     become validation images: those with the lowest hash of (seed, first member). Adding a session therefore leaves the
     validation images of the others unchanged unless it changes the groups.
 
+    Synthesized images, and the images that prior and encoders learn from, are grey if the images of every session are
+    grey, and RGB if any are RGB.
+
     Args:
         recordings: one per session; with a generator only one recording is in memory at a time.
         policies: by session, the policy's name, or a mapping with the keys ``split`` (the name) and, for ``repeated``,
@@ -131,14 +138,16 @@ def make_splits(
         validation_fraction: share of the duplicate groups that validate, in [0, 1).
         seed: of the division into train and validation.
         near_duplicate: the threshold of :func:`near_duplicates`.
+        channels: 1 (grey) or 3 (RGB) whatever the sessions' images, as the configuration says; None: as above.
 
     Returns:
         A dataset of kind ``splits``: ``split`` and ``duplicate_group`` (image,), with the coordinates ``image``
-        (``<session>/<image id>``, unique) and ``session``.
+        (``<session>/<image id>``, unique) and ``session``, and with the attribute ``channels``.
 
     Raises:
         V4eggError: a session without policy or given twice, an unknown policy, ``repeated`` without ``min_repeats`` or
-            without an image shown so often, repeated image ids, or a session that is left without images to fit.
+            without an image shown so often, repeated image ids, a session that is left without images to fit, or RGB
+            asked for where the images of all sessions are grey.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -166,6 +175,7 @@ def make_splits(
     return xr.Dataset(
         {"split": ("image", split), "duplicate_group": ("image", duplicate_group)},
         {"image": names, "session": ("image", session)},
+        {"channels": _channels(pictures, channels)},
     )
 
 
@@ -233,6 +243,11 @@ def save_splits(dataset: xr.Dataset, path: str | Path, **provenance: Any) -> Non
     stores.save(dataset, path, "splits", **provenance)
 
 
+def channels_of(path: str | Path) -> int:
+    """Return the number of channels, 1 (grey) or 3 (RGB), that a store of kind ``splits`` says images have."""
+    return int(stores.load(path, "splits").attrs["channels"])
+
+
 def load_splits(path: str | Path) -> xr.Dataset:
     """Read the dataset of a store of kind ``splits`` into memory."""
     return stores.load(path, "splits").load()
@@ -287,6 +302,17 @@ def _names(pictures: list[Pictures]) -> np.ndarray:
         twice = unique[count > 1][0]
         raise V4eggError(f"splits: image {twice} occurs twice; give each session once and each image an id of its own")
     return names
+
+
+def _channels(pictures: list[Pictures], configured: int | None) -> int:
+    """1 if the images of all sessions are grey and 3 otherwise, or what the configuration says."""
+    shown = max(item.channels for item in pictures)
+    if configured == 3 and shown == 1:
+        raise V4eggError(
+            "configuration key 'images.channels' is 3 (RGB), but the images of every session are grey, so that nothing "
+            "says how the neurons respond to colour; remove the key, or set it to 1"
+        )
+    return configured or shown
 
 
 def _halves(item: Pictures) -> np.ndarray:

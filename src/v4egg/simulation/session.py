@@ -354,6 +354,6 @@ class Simulated(ReaderOptions):
 
     simulation: Simulation = Simulation()
 
-    def read(self, session: str, path: str) -> Recording:
+    def read(self, session: str, path: str, background: float = 0.5) -> Recording:
         """See :func:`v4egg.recordings.readers.nwb.read_nwb`."""
         return read_nwb(path, session, columns={"axes": "yx"})

@@ -149,12 +149,6 @@ def test_grey_and_colour_images_of_one_source_are_stacked():
     assert (both[1] == colour).all()
 
 
-def test_grey_images_stored_as_rgb_have_one_channel_if_all_of_them_are_grey():
-    as_rgb = [np.repeat(image[None], 3, 0) for image in GREY]
-    np.testing.assert_array_equal(stacked(as_rgb, where="s"), GREY[:, None])
-    assert stacked([*as_rgb, RGB[0].transpose(2, 0, 1)], where="s").shape[1] == 3
-
-
 def test_images_of_several_sizes_are_refused():
     with pytest.raises(V4eggError, match=r"2 sizes .* 4 x 4, 6 x 4 px"):
         stacked([np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 6), np.uint8)], where="s")

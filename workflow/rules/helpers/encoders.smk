@@ -12,8 +12,9 @@ def architecture_of(arch):
 
 
 def training_options(arch):
-    """How an architecture is trained: the common options, and those that are its own."""
-    return {**config["images"], **config["encoders"]["training"], **architecture_of(arch).get("training", {})}
+    """How an architecture is trained: the common options, and those that are its own; channels follow the splits."""
+    own = architecture_of(arch).get("training", {})
+    return {"size": config["images"]["size"], **config["encoders"]["training"], **own}
 
 
 def frozen_options(arch):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from v4egg.errors import V4eggError
+from v4egg.images.aspect import Rule, square
+from v4egg.images.pixels import grey_if_equal
 from v4egg.registry import Entry, Registry, load, options_of
 
 if TYPE_CHECKING:
@@ -38,24 +43,40 @@ def reader_options(source: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in source.items() if key not in SHARED}
 
 
-def read_recording(session: str, source: Mapping[str, Any], path: str) -> Recording:
-    """Read one session.
+def read_recording(
+    session: str, source: Mapping[str, Any], path: str, *, aspect: Rule | None = None, background: float = 0.5
+) -> Recording:
+    """Read one session. Its images are made square; RGB images that are all grey get one channel.
+
+    An RGB image with three equal channels is grey. Where all images of a recording are, the neurons were shown no
+    colour, and images for them are made in grey (see :func:`v4egg.recordings.splits.make_splits`).
 
     Args:
         session: its id.
         source: its entry under ``sessions`` in the configuration; ``format`` names the reader.
         path: what the reader opens: the file (nwb, simulated) or the folder in the published layout (cowley).
+        aspect: what becomes of images that are not square, as in :func:`v4egg.images.aspect.square`.
+        background: grey level behind transparent images and of bars, in units of [0, 1].
 
     Raises:
-        V4eggError: no reader has that name, an option is unknown or impossible, or the reader's own.
+        V4eggError: no reader has that name, an option is unknown or impossible, images are not square and there is no
+            rule for them, or the reader's own.
     """
-    return _reader(session, source).read(session, path)
+    recording: Recording = _reader(session, source).read(session, path, background)
+    images = square(grey_if_equal(recording.images), aspect, background, f"session {session}")
+    told = [] if images.shape[1] == recording.images.shape[1] else ["images are stored as RGB and all of them are grey"]
+    return replace(recording, images=images, warnings=[*recording.warnings, *told])
 
 
-def outline_recording(session: str, source: Mapping[str, Any], path: str) -> Outline:
+def outline_recording(
+    session: str, source: Mapping[str, Any], path: str, *, aspect: Rule | None = None, background: float = 0.5
+) -> Outline:
     """One session in numbers, read as far as these need it; arguments and errors as in :func:`read_recording`."""
     outline: Outline = _reader(session, source).outline(session, path)
-    return outline
+    if outline.shape is None:
+        return outline
+    one = square(np.zeros(outline.shape, np.uint8), aspect, background, f"session {session}")
+    return replace(outline, shape=one.shape)
 
 
 def _reader(session: str, source: Mapping[str, Any]) -> Any:

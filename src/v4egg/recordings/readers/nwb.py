@@ -90,7 +90,7 @@ class Nwb(ReaderOptions):
     file: PathText = Field(description="Path of the NWB file.")
     columns: Columns = Columns()
 
-    def read(self, session: str, path: str) -> Recording:
+    def read(self, session: str, path: str, background: float = 0.5) -> Recording:
         """See :func:`read_nwb`."""
         return read_nwb(path, session, columns=self.columns.model_dump())
 

@@ -13,12 +13,13 @@ class ReaderOptions(Options):
     """Base of the options of readers."""
 
     @abstractmethod
-    def read(self, session: str, path: str) -> Recording:
-        """The recording of a session.
+    def read(self, session: str, path: str, background: float = 0.5) -> Recording:
+        """The recording of a session, its images in the sides and colours that they are stored with.
 
         Args:
             session: its id.
             path: what is opened, a file or a folder.
+            background: grey level, in units of [0, 1], that shows where images are transparent.
         """
 
     def outline(self, session: str, path: str) -> Outline:

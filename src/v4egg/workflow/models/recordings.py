@@ -8,10 +8,21 @@ from v4egg.registry import Integers, Numbers, Options
 
 
 class Images(Options):
-    """The images of prior and encoders."""
+    """The images of recordings, prior and encoders."""
 
     size: int = Field(56, ge=8, description="Pixels per side of prior and encoders.")
-    channels: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
+    channels: Literal[1, 3] | None = Field(
+        None,
+        description="1: grey, 3: RGB; null: grey if the images of every session are grey, RGB otherwise.",
+    )
+    aspect: Literal["crop", "pad"] | None = Field(
+        None,
+        description="Images of sessions and folders that are not square. crop: the central square; pad: with bars of "
+        "the background; null: they are refused.",
+    )
+    background: float = Field(
+        0.5, ge=0, le=1, description="Grey level behind transparent images and of bars; 0 is black, 1 is white."
+    )
 
 
 class Selection(Options):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from v4egg.registry import Options, Strings
+from v4egg.registry import Numbers, Options, Strings
 
 
 class ClosedLoop(Options):
@@ -34,7 +34,13 @@ class Natural(Options):
     k: int = Field(0, ge=0, description="Images kept for each unit; 0: no search.")
     folder: str = Field(
         "",
-        description="A folder of image files that is searched too, with all folders below it; their central squares.",
+        description="A folder of image files that is searched too, with all folders below it.",
+    )
+    pixel_range: Numbers | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="Pixel values of these files that are black and white; null: as their dtype and values say.",
     )
     batch_size: int = Field(32, ge=1, description="Images in memory at once.")
 
