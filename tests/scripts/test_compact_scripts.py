@@ -59,7 +59,7 @@ def test_from_teacher_to_compact_models(tmp_path, run_script, inputs):
             "splits": inputs["splits"],
         },
         output=[str(tmp_path / "teacher.zarr")],
-        params=shared | {"options": VIEWS, "pool": {"size": 20, "channels": 3, "sessions": True, "photographs": 0}},
+        params=shared | {"options": VIEWS, "pool": {"size": 20, "sessions": True, "photographs": 0}},
     )
     teacher = stores.load(tmp_path / "teacher.zarr", "teacher")
     assert len(set(teacher["duplicate_group"].values)) == 24  # the first half of the session; the second is scored on

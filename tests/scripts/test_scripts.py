@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import xarray as xr
 import yaml
 from PIL import Image
 
-from small_models import save_small_encoder
+from small_models import ARCHITECTURE, save_small_encoder
 from v4egg import load_encoder, load_recording, load_responses
 from v4egg.images.processing import to_float
 from v4egg.io import stores
@@ -120,10 +121,41 @@ def test_image_pool_leaves_test_images_out(run_script, tmp_path, recording):
         "image_pool",
         input={"recordings": [recording], "splits": str(tmp_path / "splits.zarr")},
         output=[str(tmp_path / "pool.zarr")],
-        params={"seed": 0, "options": {"size": 20, "channels": 3, "sessions": True, "photographs": 0}},
+        params={"seed": 0, "options": {"size": 20, "sessions": True, "photographs": 0}},
     )
     pool = stores.load(tmp_path / "pool.zarr", "pool")["images"].values
     assert np.array_equal(pool, load_recording(recording).images[:6])
+
+
+def test_grey_recordings_make_a_grey_pool_and_grey_encoders(run_script, tmp_path, recording):
+    colourful = load_recording(recording)
+    replace(colourful, images=colourful.images[:, :1]).save(recording)
+    split_and_count(run_script, tmp_path, recording, min_reliability=-1)
+    splits, pool = str(tmp_path / "splits.zarr"), str(tmp_path / "pool.zarr")
+    run_script(
+        "image_pool",
+        input={"recordings": [recording], "splits": splits},
+        output=[pool],
+        params={"seed": 0, "options": {"size": 20, "sessions": True, "photographs": 4}},
+    )
+    assert stores.load(pool, "pool")["images"].shape == (10, 1, 20, 20)  # colour photographs as well
+    training = {"size": 16, "loss": "poisson", "epochs": 1, "batch_size": 4, "learning_rate": 0.001}
+    training |= {"weight_decay": 0, "views": 1, "shift": 0, "patience": 0, "ema_decay": 0.9}
+    run_script(
+        "train_encoder",
+        input={"recordings": [recording], "responses": [str(tmp_path / "responses.zarr")], "splits": splits},
+        output=[str(tmp_path / "m0.zarr")],
+        params={
+            "state": str(tmp_path / ".training"),
+            "code": "",
+            "seed": 1,
+            "role": "generator",
+            "options": training,
+            "architecture": ARCHITECTURE,
+        },
+        wildcards={"arch": "attention", "member": "m0"},
+    )
+    assert load_encoder(tmp_path / "m0.zarr").stimulus_spec.channels == 1
 
 
 @pytest.mark.parametrize("every_image", [True, False])
@@ -200,8 +232,8 @@ def test_natural_images_are_searched_in_the_pool_and_in_a_folder(run_script, tmp
         },
         output=[str(tmp_path / "natural.zarr")],
         params={
-            "options": {"k": 2, "folder": str(tmp_path / "folder"), "batch_size": 3},
-            "images": {"size": 16, "channels": 3},
+            "options": {"k": 2, "folder": str(tmp_path / "folder"), "batch_size": 3, "pixel_range": None},
+            "images": {"size": 16, "aspect": None, "background": 0.5},
         },
         wildcards={"arch": "attention"},
     )

@@ -126,24 +126,39 @@ def scaled(frame: np.ndarray, value_range: Range, *, where: str, background: flo
     return np.ascontiguousarray(np.rint(level * 255).astype(np.uint8).transpose(2, 0, 1))
 
 
-def stacked(images: Sequence[np.ndarray], *, where: str) -> np.ndarray:
+def stacked(images: Iterable[np.ndarray], count: int, *, where: str) -> np.ndarray:
     """Return the uint8 images (channel, y, x) of a source as one array (image, channel, y, x).
 
-    Grey images among colour images get three equal channels.
+    Grey images among colour images get three equal channels. Images are taken one at a time, so that those of a
+    generator are in memory once.
+
+    Args:
+        images: with 1 or 3 channels each.
+        count: how many they are, at least 1.
+        where: the file and the source in it, for errors.
 
     Raises:
         V4eggError: the images are of several sizes.
 
     Example:
-        >>> stacked([np.zeros((3, 4, 4), "uint8"), np.ones((1, 4, 4), "uint8")], where="session.nwb").shape
-        (2, 1, 4, 4)
+        >>> images = (np.full((channels, 4, 4), 9, "uint8") for channels in (1, 3))
+        >>> stacked(images, 2, where="session.nwb").shape
+        (2, 3, 4, 4)
     """
-    sizes = sorted({image.shape[1:] for image in images})
-    if len(sizes) > 1:
-        listed = ", ".join(f"{width} x {height}" for height, width in sizes[:3])
-        raise V4eggError(f"{where}: images are of {len(sizes)} sizes (width x height {listed} px); make them equal")
-    channels = max(image.shape[0] for image in images)
-    return np.stack([np.broadcast_to(image, (channels, *image.shape[1:])) for image in images])
+    result = np.empty((0, 0, 0, 0), np.uint8)
+    for position, image in enumerate(images):
+        if position == 0:
+            result = np.empty((count, *image.shape), np.uint8)
+        (height, width), size = image.shape[1:], result.shape[2:]
+        if (height, width) != size:
+            raise V4eggError(
+                f"{where}: images are of several sizes, such as {size[1]} x {size[0]} and {width} x {height} px (width "
+                "x height); make them equal"
+            )
+        if image.shape[0] > result.shape[1]:
+            result = np.repeat(result, 3, axis=1)
+        result[position] = image  # one channel is repeated to three
+    return result
 
 
 def grey_if_equal(images: np.ndarray) -> np.ndarray:

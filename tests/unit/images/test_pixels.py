@@ -143,12 +143,12 @@ def test_alpha_of_unknown_scale_is_refused(frame, words):
 
 def test_grey_and_colour_images_of_one_source_are_stacked():
     grey, colour = GREY[1][None], RGB[1].transpose(2, 0, 1)
-    both = stacked([grey, colour], where="s")
+    both = stacked(iter([grey, colour]), 2, where="s")
     assert both.shape == (2, 3, 4, 5)
     assert (both[0] == grey).all()
     assert (both[1] == colour).all()
 
 
 def test_images_of_several_sizes_are_refused():
-    with pytest.raises(V4eggError, match=r"2 sizes .* 4 x 4, 6 x 4 px"):
-        stacked([np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 6), np.uint8)], where="s")
+    with pytest.raises(V4eggError, match=r"several sizes, such as 4 x 4 and 6 x 4 px"):
+        stacked([np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 6), np.uint8)], 2, where="s")

@@ -28,6 +28,13 @@ def test_shrinking_is_antialiased():
     assert torch.allclose(resize(checkers, 8), torch.full((1, 1, 8, 8), 0.5), atol=0.02)
 
 
+def test_images_are_never_squashed():
+    with pytest.raises(V4eggError, match=r"images of 8 x 4 px .* not square; crop or pad them first"):
+        resize(torch.rand(1, 3, 4, 8), 4)
+    with pytest.raises(V4eggError, match="not square"):
+        conform(np.zeros((1, 1, 4, 8), np.uint8), 8, 1)
+
+
 def test_grey_is_luminance_and_back_is_repetition():
     image = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
     assert to_channels(image, 1).item() == pytest.approx(0.299)

@@ -226,3 +226,20 @@ def test_a_published_session_that_shows_300_images_twice():
     (labels,) = splits.near_duplicates([published_images("190925")])
     assert 890 <= len(np.unique(labels)) <= 900
     assert len(labels) == 1200
+
+
+@pytest.mark.parametrize(
+    ("shown", "configured", "used"),
+    [([1, 1], None, 1), ([3, 3], None, 3), ([1, 3], None, 3), ([1, 3], 1, 1), ([3, 3], 1, 1), ([1, 3], 3, 3)],
+)
+def test_colour_follows_the_recordings_unless_the_configuration_says_otherwise(tmp_path, shown, configured, used):
+    sessions = [recording(f"s{i}", pictures(8, "colour", i, channels=c)) for i, c in enumerate(shown)]
+    made = splits.make_splits(sessions, {"s0": "halves", "s1": "none"}, channels=configured)
+    splits.save_splits(made, tmp_path / "splits.zarr")
+    assert splits.channels_of(tmp_path / "splits.zarr") == used
+
+
+def test_colour_that_no_neuron_was_shown_is_refused():
+    grey = recording("s1", pictures(8, "grey", channels=1))
+    with pytest.raises(V4eggError, match=r"'images\.channels' is 3 .* every session are grey.* remove the key"):
+        splits.make_splits([grey], {"s1": "halves"}, channels=3)

@@ -1,4 +1,4 @@
-"""Natural search finds the top of a stream whatever the batches, remembers k images a unit, and reads folders."""
+"""Natural search finds the top of a stream whatever the batches, and remembers k images of each unit."""
 
 import tracemalloc
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from PIL import Image
 
 from v4egg.errors import V4eggError
-from v4egg.images.pool import folder_batches, pool_batches
+from v4egg.images.pool import pool_batches
 from v4egg.images.processing import Preprocess
 from v4egg.io import stores
 from v4egg.synthesis.natural_search import search_natural_images
@@ -105,31 +104,10 @@ def test_a_response_that_is_not_finite_names_unit_and_image():
         search_natural_images(Broken(), UNITS, cut(pool(), 8), k=1)
 
 
-def test_pools_and_folders_are_streams(tmp_path):
+def test_pools_are_streams(tmp_path):
     images = pool(5)
     variables = {"images": (("image", "channel", "y", "x"), images), "source": ("image", ["a"] * 5)}
     stores.save(xr.Dataset(variables), tmp_path / "pool.zarr", "pool")
     parts = list(pool_batches(tmp_path / "pool.zarr", 2))
     assert [len(names) for _, names in parts] == [2, 2, 1]
     assert np.array_equal(np.concatenate([part for part, _ in parts]), images)
-
-    (tmp_path / "folder/deep").mkdir(parents=True)
-    wide = np.zeros((4, 8, 3), np.uint8)
-    wide[:, 2:6] = 200  # the central square
-    Image.fromarray(wide).save(tmp_path / "folder/deep/b.png")
-    Image.fromarray(wide[..., 0]).save(tmp_path / "folder/a.png")
-    (tmp_path / "folder/notes.txt").write_text("no image")
-    ((squares, names),) = folder_batches(tmp_path / "folder", 8, size=4, channels=3)
-    assert names == ["a.png", "deep/b.png"]
-    assert squares.shape == (2, 3, 4, 4)
-    assert (squares == 200).all()
-
-
-def test_a_folder_without_images_and_a_damaged_image_are_named(tmp_path):
-    with pytest.raises(V4eggError, match=r"nowhere: there is no such folder of images"):
-        list(folder_batches(tmp_path / "nowhere", 8, size=4, channels=3))
-    with pytest.raises(V4eggError, match=r"contains no image"):
-        list(folder_batches(tmp_path, 8, size=4, channels=3))
-    (tmp_path / "broken.png").write_bytes(b"no")
-    with pytest.raises(V4eggError, match=r"broken\.png: not a readable image"):
-        list(folder_batches(tmp_path, 8, size=4, channels=3))

@@ -116,11 +116,12 @@ def read_pictures(
             than ``size``, or the pictures are of several sizes.
     """
     used = range_of_files(files, where=where, value_range=pixel_range)
-    pictures = []
-    for file, name in zip(files, names, strict=True):
-        picture = scaled(read_image_file(file), used, where=f"{where}: {name}", background=background)
-        pictures.append(picture if size is None else reduced(picture, size, f"{where}: {name}"))
-    return stacked(pictures, where=where)
+
+    def picture(file: Path, name: str) -> np.ndarray:
+        pixels = scaled(read_image_file(file), used, where=f"{where}: {name}", background=background)
+        return pixels if size is None else reduced(pixels, size, f"{where}: {name}")
+
+    return stacked(map(picture, files, names), len(files), where=where)
 
 
 def reduced(picture: np.ndarray, size: int, where: str) -> np.ndarray:

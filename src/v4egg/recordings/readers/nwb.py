@@ -92,10 +92,12 @@ class Nwb(ReaderOptions):
 
     def read(self, session: str, path: str, background: float = 0.5) -> Recording:
         """See :func:`read_nwb`."""
-        return read_nwb(path, session, columns=self.columns.model_dump())
+        return read_nwb(path, session, columns=self.columns.model_dump(), background=background)
 
 
-def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | None = None) -> Recording:
+def read_nwb(
+    path: str | Path, session: str, *, columns: Mapping[str, Any] | None = None, background: float = 0.5
+) -> Recording:
     """Read the session in an NWB file (HDF5, or a Zarr folder with the extra ``nwb-zarr``).
 
     Spike times stay in the file until they are asked for. Stimuli are matched with images as
@@ -106,6 +108,7 @@ def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | Non
         path: the file or folder.
         session: session id; unit ids are ``<session>-u<row>`` with the row in the units table, also after filtering.
         columns: names of tables and columns, by the fields of :class:`Columns`.
+        background: grey level behind transparent images, in units of [0, 1].
 
     Returns:
         The recording, with spikes, trials, and when each unit was recorded.
@@ -123,7 +126,7 @@ def read_nwb(path: str | Path, session: str, *, columns: Mapping[str, Any] | Non
         activity = activity_of(((unit, units.spikes.stored(unit)) for unit in units.frame.index), onset)
         check_clock(path, activity, onset, units.keep, (units.where, plan.shown.where), notes.warnings)
         recorded = recorded_intervals(path, nwb, units, activity, onset, notes)
-        images, image_ids, position = _read_images(path, plan, names)
+        images, image_ids, position = _read_images(path, plan, names, background)
         attrs = {"source": path.name, "nwb_identifier": str(nwb.identifier)}
     return Recording(
         session,
@@ -148,14 +151,18 @@ def _checked(path: Path, columns: Mapping[str, Any] | None) -> dict[str, Any]:
     return result
 
 
-def _read_images(path: Path, plan: Understanding, names: Mapping[str, Any]) -> tuple[np.ndarray, list[str], np.ndarray]:
+def _read_images(
+    path: Path, plan: Understanding, names: Mapping[str, Any], background: float
+) -> tuple[np.ndarray, list[str], np.ndarray]:
     """The images that were shown, uint8 (image, channel, y, x), their names, and the image of each presentation."""
     source, where = plan.source, f"{path}: {plan.source.where}"
     position = _by_content(source, plan.position) if plan.by_content else plan.position
     used, image = np.unique(position, return_inverse=True)
     wanted = None if names["pixel_range"] is None else tuple(names["pixel_range"])
     used_range = range_of(telling_frames(source), where=where, value_range=wanted)
-    images = stacked([scaled(source.frame(int(one)), used_range, where=where) for one in used], where=where)
+    frames = (source.frame(int(one)) for one in used)
+    pictures = (scaled(frame, used_range, where=where, background=background) for frame in frames)
+    images = stacked(pictures, len(used), where=where)
     return images, [source.name(int(one)) for one in used], image
 
 

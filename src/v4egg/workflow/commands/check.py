@@ -95,14 +95,15 @@ def _read(found: Findings, session: str, entry: Mapping[str, Any], full: bool) -
     if source.missing():
         found.lines[session] = f"{session}: the workflow downloads {len(source.missing())} files into {folder}"
         return
+    looks = {key: config["images"][key] for key in ("aspect", "background")}
     if full:
-        recording = read_recording(session, entry, source.path)
+        recording = read_recording(session, entry, source.path, **looks)
         window = tuple(config["responses"]["window"])
         outline, pictures = outline_of(recording), pictures_of(recording, window)
         found.pictures.append(pictures)
         found.counted[session] = _counted(recording, config)
     else:
-        outline = outline_recording(session, entry, source.path)
+        outline = outline_recording(session, entry, source.path, **looks)
         numbered = [str(number) for number in range(outline.images)]
         pictures = Pictures(session, numbered, np.empty((outline.images, 0), "float32"), outline.presentations)
     test = images_that_test(pictures, config["sessions"]).sum()
