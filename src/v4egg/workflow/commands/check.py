@@ -127,6 +127,7 @@ def _select(found: Findings) -> None:
     if len(found.pictures) < len(config["sessions"]):  # splits are of all sessions together
         return
     options = {key: responses[key] for key in ("validation_fraction", "near_duplicate")}
+    options["channels"] = config["images"]["channels"]
     splits = make_splits(found.pictures, config["sessions"], seed=config["seed"], **options)
     for session, recording in found.counted.items():
         with found.collected(session):
