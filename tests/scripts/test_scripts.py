@@ -18,6 +18,7 @@ from v4egg import load_encoder, load_recording, load_responses
 from v4egg.images.processing import to_float
 from v4egg.io import stores
 from v4egg.recordings.recording import Recording
+from v4egg.workflow.models.encoders import Training
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 RULES = Path(__file__).parents[2] / "workflow/rules"
@@ -139,8 +140,7 @@ def test_grey_recordings_make_a_grey_pool_and_grey_encoders(run_script, tmp_path
         params={"seed": 0, "options": {"size": 20, "sessions": True, "photographs": 4}},
     )
     assert stores.load(pool, "pool")["images"].shape == (10, 1, 20, 20)  # colour photographs as well
-    training = {"size": 16, "loss": "poisson", "epochs": 1, "batch_size": 4, "learning_rate": 0.001}
-    training |= {"weight_decay": 0, "views": 1, "shift": 0, "patience": 0, "ema_decay": 0.9}
+    training = {**Training(epochs=1, batch_size=4).model_dump(), "size": 16}
     run_script(
         "train_encoder",
         input={"recordings": [recording], "responses": [str(tmp_path / "responses.zarr")], "splits": splits},
