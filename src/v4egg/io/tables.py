@@ -130,8 +130,8 @@ def typed(column: pd.Series) -> list[Any]:
     """The cells of a column as numbers where all that are not empty are numbers, else as text.
 
     Returns:
-        Numbers or flags, NaN where empty; or texts, empty where missing. What has leading zeros or looks like ``1e5`` is an
-        id, and stays text.
+        Numbers or flags, NaN where empty; or texts, empty where missing. Text with leading zeros or such as
+        ``1e5`` is an id, and stays text.
 
     Example:
         >>> typed(pd.Series(["1", "2"])), typed(pd.Series(["1", ""])), typed(pd.Series(["01", "02"]))
