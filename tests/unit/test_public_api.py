@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,11 @@ from v4egg.synthesis import Aperture, Depress, Differ, Excite, ExciteSparing
 from v4egg.synthesis.models import validate_model
 from v4egg.synthesis.reconstruction import Targets
 
-PACKAGES = ("v4egg", "v4egg.synthesis", "v4egg.priors", "v4egg.encoders", "v4egg.recordings", "v4egg.evaluation")
+ROOT = Path(v4egg.__file__).parent
+PACKAGES = tuple(
+    "v4egg" if name == "." else f"v4egg.{name}"
+    for name in sorted(str(stub.parent.relative_to(ROOT)) for stub in ROOT.glob("**/__init__.pyi"))
+)
 EGG = {"method": "energy_guided", "steps": 3}
 ASCENT = {"method": "gradient_ascent", "steps": 8}
 SEARCH = {"method": "evolution", "budget": 80, "image_generator": {"name": "pixels"}}
@@ -86,6 +91,19 @@ def test_stubs_name_what_is_there(name):
     assert all(getattr(package, public).__doc__ for public in package.__all__)
     assert Path(v4egg.__file__).with_name("py.typed").exists()
     assert v4egg.__version__
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_public_name_has_a_runnable_example(name):
+    package = __import__(name, fromlist=["x"])
+    public = {n: getattr(package, n) for n in package.__all__}
+    without = [n for n, value in public.items() if callable(value) and ">>>" not in _docstrings(value)]
+    assert without == []
+
+
+def _docstrings(value):
+    methods = vars(value).values() if isinstance(value, type) else ()
+    return "".join(inspect.getdoc(part) or "" for part in (value, *filter(callable, methods)))
 
 
 @pytest.mark.parametrize("options", [EGG, ASCENT, SEARCH], ids=lambda options: options["method"])

@@ -61,6 +61,17 @@ def load_compact_models(store_path: str | Path, stage: str = "retrained") -> Com
 
     Raises:
         V4eggError: there is no such store, or no such stage.
+
+    Example:
+        >>> import tempfile
+        >>> from v4egg.compact.network import STRIDES, CompactNetwork, map_size, tensor_shapes
+        >>> shapes = tensor_shapes((4, 4, 3, 3, 3), map_size(8))
+        >>> network = CompactNetwork({name: torch.ones(shape) for name, shape in shapes.items()})
+        >>> dataset = networks_dataset({stage: [network] for stage in STAGES}, ["s1-u000"], size=8, strides=STRIDES)
+        >>> path = Path(tempfile.mkdtemp()) / "s1.zarr"
+        >>> stores.save(dataset, path, "compact")
+        >>> load_compact_models(path)(torch.rand(5, 3, 8, 8)).shape
+        torch.Size([5, 1])
     """
     store = stores.load(store_path, "compact")
     stages = [str(name) for name in store["stage"].values]

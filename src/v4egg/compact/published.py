@@ -31,6 +31,13 @@ def load_published_models(folder: str | Path, session: str, neurons: Sequence[in
     Raises:
         V4eggError: no model is published for the session or for a neuron, or a file is missing, damaged, or holds
             tensors of other names or shapes.
+
+    Example:
+        >>> import tempfile
+        >>> load_published_models(tempfile.mkdtemp(), "s100101")
+        Traceback (most recent call last):
+            ...
+        v4egg.errors.V4eggError: ...: no published compact models of session s100101; choose another judge for it
     """
     files = {cowley.model_neuron(path): path for path in cowley.published_model_files(folder, session)}
     if not files:

@@ -173,6 +173,14 @@ class GroupedEncoder(nn.Module):
 
     Raises:
         V4eggError: the core groups do not contain exactly the units.
+
+    Example:
+        >>> spec = {"core": {"name": "residual", "channels": 8}, "readout": {"name": "gaussian"}, "output": "identity"}
+        >>> spec |= {"size": 16, "channels": 1, "mean": [0.5], "std": [0.2]}
+        >>> spec |= {"core_groups": {"one monkey": ["s1-u000"], "another": ["s2-u000", "s2-u001"]}}
+        >>> encoder = GroupedEncoder(["s1-u000", "s2-u000", "s2-u001"], spec)
+        >>> encoder(torch.rand(4, 1, 16, 16)).shape, len(encoder.parts)
+        (torch.Size([4, 3]), 2)
     """
 
     arch: str
@@ -290,6 +298,15 @@ def load_member(path: str | Path) -> Encoder | GroupedEncoder:
 
     Raises:
         V4eggError: the store is not that of an encoder, or its weights are of another version.
+
+    Example:
+        >>> import tempfile
+        >>> spec = {"core": {"name": "residual", "channels": 8}, "readout": {"name": "gaussian"}, "output": "identity"}
+        >>> spec |= {"size": 16, "channels": 1, "mean": [0.5], "std": [0.2]}
+        >>> path = Path(tempfile.mkdtemp()) / "m0.zarr"
+        >>> Encoder(["s1-u000"], spec).save(path, arch="small", member="m0", role="generator")
+        >>> load_member(path).units, load_member(path).role
+        (['s1-u000'], 'generator')
     """
     state, attrs = stores.load_weights(path)
     if "spec" not in attrs or "units" not in attrs:

@@ -137,6 +137,19 @@ def _same(one: Backbone, other: Backbone) -> bool:
 
 
 def load_encoder(paths: str | Path | Sequence[str | Path]) -> Ensemble:
-    """The ensemble of the members in these stores (``encoders/<arch>/<member>.zarr``), frozen, in evaluation mode."""
+    """The ensemble of the members in these stores (``encoders/<arch>/<member>.zarr``), frozen, in evaluation mode.
+
+    Example:
+        >>> import tempfile
+        >>> from v4egg.encoders.encoder import Encoder
+        >>> spec = {"core": {"name": "residual", "channels": 8}, "readout": {"name": "gaussian"}, "output": "identity"}
+        >>> spec |= {"size": 16, "channels": 1, "mean": [0.5], "std": [0.2]}
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for member in ("m0", "m1"):
+        ...     Encoder(["s1-u000"], spec).save(folder / member, arch="small", member=member, role="generator")
+        >>> ensemble = load_encoder([folder / "m0", folder / "m1"])
+        >>> ensemble(torch.rand(3, 1, 16, 16)).shape
+        torch.Size([3, 1])
+    """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     return Ensemble([load_member(path) for path in paths])

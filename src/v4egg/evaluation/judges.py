@@ -162,6 +162,20 @@ def encoder_judges(ensembles: Mapping[str, Ensemble], arch: str) -> list[Judge]:
     Returns:
         ``generators``, ``validators`` and, where there are architectures that are not in ``arch``, ``across``: the
         ensemble of all of their members.
+
+    Example:
+        >>> from v4egg.encoders import Encoder
+        >>> spec = {"core": {"name": "residual", "channels": 8}, "readout": {"name": "gaussian"}, "output": "identity"}
+        >>> spec |= {"size": 16, "channels": 1, "mean": [0.5], "std": [0.2]}
+        >>> def ensemble(arch):
+        ...     members = [Encoder(["s1-u000"], spec) for _ in range(2)]
+        ...     for member, role in zip(members, ("generator", "validator")):
+        ...         member.arch = member.trained_as = arch
+        ...         member.member, member.role = role, role
+        ...     return Ensemble(members)
+        >>> judges = encoder_judges({"one": ensemble("one"), "other": ensemble("other")}, "one")
+        >>> [(judge.name, judge.independent) for judge in judges]
+        [('generators', False), ('validators', True), ('across', True)]
     """
     generators, validators = ensembles[arch].generators(), ensembles[arch].validators()
     judges = [
@@ -204,6 +218,16 @@ def load_external_judges(sources: Mapping[str, Mapping[str, Any]]) -> list[Judge
 
     Returns:
         One judge for each name, with the models of all sessions that it judges.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from v4egg.simulation.brain import SimulatedBrain, save_brain
+        >>> path = str(Path(tempfile.mkdtemp()) / "s1.brain.zarr")
+        >>> save_brain(SimulatedBrain(1, image_size=40, seed=0, session="s1", calibrate=False), path)
+        >>> [judge] = load_external_judges({"s1": {"judge": "simulated_brain", "path": path}})
+        >>> judge(torch.rand(2, 3, 40, 40), ["s1-u000"]).shape, judge.independent
+        (torch.Size([2, 1]), True)
     """
     models: dict[str, list[nn.Module]] = {}
     for session, source in sources.items():

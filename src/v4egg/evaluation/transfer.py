@@ -116,11 +116,25 @@ def judge_images(
         ``normalized_activation`` of the image brought to the contrast of the model-selected natural image. Moreover
         ``contrast`` [method, unit, sample] (RMS, of the luminance), ``shares_weights`` [judge],
         ``model_selected_natural`` [unit] (the image's name) and ``natural_image`` [unit, channel, y, x].
+
+    Example:
+        >>> from v4egg import wrap_model
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> model = wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> pictures = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), dtype=np.uint8)
+        >>> natural = NaturalImages(pictures, ["p0", "p1", "p2", "p3", "p4"], ["a", "b"])
+        >>> coords = {"unit": ["a", "b"]}
+        >>> meis = xr.DataArray(np.random.rand(2, 1, 1, 8, 8), coords, ["unit", "sample", "channel", "y", "x"])
+        >>> scores = judge_images({"mine": meis}, [Judge("generators", [model], shares_weights=True)], [natural])
+        >>> scores["normalized_activation"].dims, scores["method"].values.tolist()
+        (('method', 'unit', 'sample', 'judge'), ['mine', 'model_selected_natural', 'noise'])
     """
     template = next(iter(meis.values()))
     units, samples, names = list(template["unit"].values), template.sizes["sample"], [judge.name for judge in judges]
     reference = _natural_reference(judges, natural, units)
-    images = {method: torch.from_numpy(mei.transpose("unit", "sample", ...).values) for method, mei in meis.items()}
+    images = {
+        method: torch.from_numpy(mei.transpose("unit", "sample", ...).values).float() for method, mei in meis.items()
+    }
     spec = template.sizes["y"], template.sizes["channel"]
     # natural images are stored larger than made ones, and contrast falls with size: both are measured at one size
     selected = np.stack([conform(image[None], *spec)[0] for image in reference["image"]])
@@ -188,6 +202,16 @@ def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
 
     Returns:
         activation[unit, setting, sample, judge] in the judge's units and shares_weights[judge].
+
+    Example:
+        >>> from v4egg import wrap_model
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> model = wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> coords = {"unit": ["a", "b"], "setting": [0.5, 2.0]}
+        >>> dims = ["unit", "setting", "sample", "channel", "y", "x"]
+        >>> images = xr.DataArray(np.random.rand(2, 2, 3, 1, 8, 8), coords, dims)
+        >>> judge_series(images, [Judge("mine", [model], shares_weights=False)])["activation"].shape
+        (2, 2, 3, 1)
     """
     if "setting" not in images.dims:
         images = images.expand_dims({"setting": [0.0]}, 1)
@@ -195,7 +219,7 @@ def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
     shape = tuple(images.sizes[dim] for dim in ("unit", "setting", "sample"))
     activation = np.full((*shape, len(judges)), np.nan, np.float32)
     for setting, sample in np.ndindex(shape[1:]):
-        batch = torch.from_numpy(images.isel(setting=setting, sample=sample).values)
+        batch = torch.from_numpy(images.isel(setting=setting, sample=sample).values).float()
         for j, judge in enumerate(judges):
             activation[:, setting, sample, j] = judge.paired(batch, units).numpy()
     return xr.Dataset(

@@ -46,6 +46,14 @@ def load_prior(path: str | Path, device: str = "cpu") -> Prior:
 
     Raises:
         V4eggError: there is no such store, or its weights are not those of a prior of this version.
+
+    Example:
+        >>> import tempfile
+        >>> from v4egg.priors.training import new_prior
+        >>> path = Path(tempfile.mkdtemp()) / "prior.zarr"
+        >>> new_prior({"size": 8, "channels": 1, "patch_size": 1, "widths": [16, 32], "layers": 1}).save(path)
+        >>> load_prior(path).image_shape
+        (1, 8, 8)
     """
     state, attrs = stores.load_weights(path)
     if "prior" not in attrs:

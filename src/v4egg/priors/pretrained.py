@@ -34,6 +34,16 @@ def pretrained_prior(
     Raises:
         V4eggError: the weights are missing, damaged, or of another kind of network, such as one that is conditioned on
             text, a class or an image.
+
+    Example:
+        >>> import tempfile
+        >>> from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+        >>> blocks = {"down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2}
+        >>> unet = UNet2DModel(8, 1, 1, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4, **blocks)
+        >>> folder = tempfile.mkdtemp()
+        >>> DDPMPipeline(unet, DDPMScheduler()).save_pretrained(folder)
+        >>> pretrained_prior(folder).image_shape
+        (1, 8, 8)
     """
     if Path(weights).suffix in ADM_FILES:
         prior = load_adm(weights, image_size=image_size, num_head_channels=num_head_channels)

@@ -90,6 +90,14 @@ def train_prior(
 
     Raises:
         V4eggError: the loss is not finite; the message gives the step.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8), dtype=np.uint8)
+        >>> network = {"size": 8, "channels": 1, "patch_size": 1, "widths": [16, 32], "layers": 1}
+        >>> training = {"steps": 2, "batch_size": 4, "learning_rate": 1e-3}
+        >>> prior, curves = train_prior(images, network | training, seed=0)
+        >>> prior.image_shape, list(curves)
+        ((1, 8, 8), ['loss'])
     """
     torch.manual_seed(seed_of(seed, "initialisation"))
     prior = to_channels_last(new_prior(options), device).train()

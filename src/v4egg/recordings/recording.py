@@ -192,6 +192,14 @@ def load_recording(path: str | Path) -> Recording:
 
     Raises:
         V4eggError: there is no such store, or it is of another kind or version.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "s1.zarr"
+        >>> images, units = np.zeros((2, 1, 8, 8), "uint8"), pd.DataFrame(index=["s1-u000"])
+        >>> Recording("s1", images, units, ["a", "b"], counts=np.ones((2, 3, 1), "float32")).save(path)
+        >>> load_recording(path).image_ids
+        ['a', 'b']
     """
     opened = stores.load(path, "recording")
     dataset = opened.drop_vars("spike_times", errors="ignore").load()

@@ -166,6 +166,17 @@ def load_responses(path: str | Path) -> Responses:
 
     Raises:
         V4eggError: there is no such store, or it is of another kind or version.
+
+    Example:
+        >>> import tempfile
+        >>> import pandas as pd
+        >>> images, units = np.zeros((4, 1, 8, 8), "uint8"), pd.DataFrame(index=["s1-u000"])
+        >>> counts = np.arange(8, dtype="float32").reshape(4, 2, 1)
+        >>> recording = Recording("s1", images, units, ["a", "b", "c", "d"], counts=counts)
+        >>> path = Path(tempfile.mkdtemp()) / "s1.zarr"
+        >>> make_responses(recording, np.array(["train", "train", "train", "test"])).save(path)
+        >>> load_responses(path).selected_units
+        ['s1-u000']
     """
     dataset = stores.load(path, "responses").load()
     return Responses(

@@ -73,6 +73,12 @@ def single_trial_correlation(counts: ArrayLike, prediction: ArrayLike) -> np.nda
 
     Returns:
         (unit,).
+
+    Example:
+        >>> counts = np.array([[[1.0], [2.0]], [[3.0], [5.0]], [[8.0], [6.0]]])  # 3 images, 2 repeats, 1 unit
+        >>> prediction = np.array([[1.0], [4.0], [7.0]])
+        >>> single_trial_correlation(counts, prediction).round(3)
+        array([0.932])
     """
     trials, predicted = _counts_and_prediction(counts, prediction)
     return correlation(_pooled(trials), np.repeat(predicted, trials.shape[1], axis=0))
@@ -94,6 +100,11 @@ def explainable_variance(counts: ArrayLike) -> np.ndarray:
 
     Source:
         Cadena et al. 2019 (PLoS Comput Biol 15:e1006897); equal numbers of repeats give their formula.
+
+    Example:
+        >>> counts = np.array([[[1.0], [2.0]], [[3.0], [5.0]], [[8.0], [6.0]]])  # 3 images, 2 repeats, 1 unit
+        >>> explainable_variance(counts).round(3)
+        array([0.785])
     """
     total, noise, _ = _total_and_noise(_counts(counts))
     return ratio(total - noise, total)
@@ -150,6 +161,12 @@ def r2_er(counts: ArrayLike, prediction: ArrayLike) -> np.ndarray:
     Source:
         Pospisil & Bair 2021 (PLoS Comput Biol 17:e1009212), whose formula holds for equal numbers of repeats; the one
         for unequal numbers follows from the same derivation.
+
+    Example:
+        >>> counts = np.array([[[1.0], [2.0]], [[3.0], [5.0]], [[8.0], [6.0]]])  # 3 images, 2 repeats, 1 unit
+        >>> prediction = np.array([[1.0], [4.0], [7.0]])
+        >>> r2_er(counts, prediction).round(3)
+        array([1.052])
     """
     trials, predicted = _counts_and_prediction(counts, prediction)
     repeats = _over_repeats(np.where(np.isfinite(predicted)[:, None], trials, np.nan))
@@ -177,6 +194,11 @@ def signal_to_noise(counts: ArrayLike) -> np.ndarray:
 
     Source:
         Pospisil & Bair 2021 (PLoS Comput Biol 17:e1009212).
+
+    Example:
+        >>> counts = np.array([[[1.0], [2.0]], [[3.0], [5.0]], [[8.0], [6.0]]])  # 3 images, 2 repeats, 1 unit
+        >>> signal_to_noise(counts).round(3)
+        array([3.037])
     """
     repeats = _over_repeats(_counts(counts))
     valid = repeats.n > 0
@@ -261,6 +283,11 @@ def leave_one_out_oracle(counts: ArrayLike) -> np.ndarray:
 
     Source:
         Walker et al. 2019 (Nat Neurosci 22:2060).
+
+    Example:
+        >>> counts = np.array([[[1.0], [2.0]], [[3.0], [5.0]], [[8.0], [6.0]]])  # 3 images, 2 repeats, 1 unit
+        >>> leave_one_out_oracle(counts).round(3)
+        array([0.742])
     """
     trials = _counts(counts)
     finite, filled = np.isfinite(trials), np.nan_to_num(trials)

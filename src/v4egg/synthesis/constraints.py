@@ -187,7 +187,13 @@ class Aperture:
 
 
 class PixelRange:
-    """Clips images to [0, 1], so that an energy gains nothing from values that cannot be shown."""
+    """Clips images to [0, 1], so that an energy gains nothing from values that cannot be shown.
+
+    Example:
+        >>> import torch
+        >>> PixelRange()(torch.tensor([-0.5, 0.25, 1.5]).view(1, 1, 1, 3)).flatten().tolist()
+        [0.0, 0.25, 1.0]
+    """
 
     def __call__(self, images: Tensor) -> Tensor:
         return images.clamp(0, 1)
@@ -210,7 +216,14 @@ class Chain:
 
 
 def chain(*constraints: Constraint) -> Chain:
-    """One constraint that applies all of them in turn."""
+    """One constraint that applies all of them in turn.
+
+    Example:
+        >>> import torch
+        >>> darker_then_clipped = chain(lambda images: images - 0.5, PixelRange())
+        >>> darker_then_clipped(torch.tensor([0.25, 1.0]).view(1, 1, 1, 2)).flatten().tolist()
+        [0.0, 0.5]
+    """
     return Chain(constraints)
 
 

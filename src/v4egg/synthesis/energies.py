@@ -125,6 +125,15 @@ class Excite(Energy):
 
     Raises:
         V4eggError: on use, if images and units differ in number.
+
+    Example:
+        >>> from v4egg.synthesis.models import wrap_model
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+        >>> model = wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> images = torch.rand(3, 1, 8, 8)
+        >>> energies = Excite(model, model.index(["a", "b", "b"]))(images)
+        >>> torch.equal(energies, -model.paired(images, model.index(["a", "b", "b"])))
+        True
     """
 
     def __init__(self, model: nn.Module, units: Tensor, uncertainty_penalty: float = 0.0):

@@ -20,6 +20,14 @@ class ResponseModel(Protocol):
     Attributes:
         units: unit ids, one for each output.
         stimulus_spec: size, colour and scale of the images that are made for the model.
+
+    Example:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+        >>> model = wrap_model(network, ["a", "b"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> model.units, model(torch.rand(3, 1, 8, 8)).shape
+        (['a', 'b'], torch.Size([3, 2]))
+        >>> model.paired(torch.rand(3, 1, 8, 8), model.index(["a", "b", "a"])).shape
+        torch.Size([3])
     """
 
     units: Sequence[str]

@@ -33,6 +33,11 @@ class EnergyGuidedOutput(BaseOutput):
         images: a list of PIL images, or an array (n, y, x, C) or tensor (n, C, y, x) in [0, 1], by ``output_type``.
         energies: (n,) of the final images, on the CPU.
         trajectory: (n, steps) energy of the denoised image at each step, on the CPU.
+
+    Example:
+        >>> output = EnergyGuidedOutput(torch.rand(2, 1, 8, 8), torch.tensor([-1.0, -2.0]), torch.zeros(2, 5))
+        >>> output.images.shape, output.energies.argmin().item(), list(output)
+        (torch.Size([2, 1, 8, 8]), 1, ['images', 'energies', 'trajectory'])
     """
 
     images: list[Image.Image] | np.ndarray | Tensor

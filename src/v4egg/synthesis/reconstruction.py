@@ -47,6 +47,11 @@ class Targets:
         units: ids of the session's selected units, to which ``recorded`` belongs.
         recorded: recorded responses (n, unit), in the model's units of response; None: images are reconstructed from
             predicted responses only.
+
+    Example:
+        >>> images = np.zeros((2, 1, 8, 8), "uint8")
+        >>> Targets(["s1/a.png", "s1/b.png"], images, units=["s1-u000"], recorded=np.zeros((2, 1))).recorded.shape
+        (2, 1)
     """
 
     names: list[str]

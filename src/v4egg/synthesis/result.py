@@ -21,6 +21,12 @@ class Synthesis:
             where they differ.
         seconds: wall time of the batch.
         opacity: (n, 1, y, x) in [0, 1], where it was optimised too.
+
+    Example:
+        >>> import torch
+        >>> result = Synthesis(torch.rand(2, 1, 8, 8), torch.tensor([-3.0, -1.0]), torch.zeros(2, 5), 5, seconds=0.1)
+        >>> result.images[result.energies.argmin()].shape
+        torch.Size([1, 8, 8])
     """
 
     images: Tensor

@@ -34,6 +34,11 @@ class Trial:
         slot: position of each image in the population of its run (B,).
         codes: code of each image, float32 (B, D).
         presentations: number of presentations of the run so far (B,); it keys the noise of the responses.
+
+    Example:
+        >>> trial = Trial(np.array([0, 0]), np.array([0, 1]), np.zeros((2, 4), np.float32), np.array([0, 0]))
+        >>> len(trial.codes)
+        2
     """
 
     run: np.ndarray
@@ -287,6 +292,16 @@ def evolve(
 
     Returns:
         The evolution.
+
+    Example:
+        >>> from v4egg.images.processing import Preprocess
+        >>> from v4egg.xdream.generators import make_image_generator
+        >>> from v4egg.xdream.optimizers import make_optimizer
+        >>> pixels = make_image_generator("pixels", Preprocess(8, 1, [0.5], [0.2]))
+        >>> optimizer = make_optimizer("genetic", [("unit", 0)], size=pixels.size, population=6)
+        >>> evolution = evolve(Evolution(optimizer, budget=60), pixels, lambda images, run: images.mean((1, 2, 3)))
+        >>> evolution.presentations.tolist(), pixels(torch.from_numpy(evolution.best_code)).shape
+        ([60], torch.Size([1, 1, 8, 8]))
     """
     state = checkpoint.load() if checkpoint else None
     if state is not None:

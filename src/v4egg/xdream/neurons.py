@@ -28,6 +28,14 @@ class ModelUnits:
 
     Raises:
         V4eggError: the model has no unit with one of these ids.
+
+    Example:
+        >>> from v4egg.synthesis import wrap_model
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+        >>> model = wrap_model(network, ["a", "b", "c"], size=8, channels=1, mean=[0.5], std=[0.2])
+        >>> neurons = ModelUnits(model, ["c", "a"])
+        >>> neurons(torch.rand(4, 1, 8, 8), np.array([0, 0, 1, 1])).shape, neurons.all(torch.rand(4, 1, 8, 8)).shape
+        (torch.Size([4]), torch.Size([4, 2]))
     """
 
     def __init__(self, model: UnitModel, names: Sequence[str]) -> None:
@@ -148,6 +156,12 @@ class NeuronGroup:
     Attributes:
         names: of the neurons.
         groups: the group of each neuron.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.ReLU())
+        >>> neurons = NeuronGroup({"early": HiddenUnits(network, "1", [0, 2]), "late": HiddenUnits(network, "3", [1])})
+        >>> neurons.names, neurons.groups
+        (['1-c000', '1-c002', '3-c001'], ['early', 'early', 'late'])
     """
 
     def __init__(self, sources: Mapping[str, ModelUnits | HiddenUnits]) -> None:

@@ -41,6 +41,13 @@ def make_image_generator(
 
     Raises:
         V4eggError: no generator has that name, a store is not given, or an option is unknown or impossible.
+
+    Example:
+        >>> import torch
+        >>> from v4egg.images.processing import Preprocess
+        >>> generator = make_image_generator("pixels", Preprocess(8, 1, [0.5], [0.2]))
+        >>> generator.size, generator(torch.zeros(2, 64)).shape
+        (64, torch.Size([2, 1, 8, 8]))
     """
     chosen = options_of(IMAGE_GENERATORS, name, options, "image generator")
     return chosen.build(stimulus_spec, device, stores or {}).to(device)
