@@ -421,3 +421,11 @@ def test_series_with_other_times_than_samples_are_refused(tmp_path):
         )
     made.nwb.add_stimulus(series)
     assert "has 8 samples and 7 times" in refusal(made, tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_bytes_are_text_in_the_encodings_of_programs(tmp_path, encoding):
+    names = [f"Bild ä{number}" for number in range(4)]
+    ids = np.array([names[picture].encode(encoding) for picture in ORDER])
+    made = Session().units().images(names).presentations(ids)
+    assert_shown(made.read(tmp_path))

@@ -147,12 +147,20 @@ def plain(value: Any) -> Any:
         ('a', 3, True)
     """
     if isinstance(value, bytes):
-        return value.decode()
+        return _text_of(value)
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, AbstractContainer):
         return value.name
     return value
+
+
+def _text_of(value: bytes) -> str:
+    """Text of bytes, which MATLAB and older programs write in the Latin-1 encoding."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _kind_of_values(data: Any) -> str:

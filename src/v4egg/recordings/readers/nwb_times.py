@@ -9,7 +9,7 @@ from pynwb.ecephys import ElectricalSeries, SpikeEventSeries
 from v4egg.errors import V4eggError
 from v4egg.recordings import intervals
 from v4egg.recordings.clock import Activity, cleaned, span_of_presentations, warn_of_lost_units
-from v4egg.recordings.readers.notes import Notes
+from v4egg.recordings.readers.notes import Notes, listed
 from v4egg.recordings.readers.nwb_file import found
 from v4egg.recordings.readers.nwb_units import UnitTable
 
@@ -37,8 +37,18 @@ def recorded_intervals(
         unit id -> float64 (interval, 2) in s, ascending and disjoint; None if all units were always recorded.
 
     Raises:
-        V4eggError: an interval has no start or stop.
+        V4eggError: an interval has no start or stop, or stops before it starts, or no unit was recorded during any
+            presentation.
     """
+    recorded = _recorded(path, nwb, units, activity, onset, notes)
+    if recorded is not None:
+        _check_presentations(path, recorded, onset, notes)
+    return recorded
+
+
+def _recorded(
+    path: Path, nwb: NWBFile, units: UnitTable, activity: Activity, onset: np.ndarray, notes: Notes
+) -> dict[str, np.ndarray] | None:
     invalid = invalid_times(path, nwb)
     if len(invalid):
         total = float((invalid[:, 1] - invalid[:, 0]).sum())
@@ -54,11 +64,26 @@ def recorded_intervals(
     return dict.fromkeys(units.kept, base)
 
 
+def _check_presentations(path: Path, recorded: dict[str, np.ndarray], onset: np.ndarray, notes: Notes) -> None:
+    """Refuse intervals that hold no presentation: they are of another clock, or of nothing that counts."""
+    never = [unit for unit, rows in recorded.items() if not intervals.contain(rows, onset, onset).any()]
+    if len(never) == len(recorded):
+        edges = np.concatenate([*recorded.values(), np.empty((0, 2))]).ravel()
+        finite = edges[np.isfinite(edges)]
+        when = f", which name {finite.min():.4g} to {finite.max():.4g} s" if len(finite) else ""
+        raise V4eggError(
+            f"{path}: presentations lie from {onset[0]:.4g} to {onset[-1]:.4g} s, and no unit was recorded during any "
+            f"of them by obs_intervals and invalid_times{when}; correct these, or write all times in s of one clock"
+        )
+    if never:
+        notes.warnings.append(f"{path.name}: recorded during no presentation: {listed(never, 4)}")
+
+
 def invalid_times(path: Path, nwb: NWBFile) -> np.ndarray:
     """The times that a session calls invalid, (interval, 2) in s, ascending and disjoint.
 
     Raises:
-        V4eggError: one of them has no start or stop.
+        V4eggError: one of them has no start or stop, or stops before it starts.
     """
     table = nwb.invalid_times
     if table is None or len(table) == 0:
@@ -70,6 +95,12 @@ def invalid_times(path: Path, nwb: NWBFile) -> np.ndarray:
 def _merged(path: Path, rows: np.ndarray, where: str) -> np.ndarray:
     if np.isnan(rows).any():
         raise V4eggError(f"{path}: {where} has an interval without start or stop; correct it")
+    backwards = rows[rows[:, 1] < rows[:, 0]]
+    if len(backwards):
+        start, stop = backwards[0]
+        raise V4eggError(
+            f"{path}: {where} has an interval from {start:.6g} to {stop:.6g} s, which ends before it starts; correct it"
+        )
     return intervals.merge(rows)
 
 
