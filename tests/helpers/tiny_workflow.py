@@ -25,3 +25,11 @@ def snakemake(folder: Path, *arguments: str, root: Path = ROOT) -> subprocess.Co
     """Run the workflow with its results in ``folder``."""
     words = command(folder, *arguments, root=root)
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment(), check=False)
+
+
+def run_workflow(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the workflow in ``folder`` with the ``config.yaml`` there."""
+    words = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+    words += ["--workflow-profile", ROOT / "profiles/default", "--cores", "1", "--configfile", folder / "config.yaml"]
+    words = [*map(str, words), *arguments]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment(), check=False)

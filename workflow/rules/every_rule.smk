@@ -1,11 +1,24 @@
-"""What every rule has, set here for all of them: log, benchmark, conda environment, digest of the code that it runs.
+"""What every rule has, set here for all of them: log, benchmark, conda environment, digests of its code and its files.
 
-Snakemake has no default for these, and does not notice changed imports: `params: code=` reruns a job when its script or
-any package module that the script reaches has changed. Threads are 1, memory and time those of the profile's
-`default-resources`, where a rule says nothing else.
+Snakemake has no default for these, and does not notice changed imports, nor a file that an older one replaces: `params:
+code=` reruns a job when its script or any package module that the script reaches has changed, `params: given=` when an
+input that no rule makes has other contents. Threads are 1, memory and time those of the profile's `default-resources`,
+where a rule says nothing else.
 """
 
+from v4egg.workflow.given_files import files_digest
 from v4egg.workflow.provenance import code_digest
+
+EXPECTED = sources.expected_digests(config["sessions"], COWLEY, RESULTS)
+
+
+def given_digest(rule, wildcards):
+    """Digest of a job's inputs that no rule makes; as a param that takes `input` Snakemake would not compare it."""
+    files = rule.expand_input(dict(wildcards.items()))[0]
+    made = f"/{RESULTS}/"
+    given = [str(file) for file in files if not file.is_storage and made not in f"/{file}"]
+    return files_digest(given, EXPECTED)
+
 
 for each in workflow.rules:
     if each.module_globals is not globals() or each.norun:  # a rule of a workflow that has this one as a module; `all`
@@ -22,3 +35,4 @@ for each in workflow.rules:
     each.conda_env = each.conda_env or "../../envs/v4egg.yaml"
     if "code" not in each.params.keys():
         each.set_params(code=code_digest(workflow.source_path(each.script)))
+        each.set_params(given=lambda wildcards, rule=each: given_digest(rule, wildcards))

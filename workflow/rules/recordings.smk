@@ -49,7 +49,7 @@ rule read_recording:
     params:
         source=lambda wildcards: config["sessions"][wildcards.session],
         path=lambda wildcards: source_path(wildcards.session),
-        images=lambda wildcards: folder_digest(image_folder(wildcards.session)),
+        folders=lambda wildcards: [folder_digest(folder) for folder in source_folders(wildcards.session)],
         looks={key: config["images"][key] for key in ("aspect", "background")},
     script:
         "../scripts/read_recording.py"

@@ -62,6 +62,18 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def where_paths_start(path: str | Path) -> str:
+    """What to do about a path that leads nowhere, for an error: a relative one begins in the working directory.
+
+    Example:
+        >>> where_paths_start("/data/session.nwb")
+        'correct the path'
+    """
+    if Path(path).is_absolute():
+        return "correct the path"
+    return f"correct the path, which is relative to the working directory {Path.cwd()}"
+
+
 def _remove(path: Path) -> None:
     """Remove a file or a folder, if there is one."""
     if path.is_dir() and not path.is_symlink():

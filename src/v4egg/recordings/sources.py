@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from v4egg.errors import V4eggError
+from v4egg.io.files import where_paths_start
 from v4egg.recordings.readers import READERS, reader_options
 from v4egg.registry import entry_of, load
 
@@ -28,6 +29,7 @@ class Source(ABC):
         public_folder: where the published recordings are or will be.
         results: folder of the run.
         own: whether the files are the user's own, and lie on this machine wherever results are stored.
+        key: of its entry in the configuration, for errors; by default that of the session.
     """
 
     own: ClassVar[bool] = False
@@ -35,6 +37,7 @@ class Source(ABC):
     options: Mapping[str, Any] = field(default_factory=dict)
     public_folder: str = ""
     results: str = ""
+    key: str = ""
 
     @property
     @abstractmethod
@@ -57,6 +60,10 @@ class Source(ABC):
         """What is said of the download before it starts: its size, origin and licence."""
         return ""
 
+    def expected(self) -> dict[str, str]:
+        """By path, the SHA-256 of files that the workflow downloads where they are missing."""
+        return {}
+
     def check(self, named: bool) -> None:  # noqa: B027 - most files are made by the workflow
         """Refuse files that are neither there nor made by the workflow.
 
@@ -77,7 +84,7 @@ class Source(ABC):
 
 
 class OwnFile(Source):
-    """A file of the user's own, which the option ``file`` names."""
+    """Files of the user's own, of which the option ``file`` names the one that is opened."""
 
     own = True
 
@@ -87,19 +94,22 @@ class OwnFile(Source):
         return str(self.options["file"])
 
     def check(self, named: bool) -> None:
-        """Refuse a file that is not there."""
-        if not Path(self.path).exists():
-            raise V4eggError(f"sessions.{self.session}.file: there is no {self.path}; correct the path")
-
-
-class OwnFiles(OwnFile):
-    """A file of the user's own, and others that belong to it."""
-
-    def check(self, named: bool) -> None:
-        """Refuse files and folders that are not there."""
-        for path in [*self.files(), *self.folders()]:
+        """Refuse files and folders that are not there, by the option that names them."""
+        key = self.key or f"sessions.{self.session}"
+        options = {str(path): f"{key}.{option}" for option, path in self.options.items()}
+        for path in [self.path, *self.files(), *self.folders()]:
             if not Path(path).exists():
-                raise V4eggError(f"sessions.{self.session}: there is no {path}; correct the path")
+                raise V4eggError(f"{options.get(path, key)}: there is no {path}; {where_paths_start(path)}")
+
+
+class NwbFile(OwnFile):
+    """An NWB file of the user's own, which may have a folder of images beside it."""
+
+    def folders(self) -> list[str]:
+        """The folder that ``columns.images`` names, if it is one."""
+        named = (self.options.get("columns") or {}).get("images")
+        folder = Path(self.path).parent / named if isinstance(named, str) else None
+        return [str(folder)] if folder and folder.is_dir() else []
 
 
 class SimulatedFile(Source):
@@ -127,7 +137,9 @@ class SimulatedBrainStore(Source):
 def source_of(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> Source:
     """The source of a session, from its entry under ``sessions`` in the configuration."""
     reader = entry_of(READERS, entry["format"], f"sessions.{session}.format")
-    return load(reader.source or OWN_FILE)(session, reader_options(entry), public_folder, results)
+    source = load(reader.source or OWN_FILE)
+    found: Source = source(session, reader_options(entry), public_folder, results, f"sessions.{session}")
+    return found
 
 
 def is_own(entry: Mapping[str, Any]) -> bool:
@@ -145,6 +157,23 @@ def source_files(session: str, entry: Mapping[str, Any], public_folder: str, res
     return source_of(session, entry, public_folder, results).files()
 
 
+def source_folders(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> list[str]:
+    """The folders that the session's reader needs beside these files."""
+    return source_of(session, entry, public_folder, results).folders()
+
+
+def expected_digests(
+    sessions: Mapping[str, Mapping[str, Any]], public_folder: str, results: str = ""
+) -> dict[str, str]:
+    """By path, the SHA-256 of files of sessions and their judges that the workflow downloads where they are missing."""
+    found: dict[str, str] = {}
+    for session, entry in sessions.items():
+        found |= source_of(session, entry, public_folder, results).expected()
+        judge = _judge(session, entry, public_folder, results)
+        found |= judge[1].expected() if judge else {}
+    return found
+
+
 def missing_public_files(
     sessions: Mapping[str, Mapping[str, Any]], public_folder: str, named: bool
 ) -> dict[str, list[str]]:
@@ -156,11 +185,14 @@ def missing_public_files(
         named: whether the user named that folder.
 
     Raises:
-        V4eggError: an NWB file, the named folder, or a session's file in it is not there.
+        V4eggError: a file of one's own, the named folder, or a session's file in it is not there.
     """
     sources = {session: source_of(session, entry, public_folder, "") for session, entry in sessions.items()}
-    for source in sources.values():
+    for session, source in sources.items():
         source.check(named)
+        judge = _judge(session, sessions[session], public_folder, "")
+        if judge is not None:
+            judge[1].check(named)
     missing = {} if named else {session: source.missing() for session, source in sources.items()}
     return {session: paths for session, paths in missing.items() if paths}
 
@@ -181,7 +213,8 @@ def _judge(session: str, entry: Mapping[str, Any], public_folder: str, results: 
         return None
     options = {key: value for key, value in judge.items() if key != "name"}
     found = entry_of(load(JUDGES), judge["name"], f"sessions.{session}.judge.name")
-    return judge["name"], load(found.source or OWN_FILE)(session, options, public_folder, results)
+    source = load(found.source or OWN_FILE)
+    return judge["name"], source(session, options, public_folder, results, f"sessions.{session}.judge")
 
 
 def external_judge(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> dict[str, Any] | None:

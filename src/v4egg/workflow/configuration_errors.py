@@ -10,6 +10,7 @@ import jsonschema
 from jsonschema import Draft202012Validator
 
 from v4egg.errors import V4eggError
+from v4egg.io.files import where_paths_start
 from v4egg.registry import known_names
 
 RENAMED = {  # key of an earlier version -> its name now, under the same parent
@@ -99,6 +100,8 @@ def _explained(error: jsonschema.ValidationError) -> list[str]:
         return [f"{where} is {instance!r}; it must be {_types(expected)}"]
     if error.validator in ("enum", "const"):
         return [_not_among(key, instance, schema.get("enum", [schema.get("const")]))]
+    if error.validator == "x-exists":
+        return [f"{where}: {error.message}"]
     if error.validator == "not":
         return [f"{where} is {instance!r}; it must be odd"]
     return [f"{where}: {error.message}; correct it (config/README.md lists all keys)"]
@@ -133,7 +136,7 @@ def _is_number(value: Any) -> bool:
 def _exists(validator: Any, kind: str, value: Any, schema: Mapping[str, Any]) -> Iterator[jsonschema.ValidationError]:
     """Keyword ``x-exists``: a path to a file or a folder that is there."""
     if isinstance(value, str) and not (Path(value).is_file() if kind == "file" else Path(value).is_dir()):
-        yield jsonschema.ValidationError(f"there is no {kind} '{value}'")
+        yield jsonschema.ValidationError(f"there is no {kind} {value}; {where_paths_start(value)}")
 
 
 _CHECKER = Draft202012Validator.TYPE_CHECKER.redefine(

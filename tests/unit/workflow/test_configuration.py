@@ -198,7 +198,7 @@ def grouped(**groups):
         (changed("prior.sessions", False), "the pool is empty"),
         (
             changed("synthesis.methods.evolution.image_generator", {"name": "deepsim", "weights": "absent.pt"}),
-            "'synthesis.methods.evolution.image_generator.weights': there is no file 'absent.pt'",
+            "'synthesis.methods.evolution.image_generator.weights': there is no file absent.pt; correct the path, which",
         ),
         (
             changed("evolution.conditions.x.image_generator.name", "deepsim"),
@@ -206,7 +206,7 @@ def grouped(**groups):
         ),
         (
             changed("evolution.conditions.x.image_generator", {"name": "autoencoder", "weights": "absent"}),
-            "'evolution.conditions.x.image_generator.weights': there is no folder 'absent'",
+            "'evolution.conditions.x.image_generator.weights': there is no folder absent; correct the path, which is",
         ),
         (
             changed("evolution.conditions.x.image_generator.name", "autoencoder"),

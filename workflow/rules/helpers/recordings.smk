@@ -12,8 +12,6 @@ def source_inputs(session):
     return [local(file) for file in files] if sources.is_own(config["sessions"][session]) else files
 
 
-def image_folder(session):
-    """The folder of images beside a session's NWB file, if its columns name one."""
-    source = config["sessions"][session]
-    named = source.get("columns", {}).get("images") if source["format"] == "nwb" else None
-    return Path(source["file"]).parent / named if named else None
+def source_folders(session):
+    """Folders that the session's reader reads beside these files."""
+    return sources.source_folders(session, config["sessions"][session], COWLEY, RESULTS)

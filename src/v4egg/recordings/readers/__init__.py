@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 READERS: Registry = {
     "simulated": Entry("v4egg.simulation.session:Simulated", source="v4egg.recordings.sources:SimulatedFile"),
-    "nwb": Entry("v4egg.recordings.readers.nwb:Nwb", label="NWB"),
+    "nwb": Entry("v4egg.recordings.readers.nwb:Nwb", label="NWB", source="v4egg.recordings.sources:NwbFile"),
     "cowley": Entry(
         "v4egg.recordings.readers.cowley:Cowley",
         label="Cowley et al.",

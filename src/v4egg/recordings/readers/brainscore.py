@@ -28,7 +28,7 @@ from v4egg.recordings.readers.image_files import NAMED, ImageFiles, missing_imag
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import SPIKES_PER_WINDOW, Recording
 from v4egg.recordings.repeats import by_image
-from v4egg.recordings.sources import OwnFiles
+from v4egg.recordings.sources import OwnFile
 from v4egg.registry import Numbers, PathText
 
 RESPONSE_UNIT = "normalized firing rate"
@@ -297,7 +297,7 @@ class BrainScore(ReaderOptions):
         return read_brainscore(path, session, **options, background=background)
 
 
-class BrainScoreFiles(OwnFiles):
+class BrainScoreFiles(OwnFile):
     """The assembly, the table of stimuli, and the images."""
 
     def files(self) -> list[str]:

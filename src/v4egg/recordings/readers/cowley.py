@@ -229,6 +229,11 @@ def download_statement(folder: str | Path, session: str) -> str:
     )
 
 
+def manifest_digests(folder: str | Path, session: str) -> dict[str, str]:
+    """Return the SHA-256 of the session's files that the manifest lists, by their path in a folder."""
+    return {str(Path(folder, entry["path"])): entry["sha256"] for entry in session_entries(session)}
+
+
 def existing(path: Path, what: str, session: str) -> Path:
     """Return the path of a file that exists.
 
@@ -350,6 +355,10 @@ class PublicLayout(Source):
         """How much the download is, and its licence."""
         return f"Download {download_statement(self.public_folder, self.session)}"
 
+    def expected(self) -> dict[str, str]:
+        """What the manifest says of the session's files."""
+        return manifest_digests(self.public_folder, self.session)
+
     def check(self, named: bool) -> None:
         """Refuse a folder that the user named and that lacks the session."""
         if not named:
@@ -382,3 +391,7 @@ class PublishedModels(Source):
     def files(self) -> list[str]:
         """A file for each unit."""
         return [str(path) for path in published_model_files(self.public_folder, self.session)]
+
+    def expected(self) -> dict[str, str]:
+        """What the manifest says of the session's files."""
+        return manifest_digests(self.public_folder, self.session)

@@ -30,7 +30,7 @@ from v4egg.recordings.readers.description import Answer, Description, Question, 
 from v4egg.recordings.readers.image_files import NAMED, read_pictures
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
-from v4egg.recordings.sources import OwnFiles
+from v4egg.recordings.sources import OwnFile
 from v4egg.registry import PathText
 
 RESPONSE_UNIT = "normalized multi-unit activity"
@@ -247,7 +247,7 @@ class Tvsd(ReaderOptions):
         )
 
 
-class TvsdFiles(OwnFiles):
+class TvsdFiles(OwnFile):
     """The files of one monkey, and the folder of images."""
 
     def files(self) -> list[str]:
