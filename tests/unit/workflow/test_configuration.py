@@ -198,7 +198,7 @@ def grouped(**groups):
         (changed("prior.sessions", False), "the pool is empty"),
         (
             changed("synthesis.methods.evolution.image_generator", {"name": "deepsim", "weights": "absent.pt"}),
-            "'synthesis.methods.evolution.image_generator.weights': there is no file absent.pt; correct the path, which",
+            "'synthesis.methods.evolution.image_generator.weights': there is no file absent.pt; correct the path",
         ),
         (
             changed("evolution.conditions.x.image_generator.name", "deepsim"),
