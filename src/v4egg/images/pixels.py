@@ -126,7 +126,7 @@ def scaled(frame: np.ndarray, value_range: Range, *, where: str, background: flo
     return np.ascontiguousarray(np.rint(level * 255).astype(np.uint8).transpose(2, 0, 1))
 
 
-def stacked(images: Iterable[np.ndarray], count: int, *, where: str) -> np.ndarray:
+def stacked(images: Iterable[np.ndarray], count: int, *, where: str, remedy: str = "make them equal") -> np.ndarray:
     """Return the uint8 images (channel, y, x) of a source as one array (image, channel, y, x).
 
     Grey images among colour images get three equal channels. Images are taken one at a time, so that those of a
@@ -136,6 +136,7 @@ def stacked(images: Iterable[np.ndarray], count: int, *, where: str) -> np.ndarr
         images: with 1 or 3 channels each.
         count: how many they are, at least 1.
         where: the file and the source in it, for errors.
+        remedy: what to do with images of several sizes, for the error.
 
     Raises:
         V4eggError: the images are of several sizes.
@@ -153,7 +154,7 @@ def stacked(images: Iterable[np.ndarray], count: int, *, where: str) -> np.ndarr
         if (height, width) != size:
             raise V4eggError(
                 f"{where}: images are of several sizes, such as {size[1]} x {size[0]} and {width} x {height} px (width "
-                "x height); make them equal"
+                f"x height); {remedy}"
             )
         if image.shape[0] > result.shape[1]:
             result = np.repeat(result, 3, axis=1)

@@ -256,7 +256,7 @@ def test_images_of_several_sizes(session):
     session.images().presentations().in_table()
     big = np.kron(picture(5), np.ones((2, 2), "uint8"))
     Image.fromarray(big).save(session.folder / "images/im_5.png")
-    assert "images are of 2 sizes" in refusal(session)
+    assert "8 x 8 and 16 x 16 px (width x height); make them equal, or set columns.image_size" in refusal(session)
     recording = read_folder(session.folder, "s1", columns={"image_size": 8})
     np.testing.assert_array_equal(
         recording.images[5, 0], Image.fromarray(big).resize((8, 8), Image.Resampling.BILINEAR)

@@ -88,7 +88,12 @@ def read_brainscore(
         unique, image = np.unique(ids, return_inverse=True)
         names = _image_names(path, list(unique), files, stimuli)
         pictures = read_pictures(
-            [files.file(name) for name in names], names, where=str(images), size=image_size, background=background
+            [files.file(name) for name in names],
+            names,
+            where=str(images),
+            size=image_size,
+            size_key="image_size",
+            background=background,
         )
     units = neuroids.iloc[kept_units]
     units.index = pd.Index([f"{session}-u{number:03d}" for number in kept_units], name="unit")

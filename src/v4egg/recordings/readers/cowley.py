@@ -55,10 +55,9 @@ def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None,
         background: grey level behind transparent images, in units of [0, 1].
 
     Returns:
-        A recording with ``images`` uint8 (image, 3, y, x), 112 px square as published, or with one channel if all of
-        them are grey; ``counts`` float32 (image, repeat, unit), spikes in 100 ms, from the raw responses (NaN-padded)
-        where they exist and with one averaged repeat otherwise; and ``units`` with the column ``neuron``, the 0-based
-        index in the published arrays.
+        A recording with ``images`` uint8 (image, 3, y, x), 112 px square as published; ``counts`` float32 (image,
+        repeat, unit), spikes in 100 ms, from the raw responses (NaN-padded) where they exist and with one averaged
+        repeat otherwise; and ``units`` with the column ``neuron``, the 0-based index in the published arrays.
 
     Raises:
         V4eggError: a file is missing or damaged, or images and responses do not fit each other.

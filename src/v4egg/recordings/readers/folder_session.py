@@ -260,6 +260,7 @@ def pictures(
         image_names,
         where=str(layout.images),
         size=names["image_size"],
+        size_key="columns.image_size",
         pixel_range=None if wanted is None else (wanted[0], wanted[1]),
         background=background,
     )

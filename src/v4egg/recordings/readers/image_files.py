@@ -94,6 +94,7 @@ def read_pictures(
     *,
     where: str,
     size: int | None = None,
+    size_key: str | None = None,
     pixel_range: Range | None = None,
     background: float = 0.5,
 ) -> np.ndarray:
@@ -105,6 +106,7 @@ def read_pictures(
         where: what holds them, for errors.
         size: px of the shorter side of the returned pictures; larger ones are reduced one by one, so that a folder of
             large photographs does not have to fit into memory. None: as they are.
+        size_key: the configuration key of ``size``, for the error.
         pixel_range: the values that are black and white; None: as dtype and values of all files say.
         background: grey level behind transparent pictures, in units of [0, 1].
 
@@ -121,7 +123,8 @@ def read_pictures(
         pixels = scaled(read_image_file(file), used, where=f"{where}: {name}", background=background)
         return pixels if size is None else reduced(pixels, size, f"{where}: {name}")
 
-    return stacked(map(picture, files, names), len(files), where=where)
+    remedy = "make them equal" + ("" if size_key is None else f", or set {size_key} to reduce them")
+    return stacked(map(picture, files, names), len(files), where=where, remedy=remedy)
 
 
 def reduced(picture: np.ndarray, size: int, where: str) -> np.ndarray:
