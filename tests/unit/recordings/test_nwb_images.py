@@ -166,6 +166,14 @@ def test_a_declared_range_of_pixels(tmp_path):
     assert_shown(made.read(tmp_path, pixel_range=[0, 1020]))
 
 
+def test_images_of_another_dtype_that_were_never_shown_do_not_count(tmp_path):
+    made = Session().units().presentations(named())
+    pictures = {name: picture.astype("uint16") * 257 for name, picture in zip(NAMES, PICTURES, strict=True)}
+    pictures["mask"] = np.ones((6, 8), "uint8")
+    made.nwb.add_stimulus_template(picture_container("shown", pictures, None))
+    assert_shown(made.read(tmp_path))
+
+
 # --- ids --------------------------------------------------------------------------------------------------------------
 
 

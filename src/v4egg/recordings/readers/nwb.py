@@ -159,7 +159,7 @@ def _read_images(
     position = _by_content(source, plan.position) if plan.by_content else plan.position
     used, image = np.unique(position, return_inverse=True)
     wanted = None if names["pixel_range"] is None else tuple(names["pixel_range"])
-    used_range = range_of(telling_frames(source), where=where, value_range=wanted)
+    used_range = range_of(telling_frames(source, used), where=where, value_range=wanted)
     frames = (source.frame(int(one)) for one in used)
     pictures = (scaled(frame, used_range, where=where, background=background) for frame in frames)
     images = stacked(pictures, len(used), where=where)

@@ -307,17 +307,32 @@ def plain_list(value: Any) -> list[Any]:
     return [] if value is None else [[plain(one) for one in np.atleast_1d(row)] for row in value]
 
 
-def telling_frames(source: ImageSource) -> Iterator[np.ndarray]:
-    """The images that decide which values are black and white: all, but bytes only until they use their range."""
+def telling_frames(source: ImageSource, used: np.ndarray) -> Iterator[np.ndarray]:
+    """The images that decide which values are black and white, one at a time.
+
+    Of arrays these are all images of the dtypes that were shown, and bytes only until they use their range; of image
+    files those that were shown.
+
+    Args:
+        source: the images.
+        used: int64, positions of the images that were shown.
+    """
+    if not source.arrays:
+        yield from (source.frame(int(position)) for position in used)
+        return
+    dtypes = {source.dtypes[position] for position in used}
     bright = False
-    for position in range(len(source)):
-        shape, dtype = (source.shapes[position], source.dtypes[position]) if source.arrays else ((), "")
-        opaque = len(shape) == 2 or (len(shape) == 3 and (shape[0] if channels_first(shape) else shape[2]) in (1, 3))
-        if bright and opaque and dtype == "uint8":
+    for position, (shape, dtype) in enumerate(zip(source.shapes, source.dtypes, strict=True)):
+        if dtype not in dtypes or (bright and dtype == "uint8" and _is_opaque(shape)):
             continue
         frame = source.frame(position)
-        bright = bright or (frame.dtype == np.uint8 and bool(frame.max() > 1))
+        bright = bright or (dtype == "uint8" and bool(frame.max() > 1))
         yield frame
+
+
+def _is_opaque(shape: Sequence[int]) -> bool:
+    """Whether an image of this shape has no alpha channel."""
+    return len(shape) == 2 or (shape[0] if channels_first(shape) else shape[-1]) in (1, 3)
 
 
 def objects_source(path: Path, nwb: NWBFile, items: Sequence[Any]) -> tuple[ImageSource, np.ndarray]:
