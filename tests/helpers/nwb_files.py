@@ -90,7 +90,7 @@ def named(order: Sequence[int] = ORDER) -> list[str]:
 def assert_shown(recording: Recording, order: Sequence[int] = ORDER) -> None:
     """Each presentation shows the picture that it showed."""
     found = recording.images[recording.trials["image"]]
-    np.testing.assert_array_equal(found, PICTURES[np.asarray(order)][:, None])
+    np.testing.assert_array_equal(found, np.broadcast_to(PICTURES[np.asarray(order)][:, None], found.shape))
 
 
 def counted(recording: Recording) -> np.ndarray:
