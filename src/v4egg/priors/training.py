@@ -16,13 +16,10 @@ from torch import Tensor
 
 from v4egg.device import autocast, to_channels_last
 from v4egg.errors import V4eggError
-from v4egg.images.processing import to_float
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.priors.prior import Prior
+from v4egg.priors.steps import random_batch, train_by_steps
 from v4egg.seeding import seed_of
-
-CURVE_EVERY = 25  # steps that one point of the loss curve averages
-SAVE_EVERY = 250  # steps between two saved states
 
 
 def new_prior(options: Mapping[str, Any]) -> Prior:
@@ -80,13 +77,13 @@ def train_prior(
         options: those of :func:`new_prior`, ``steps``, ``batch_size`` and ``learning_rate``.
         seed: the random numbers of each step depend on the seed and the step only, so that a resumed run gives the same
             result as an uninterrupted one.
-        checkpoint: where the state is saved every :data:`SAVE_EVERY` steps; an existing state is resumed.
+        checkpoint: where the state is saved as the training goes; an existing state is resumed.
         progress: wraps the range of steps, for a progress bar.
         device: where to compute.
 
     Returns:
         The prior on the CPU, with exponentially averaged weights, and its curve ``loss``, each point the mean over
-        :data:`CURVE_EVERY` steps.
+        :data:`v4egg.priors.steps.CURVE_EVERY` steps.
 
     Raises:
         V4eggError: the loss is not finite; the message gives the step.
@@ -104,37 +101,28 @@ def train_prior(
     average = EMAModel(prior.unet.parameters(), decay=0.999)
     optimizer = torch.optim.AdamW(prior.unet.parameters(), lr=options["learning_rate"], weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, max(1, options["steps"] // 20), options["steps"])
-    parts = {"unet": prior.unet, "average": average, "optimizer": optimizer, "schedule": schedule}
-    state = checkpoint.resume(parts) if checkpoint else None
-    losses = list(state["losses"]) if state else []
-    for step in progress(range(len(losses), options["steps"])):
-        loss = _step(prior, images, options["batch_size"], seed, step)
-        if not torch.isfinite(loss):
-            raise V4eggError(f"prior: the loss is {loss.item()} at step {step}; lower prior.learning_rate")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(prior.unet.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        average.step(prior.unet.parameters())
-        losses.append(loss.item())
-        if checkpoint and (step + 1) % SAVE_EVERY == 0:
-            checkpoint.save({name: part.state_dict() for name, part in parts.items()} | {"losses": losses})
+    curve = train_by_steps(
+        "prior",
+        lambda step: _loss(prior, images, options["batch_size"], seed, step),
+        prior.unet,
+        optimizer,
+        schedule,
+        options["steps"],
+        average=average,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
     average.copy_to(prior.unet.parameters())
-    curve = [float(np.mean(losses[i : i + CURVE_EVERY])) for i in range(0, len(losses), CURVE_EVERY)]
     return prior.eval().cpu(), {"loss": curve}
 
 
-def _step(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: int) -> Tensor:
+def _loss(prior: Prior, images: np.ndarray, batch_size: int, seed: int, step: int) -> Tensor:
     """Mean squared error of the velocity on a random batch, half of whose images are flipped left-right."""
     device = prior.unet.device
-    generator = torch.Generator().manual_seed(seed_of(seed, "step", step))
-    chosen = torch.randint(len(images), (batch_size,), generator=generator)
-    clean = to_float(images[chosen.numpy()]) * 2 - 1
-    flip = torch.rand(batch_size, generator=generator) < 0.5
-    clean[flip] = clean[flip].flip(-1)
-    noise = torch.randn(clean.shape, generator=generator)
-    times = torch.randint(prior.schedule["num_train_timesteps"], (batch_size,), generator=generator)
+    rng = torch.Generator().manual_seed(seed_of(seed, "step", step))
+    clean = random_batch(images, batch_size, rng) * 2 - 1
+    noise = torch.randn(clean.shape, generator=rng)
+    times = torch.randint(prior.schedule["num_train_timesteps"], (batch_size,), generator=rng)
     scheduler = prior.scheduler()
     noisy = scheduler.add_noise(clean, noise, times).to(device)
     velocity = scheduler.get_velocity(clean, noise, times).to(device)

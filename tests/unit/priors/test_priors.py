@@ -10,7 +10,6 @@ from v4egg import load_prior
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
-from v4egg.priors import training
 from v4egg.priors.training import new_prior, sample, train_prior
 from v4egg.seeding import torch_generator
 
@@ -61,14 +60,14 @@ def test_shapes_are_checked():
 
 
 def test_training_lowers_the_loss(monkeypatch):
-    monkeypatch.setattr(training, "CURVE_EVERY", 20)
+    monkeypatch.setattr("v4egg.priors.steps.CURVE_EVERY", 20)
     _, curves = train_prior(pool(), {**OPTIONS, "steps": 60, "learning_rate": 3e-3}, seed=0)
     assert len(curves["loss"]) == 3
     assert curves["loss"][-1] < 0.8 * curves["loss"][0]
 
 
 def test_killed_training_resumes_to_the_same_weights(killed_at, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    monkeypatch.setattr("v4egg.priors.steps.SAVE_EVERY", 2)
     whole, _ = train_prior(pool(), OPTIONS, seed=3)
     checkpoint = Checkpoint(tmp_path, {})
 

@@ -11,7 +11,6 @@ from v4egg.images.processing import Preprocess
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.priors.training import new_prior
 from v4egg.xdream.evolution import Evolution, evolve
-from v4egg.xdream.generators import decoder as decoder_module
 from v4egg.xdream.generators import deepsim, make_image_generator
 from v4egg.xdream.generators.decoder import load_decoder, train_decoder
 from v4egg.xdream.generators.diffusion import Diffusion
@@ -117,7 +116,7 @@ def test_the_decoder_learns_and_standard_normal_codes_look_like_the_pool(trained
 
 
 def test_killed_training_resumes_to_the_same_weights(killed_at, tmp_path, monkeypatch):
-    monkeypatch.setattr(decoder_module, "SAVE_EVERY", 2)
+    monkeypatch.setattr("v4egg.priors.steps.SAVE_EVERY", 2)
     options = {**OPTIONS, "steps": 6}
     whole, _ = train_decoder(pool(), options, seed=3)
     checkpoint = Checkpoint(tmp_path, {})

@@ -15,11 +15,10 @@ from v4egg.errors import V4eggError
 from v4egg.images.processing import Preprocess, to_float
 from v4egg.io import stores
 from v4egg.io.checkpoints import Checkpoint
+from v4egg.priors.steps import random_batch, train_by_steps
 from v4egg.seeding import seed_of
 from v4egg.xdream.generators.generator import GeneratorOptions, ImageGenerator, store_of
 
-CURVE_EVERY = 25  # steps that one point of the loss curve averages
-SAVE_EVERY = 250  # steps between two saved states
 _RIDGE = 1e-4  # smallest variance of any direction of the codes, as a fraction of the mean variance
 
 
@@ -148,7 +147,7 @@ def train_decoder(
         device: where to train.
 
     Returns:
-        The decoder, frozen, and its curve ``loss``, one value per 25 steps.
+        The decoder, frozen, and its curve ``loss``, each point the mean over 25 steps.
 
     Raises:
         V4eggError: the loss is not finite; names the step.
@@ -160,34 +159,25 @@ def train_decoder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, options["learning_rate"], total_steps=options["steps"] + 1, pct_start=0.1, cycle_momentum=False
     )
-    parts: dict[str, Any] = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule}
-    state = checkpoint.resume(parts) if checkpoint else None
-    losses = list(state["losses"]) if state else []
-    for step in progress(range(len(losses), options["steps"])):
-        loss = _loss(decoder, images, options, seed, step)
-        if not torch.isfinite(loss):
-            raise V4eggError(f"decoder: the loss is {loss.item()} at step {step}; lower decoder.learning_rate")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if checkpoint and (step + 1) % SAVE_EVERY == 0:
-            checkpoint.save({name: part.state_dict() for name, part in parts.items()} | {"losses": losses})
+    curve = train_by_steps(
+        "decoder",
+        lambda step: _loss(decoder, images, options, seed, step),
+        decoder,
+        optimizer,
+        schedule,
+        options["steps"],
+        checkpoint=checkpoint,
+        progress=progress,
+    )
     decoder.eval().requires_grad_(False)
     decoder.whiten(images)
-    curve = [float(np.mean(losses[i : i + CURVE_EVERY])) for i in range(0, len(losses), CURVE_EVERY)]
     return decoder.cpu(), {"loss": curve}
 
 
 def _loss(decoder: Decoder, images: np.ndarray, options: Mapping[str, Any], seed: int, step: int) -> Tensor:
     """The loss on one random batch, flipped left-right half of the time."""
     rng = torch.Generator().manual_seed(seed_of(seed, "decoder step", step))
-    chosen = torch.randint(len(images), (options["batch_size"],), generator=rng)
-    batch = to_float(images[chosen.numpy()])
-    flip = torch.rand(len(batch), generator=rng) < 0.5
-    batch[flip] = batch[flip].flip(-1)
+    batch = random_batch(images, options["batch_size"], rng)
     noise = torch.randn((len(batch), decoder.size), generator=rng).to(decoder.mean)
     batch = batch.to(decoder.mean)
     with autocast(batch.device):
