@@ -8,12 +8,12 @@ processor; ``--images`` is what one student learns from, counting repeats (views
 """
 
 import argparse
-import time
 
 import numpy as np
 import torch
 from torch import nn
 
+from processor_time import fastest
 from v4egg.compact.network import CHANNEL_MEANS, STRIDES, map_size
 from v4egg.compact.students import Students, new_network
 
@@ -27,15 +27,6 @@ class Plain(nn.Sequential):
             layers += [nn.Conv2d(width, width, 5, stride=stride, padding=2, groups=width, bias=False)]
             layers += [nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU()]
         super().__init__(*layers, nn.Flatten(), nn.Linear(width * map_size(size) ** 2, 1))
-
-
-def seconds(step) -> float:
-    times = []
-    for _ in range(3):
-        start = time.process_time()  # of one thread: other jobs on the machine count less than in wall time
-        step()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def step_of(network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor):
@@ -54,11 +45,11 @@ def side_by_side(units: int, options: argparse.Namespace, sample: float = 0.5) -
     widths = [options.width] * 5
     students = Students([new_network(widths, options.size, STRIDES, unit) for unit in range(units)], sample)
     step = step_of(students, images(options), torch.zeros(options.batch, units))
-    return seconds(step) / options.batch / units
+    return fastest(step, 3) / options.batch / units
 
 
 def plain(options: argparse.Namespace) -> float:
-    return seconds(step_of(Plain(options.width, options.size), images(options), torch.zeros(options.batch, 1))) / (
+    return fastest(step_of(Plain(options.width, options.size), images(options), torch.zeros(options.batch, 1)), 3) / (
         options.batch
     )
 

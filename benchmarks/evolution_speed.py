@@ -8,11 +8,11 @@ faster of two runs, in seconds of one processor.
 """
 
 import argparse
-import time
 
 import numpy as np
 import torch
 
+from processor_time import fastest
 from v4egg.encoders.encoder import Encoder
 from v4egg.xdream.evolution import Evolution, evolve
 from v4egg.xdream.generators.decoder import Decoder
@@ -30,15 +30,6 @@ def encoder(units: int) -> Encoder:
     return model.to(memory_format=torch.channels_last)
 
 
-def seconds(run) -> float:
-    times = []
-    for _ in range(2):
-        start = time.process_time()  # of one thread: other jobs on the machine count less than in wall time
-        run()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def rate(decoder: Decoder, units: int, population: int, batch: int = 128, optimizer: str = "genetic") -> float:
     """Presentations a second of all runs together."""
     neurons = ModelUnits(model := encoder(units), model.units)
@@ -48,7 +39,7 @@ def rate(decoder: Decoder, units: int, population: int, batch: int = 128, optimi
         search = make_optimizer(optimizer, [(i,) for i in range(units)], LATENT, population=population)
         evolve(Evolution(search, budget), decoder, neurons, batch=batch)
 
-    return units * budget / seconds(run)
+    return units * budget / fastest(run, 2)
 
 
 def own_cost(optimizer: str, units: int, population: int = 40) -> float:
@@ -60,7 +51,7 @@ def own_cost(optimizer: str, units: int, population: int = 40) -> float:
         for _ in range(GENERATIONS):
             search.step(scores, np.arange(units))
 
-    return 1000 * seconds(run) / (units * population * GENERATIONS)
+    return 1000 * fastest(run, 2) / (units * population * GENERATIONS)
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def images(n: int) -> np.ndarray:
 def prior_step() -> Callable[[], None]:
     prior = prior_training.new_prior(PRIOR).to(memory_format=torch.channels_last)
     pool = images(64)
-    return lambda: prior_training._step(prior, pool, 32, 0, 0).backward()
+    return lambda: prior_training._loss(prior, pool, 32, 0, 0).backward()
 
 
 def encoder_epoch() -> Callable[[], None]:

@@ -14,12 +14,12 @@ with job(snakemake) as run:
     responses = load_responses(inputs.responses)
     units = responses.selected_units[int(snakemake.wildcards.batch) :: snakemake.params.jobs]
     dataset = load_distillation_dataset(inputs.teacher, units)
-    filters = []
+    states = []
 
     def checkpoints(stage, units):
         key = {"options": options, "seed": seed, "code": snakemake.params.code, "stage": stage, "units": units}
-        filters.append(Checkpoint.for_inputs(snakemake.params.state, [inputs.teacher], key))
-        return filters[-1]
+        states.append(Checkpoint.for_inputs(snakemake.params.state, [inputs.teacher], key))
+        return states[-1]
 
     networks, seconds = compact_networks(
         dataset, options, seed, checkpoints=checkpoints, progress=run.progress, device=run.device
@@ -28,7 +28,7 @@ with job(snakemake) as run:
     result = compact_dataset(networks, seconds, dataset, recording, responses, inputs.teacher)
     read = [inputs.teacher, inputs.recording, inputs.responses]
     stores.save(result, snakemake.output[0], "compact", config=options, seed=seed, inputs=read)
-    for checkpoint in filters:
-        checkpoint.remove()
+    for state in states:
+        state.remove()
     medians = result["r2_to_teacher"].median("unit").values
     run.log(f"{len(units)} units, median r2 to the teacher by stage: " + ", ".join(f"{m:.3f}" for m in medians))

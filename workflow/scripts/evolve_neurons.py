@@ -37,9 +37,8 @@ with job(snakemake) as run:
     image_generator = make_image_generator(
         stimulus_spec=stimulus_spec, device=run.device, stores={name: inputs[name] for name in needed}, **chosen
     )
-    read = [path for path in inputs if str(path).endswith(".zarr")]
     key = {"options": options, "seed": seed, "code": snakemake.params.code}
-    checkpoint = Checkpoint.for_inputs(snakemake.params.state, read, key)
+    checkpoint = Checkpoint.for_inputs(snakemake.params.state, run.input_stores, key)
     search = {key: options[key] for key in ("optimizer", "settings", "budget", "spikes", "repeats", "initial")}
     result = evolution_experiment(
         neurons.to(run.device),
@@ -54,5 +53,5 @@ with job(snakemake) as run:
     settings = settings_of(options["optimizer"], options["settings"])
     result.attrs |= {"condition": snakemake.wildcards.condition, "settings": json.dumps(settings)}
     result.attrs["swept"] = json.dumps(options.get("swept", {}))
-    stores.save(result, snakemake.output[0], "evolution", config=options, seed=seed, inputs=read)
+    stores.save(result, snakemake.output[0], "evolution", config=options, seed=seed, inputs=run.input_stores)
     checkpoint.remove()

@@ -8,8 +8,6 @@ from v4egg.workflow.jobs import job
 with job(snakemake):
     kind = snakemake.params.kind
     batches = [stores.load(path, kind) for path in snakemake.input]
-    batches = [batch for batch in batches if batch.sizes["unit"]] or batches[
-        :1
-    ]  # fewer units than slots leaves some empty
-    gathered = xr.concat(batches, "unit", combine_attrs="drop_conflicts")
+    filled = [batch for batch in batches if batch.sizes["unit"]]  # fewer units than slots leaves some empty
+    gathered = xr.concat(filled or batches[:1], "unit", combine_attrs="drop_conflicts")
     stores.save(gathered, snakemake.output[0], kind, inputs=list(snakemake.input))

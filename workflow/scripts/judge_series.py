@@ -1,13 +1,13 @@
 """Score the images of a sweep, or those that natural search found, under every judge."""
 
-from v4egg.encoders.ensemble import load_encoder
+from v4egg.encoders.ensemble import load_ensembles
 from v4egg.evaluation.judges import encoder_judges, load_external_judges
 from v4egg.evaluation.transfer import join_architectures, judge_series
 from v4egg.io import stores
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
+    ensembles = load_ensembles(run.local(snakemake.params.members))
     external_judges = load_external_judges(run.local(snakemake.params.external_judges))
     parts = {}
     for path in run.progress(snakemake.input.series):

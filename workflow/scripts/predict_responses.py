@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from v4egg.encoders.ensemble import load_encoder
+from v4egg.encoders.ensemble import load_ensembles
 from v4egg.encoders.predictions import predict_session
 from v4egg.evaluation.encoder_scores import SPLITS
 from v4egg.io import stores
@@ -11,7 +11,7 @@ from v4egg.recordings.responses import load_responses
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
+    ensembles = load_ensembles(run.local(snakemake.params.members))
     recording, responses = load_recording(snakemake.input.recording), load_responses(snakemake.input.responses)
     scored = np.concatenate([responses.images_of(split) for split in SPLITS])
     rows = None if snakemake.params.every_image else scored

@@ -1,6 +1,6 @@
 """Compare reconstructions with the true images, in the responses of every judge and as pictures."""
 
-from v4egg.encoders.ensemble import load_encoder
+from v4egg.encoders.ensemble import load_ensembles
 from v4egg.evaluation.judges import encoder_judges, load_external_judges
 from v4egg.evaluation.reconstruction_scores import score_reconstructions
 from v4egg.evaluation.transfer import join_architectures
@@ -8,7 +8,7 @@ from v4egg.io import stores
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
+    ensembles = load_ensembles(run.local(snakemake.params.members))
     external_judges = load_external_judges(run.local(snakemake.params.external_judges))
     parts = {}
     for path in run.progress(snakemake.input.reconstructions):

@@ -1,6 +1,6 @@
 """Score every image under every judge."""
 
-from v4egg.encoders.ensemble import load_encoder
+from v4egg.encoders.ensemble import load_ensembles
 from v4egg.evaluation.judges import encoder_judges, load_external_judges
 from v4egg.evaluation.transfer import (
     NaturalImages,
@@ -15,7 +15,7 @@ from v4egg.recordings.units import by_session
 from v4egg.workflow.jobs import job
 
 with job(snakemake) as run:
-    ensembles = {arch: load_encoder(paths) for arch, paths in run.local(snakemake.params.members).items()}
+    ensembles = load_ensembles(run.local(snakemake.params.members))
     external_judges = load_external_judges(run.local(snakemake.params.external_judges))
     units = [str(unit) for unit in stores.load(snakemake.input.targets, "targets")["unit"].values]
     groups = by_session(units)
@@ -34,4 +34,4 @@ with job(snakemake) as run:
         judges = [*encoder_judges(ensembles, arch), *external_judges]
         parts[arch] = judge_images(meis, judges, with_cached_predictions(judges, natural, predictions))
     result = gather_architectures(parts)
-    stores.save(result, snakemake.output[0], "transfer", inputs=[p for p in snakemake.input if p.endswith(".zarr")])
+    stores.save(result, snakemake.output[0], "transfer", inputs=run.input_stores)

@@ -1,6 +1,6 @@
 """Ensembles of members, which are divided into those that generate images and those that validate them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +153,8 @@ def load_encoder(paths: str | Path | Sequence[str | Path]) -> Ensemble:
     """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     return Ensemble([load_member(path) for path in paths])
+
+
+def load_ensembles(paths: Mapping[str, Sequence[str | Path]]) -> dict[str, Ensemble]:
+    """The ensemble of each architecture, from the stores of its members; see :func:`load_encoder`."""
+    return {arch: load_encoder(members) for arch, members in paths.items()}

@@ -36,6 +36,11 @@ class Job:
     device: str
     inputs: Sequence[str] = ()
 
+    @property
+    def input_stores(self) -> list[str]:
+        """The inputs that are stores, for the provenance of what the job writes."""
+        return [path for path in self.inputs if path.endswith(".zarr")]
+
     def progress(self, iterable: Iterable[T], description: str = "") -> Iterable[T]:
         """Wrap an iterable in a progress bar that is drawn in the terminal and the log, at most every ten seconds."""
         label = f"{self.name} {description}".strip()
