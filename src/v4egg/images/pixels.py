@@ -41,7 +41,7 @@ def as_uint8(
 
     Args:
         frames: each (y, x), (y, x, 1), (y, x, 2: grey and alpha), (y, x, 3) or (y, x, 4: RGB and alpha); all of one
-            dtype, or some of them bool.
+            dtype or bool, unless a range is declared.
         where: the file and the source in it, for errors.
         value_range: the values that are black and white; None: as dtype and values say.
         background: the grey level, in units of [0, 1], that shows where an image is transparent.
@@ -83,7 +83,7 @@ def range_of(
     """
     if value_range is not None and not 0 < abs(value_range[1] - value_range[0]) < np.inf:  # false for NaN too
         raise V4eggError(f"{where}: {key} is {list(value_range)}; give two different finite numbers")
-    seen = _Seen(where, key)
+    seen = _Seen(where, key, declared=value_range is not None)
     for frame in frames:
         seen.add(frame)
         if value_range is not None:
@@ -201,6 +201,7 @@ class _Seen:
 
     where: str
     key: str
+    declared: bool
     dtypes: set[str] = field(default_factory=set)  # but bool
     low: float = np.inf
     high: float = -np.inf
@@ -217,10 +218,10 @@ class _Seen:
         if colours.dtype == bool:
             return
         self.dtypes.add(colours.dtype.name)
-        if len(self.dtypes) > 1:
+        if len(self.dtypes) > 1 and not self.declared:
             raise V4eggError(
                 f"{self.where}: images are of the dtypes {' and '.join(sorted(self.dtypes))}, whose white may differ; "
-                "save all of them with one dtype"
+                f"save all of them with one dtype, or set {self.key} to the values that are black and white in all"
             )
         low, high = float(colours.min()), float(colours.max())
         if not np.isfinite([low, high]).all():

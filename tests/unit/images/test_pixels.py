@@ -99,6 +99,11 @@ def test_the_range_is_that_of_all_images_and_not_of_each():
         read([np.full((2, 2), 0.5), np.full((2, 2), 200.0)])
 
 
+def test_a_declared_range_is_that_of_all_dtypes():
+    frames = [np.full((2, 2), 1023, np.uint16), np.full((2, 2), 93, np.uint8)]
+    assert [image[0, 0, 0].item() for image in read(frames, value_range=(0, 1023))] == [255, 23]
+
+
 def test_images_can_be_read_one_at_a_time():
     stored = GREY.astype(np.uint16) * 257
     used = range_of(iter(stored), where="s")
