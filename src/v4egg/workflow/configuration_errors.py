@@ -34,6 +34,7 @@ RENAMED = {  # key of an earlier version -> its name now, under the same parent
     "adversarial.maximizing.seeds": "samples",
 }
 RENAMED_VALUES = {("evolution.conditions.*.neurons", "outside"): "external"}
+NAMED = ("sessions", "encoders.architectures", "encoders.architectures.*.core_groups", "evolution.conditions")
 _TYPES = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
 _TYPES |= {"array": "a list", "object": "a mapping", "null": "null"}
 
@@ -59,6 +60,8 @@ def mistakes(config: Any, schema: Mapping[str, Any]) -> list[str]:
     if unusable:
         return unusable
     errors = sorted(_Validator(schema).iter_errors(config), key=lambda error: [str(part) for part in error.path])
+    listed = [list(error.absolute_path) for error in errors if error.validator == "enum"]  # which says more than types
+    errors = [error for error in errors if error.validator != "type" or list(error.absolute_path) not in listed]
     return list(dict.fromkeys(line for error in errors for line in _explained(error)))
 
 
@@ -78,7 +81,11 @@ def _unusable_names(value: Any, where: str) -> Iterator[str]:
                 continue
             place = f"configuration key '{where}'" if where else "the configuration"
             words = " (on, off, yes and no are true and false in YAML)" if isinstance(key, bool) else ""
-            yield f"{place}: the name {_yaml(key)} is no text{words}; write it in quotes, or another one"
+            quoted = {True: "on", False: "off", None: "null"}.get(key, key) if not _is_number(key) else key
+            remedy = f'write it in quotes, as "{quoted}"'
+            if _is_number(key) and any(fnmatchcase(where, pattern) for pattern in NAMED):
+                remedy = f"begin it with a letter, as s{key}"
+            yield f"{place}: the name {_yaml(key)} is no text{words}; {remedy}"
     elif isinstance(value, list | tuple):
         for index, entry in enumerate(value):
             yield from _unusable_names(entry, f"{where}.{index}")
@@ -97,7 +104,10 @@ def _explained(error: jsonschema.ValidationError) -> list[str]:
         missing = [name for name in expected if name not in instance]
         return [f"configuration key '{f'{key}.{name}' if key else name}' is missing; give it" for name in missing]
     if error.validator == "type":
-        return [f"{where} is {instance!r}; it must be {_types(expected)}"]
+        quotes = "; write it in quotes" if expected == "string" and not isinstance(instance, dict | list) else ""
+        return [f"{where} is {_shown(instance)}; it must be {_types(expected)}{quotes}"]
+    if error.validator == "pattern":
+        return [_misnamed(where, error)]
     if error.validator in ("enum", "const"):
         return [_not_among(key, instance, schema.get("enum", [schema.get("const")]))]
     if error.validator == "x-exists":
@@ -118,7 +128,20 @@ def _not_among(key: str, value: Any, choices: Sequence[Any]) -> str:
     for (pattern, old), new in RENAMED_VALUES.items():
         if value == old and fnmatchcase(key, pattern):
             return f"configuration key '{key}' is '{old}', which is now called '{new}'; rename it"
-    return f"configuration key '{key}' is {value!r}; {known_names(value, choices)}"
+    return f"configuration key '{key}' is {_shown(value)}; {known_names(value, choices)}"
+
+
+def _misnamed(where: str, error: jsonschema.ValidationError) -> str:
+    """A text, or the name of a key, with letters that it must not have: it becomes a part of paths."""
+    allowed = "letters, digits, _ and -" if "_-]" in str(error.validator_value) else "letters, digits and _"
+    if "propertyNames" in error.absolute_schema_path:
+        return f"{where}: the name '{error.instance}' must begin with a letter and hold {allowed} only; rename it"
+    return f"{where} is '{error.instance}'; it must hold {allowed} only; rename it"
+
+
+def _shown(value: Any) -> str:
+    """A value as YAML has it."""
+    return _yaml(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def _types(names: str | Sequence[str]) -> str:

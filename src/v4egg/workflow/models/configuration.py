@@ -72,6 +72,7 @@ class Architecture(Options):
         json_schema_extra=ABSENT
         | {
             "minProperties": 1,
+            "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]*$"},
             "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
         },
     )
@@ -98,6 +99,7 @@ class Encoders(Options):
         "of the same name replaces a default as a whole, and null removes it. use_architectures chooses among all.",
         json_schema_extra={
             "minProperties": 1,
+            "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]*$"},
             "default": {
                 "attention": {"core": {"name": "residual"}, "readout": {"name": "attention"}},
                 "gaussian": {
