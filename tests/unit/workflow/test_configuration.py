@@ -257,7 +257,7 @@ def grouped(**groups):
         ),
         (
             changed("sessions", {True: {"format": "cowley"}}),
-            r"the name true is no text \(on, off, yes and no are true and false in YAML\); write it in quotes, as \"on\"",
+            r"the name true is no text \(on, off, yes and no are true and false in YAML\); write it in quotes, as",
         ),
         (changed("evolution.conditions", {False: {}}), "'evolution.conditions': the name false is no text"),
         (changed("evolution.conditions", {1: {}}), "'evolution.conditions': the name 1 is no text; .*, as s1"),
