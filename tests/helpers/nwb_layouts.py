@@ -223,6 +223,12 @@ def may_be_left_out(key: str, container: str, names: str, ids: str, table: str) 
     return NUMBERED[names](3).endswith("4" if ids == "position_from_1" else "3")
 
 
+def may_be_refused(layout: Layout) -> bool:
+    """Whether a refusal is right: a key is left out, no key helps, or the file does not say what the user means."""
+    unstated = layout.names == "words" and layout.ids in POSITION_IDS and layout.container not in ORDERED
+    return bool(layout.without) or layout.spikes in IMPOSSIBLE_SPIKES or unstated
+
+
 def possible_blanks(ids: str) -> tuple[str, ...]:
     """The kinds of blanks that a column of ids can hold."""
     if ids in ("reference", "none"):
