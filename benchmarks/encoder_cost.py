@@ -53,7 +53,7 @@ def sessions_of(n_sessions: int, n_units: int) -> list[TrainingSession]:
             units=[f"s{s}-u{i:03d}" for i in range(units)],
             images=generator.integers(0, 255, (n, 3, 56, 56), dtype=np.uint8),
             target=generator.random((n, units), np.float32),
-            trials=np.ones(n, np.float32),
+            trials=np.ones((n, units), np.float32),
             train=np.arange(n),
             validation=np.arange(8),
         )

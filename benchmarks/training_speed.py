@@ -51,7 +51,7 @@ def encoder_epoch() -> Callable[[], None]:
         units=[f"s1-u{i:03d}" for i in range(units)],
         images=images(n),
         target=np.random.default_rng(1).random((n, units), np.float32),
-        trials=np.ones(n, np.float32),
+        trials=np.ones((n, units), np.float32),
         train=np.arange(n - 32),
         validation=np.arange(n - 32, n),
     )

@@ -68,7 +68,9 @@ def session(features=None, n=96):
     drive = images[:, :, :, :8].mean((2, 3))[:, [0, 2]]
     target = ((drive - drive.mean(0)) / drive.std(0)).astype(np.float32)
     rows = np.arange(n - 24), np.arange(n - 24, n)
-    return TrainingSession("s1", ["s1-u000", "s1-u001"], images, target, np.ones(n, np.float32), *rows, features)
+    return TrainingSession(
+        "s1", ["s1-u000", "s1-u001"], images, target, np.ones(target.shape, np.float32), *rows, features
+    )
 
 
 def features_of(images, **options):

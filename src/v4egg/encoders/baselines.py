@@ -3,12 +3,12 @@
 Baselines are fitted on the fit images (train and validation). The hyperparameters (strength of the penalty, block of
 the denoiser) are those that predict the validation images best after fitting the train images; the model is then fitted
 on both. All units of a session share one choice, because the validation images are too few to choose for each unit.
-Each image is weighted by its number of trials.
+Each response is weighted by its number of trials; a response that is missing has no weight.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.model_selection import KFold
 from torch import nn
 
 from v4egg.encoders.registry import BASELINES
@@ -44,8 +44,8 @@ class Problem:
     """The regression problem of one session.
 
     Attributes:
-        target: z-scored repeat means of the selected units, float64 (image, unit); missing values are 0, the mean.
-        weight: number of trials of each image, float64 (image,).
+        target: z-scored repeat means of the selected units, float64 (image, unit); NaN where a unit was not recorded.
+        weight: number of trials of each image in which each unit was recorded, float64 (image, unit).
         train: positions of the train images.
         validation: positions of the validation images.
         fit: positions of the train and validation images.
@@ -169,8 +169,8 @@ def fit_baselines(
 def make_problem(responses: Responses) -> Problem:
     """The regression problem of the selected units of a session; see :class:`Problem`."""
     return Problem(
-        target=np.nan_to_num(responses.zscored()[:, responses.selected].astype("float64")),
-        weight=np.isfinite(responses.counts).any(2).sum(1).astype("float64"),
+        target=responses.zscored()[:, responses.selected].astype("float64"),
+        weight=np.isfinite(responses.counts[:, :, responses.selected]).sum(1).astype("float64"),
         train=responses.images_of("train"),
         validation=responses.images_of("validation"),
         fit=responses.images_of("train", "validation"),
@@ -230,8 +230,8 @@ def ridge(features: dict[str, np.ndarray], problem: Problem) -> tuple[np.ndarray
     """
     coordinates = {name: principal_coordinates(values, problem.fit) for name, values in features.items()}
     name, strength = _choose(coordinates, problem)
-    predicted = _fitted(coordinates[name], problem, problem.fit, strength).predict(coordinates[name])
-    return predicted.reshape(problem.target.shape), f"{name}, strength {strength:.2g}"
+    x = coordinates[name]
+    return _predicted(x, problem, strength, problem.fit, np.arange(len(x))), f"{name}, strength {strength:.2g}"
 
 
 def linear_nonlinear(features: np.ndarray, problem: Problem) -> tuple[np.ndarray, str]:
@@ -249,10 +249,11 @@ def linear_nonlinear(features: np.ndarray, problem: Problem) -> tuple[np.ndarray
     """
     x, rows = principal_coordinates(features, problem.fit), problem.fit
     _, strength = _choose({"": x}, problem)
-    linear = _fitted(x, problem, rows, strength).predict(x).reshape(problem.target.shape)
-    folds, weight = KFold(FOLDS, shuffle=True, random_state=0), {"sample_weight": problem.weight[rows]}
-    held_out = cross_val_predict(Ridge(strength), x[rows], problem.target[rows], cv=folds, params=weight)
-    curves = fit_softplus(held_out.reshape(len(rows), -1), problem.target[rows], problem.weight[rows])
+    linear = _predicted(x, problem, strength, rows, np.arange(len(x)))
+    held_out = np.empty((len(rows), problem.target.shape[1]))
+    for kept, left_out in KFold(FOLDS, shuffle=True, random_state=0).split(rows):
+        held_out[left_out] = _predicted(x, problem, strength, rows[kept], rows[left_out])
+    curves = fit_softplus(held_out, np.nan_to_num(problem.target[rows]), problem.weight[rows])
     return curves(linear), f"strength {strength:.2g}"
 
 
@@ -289,19 +290,19 @@ def fit_softplus(linear: np.ndarray, target: np.ndarray, weight: np.ndarray) -> 
     Args:
         linear: linear predictions (image, unit).
         target: responses (image, unit).
-        weight: weight of each image, (image,).
+        weight: weight of each response, (image, unit).
 
     Returns:
         A function from linear predictions (image, unit) of any images to predicted responses (image, unit).
 
     Example:
         >>> linear = np.linspace(-2, 2, 50)[:, None]
-        >>> curve = fit_softplus(linear, np.maximum(linear, 0), np.ones(50))
+        >>> curve = fit_softplus(linear, np.maximum(linear, 0), np.ones((50, 1)))
         >>> bool(np.abs(curve(linear) - np.maximum(linear, 0)).max() < 0.2)
         True
     """
     centre, scale = linear.mean(0), np.maximum(linear.std(0), 1e-9)
-    weight = weight[:, None] / weight.sum()
+    weight = weight / np.maximum(weight.sum(0), 1e-12)
     best: dict[str, np.ndarray] = {}
     for sharpness, threshold in ((s, t) for s in SHARPNESS for t in THRESHOLDS):
         curve = np.logaddexp(0, sharpness * ((linear - centre) / scale - threshold))
@@ -362,13 +363,29 @@ def _flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1).astype("float32") / 255
 
 
-def _fitted(x: np.ndarray, problem: Problem, rows: np.ndarray, strength: float) -> Ridge:
-    return Ridge(strength).fit(x[rows], problem.target[rows], sample_weight=problem.weight[rows])
+def _predicted(x: np.ndarray, problem: Problem, strength: float, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Ridge regression of the images ``rows``, as predictions (image, unit) for the images ``at``.
+
+    Units with the same weights share a regression, usually all; a unit without a response to ``rows`` gets the mean, 0.
+    """
+    weights, group = np.unique(problem.weight[rows], axis=1, return_inverse=True)
+    target, result = np.nan_to_num(problem.target[rows]), np.zeros((len(at), problem.target.shape[1]))
+    for pattern in np.flatnonzero(weights.any(0)):
+        units = np.flatnonzero(group.ravel() == pattern)
+        fitted = Ridge(strength).fit(x[rows], target[:, units], sample_weight=weights[:, pattern])
+        result[:, units] = fitted.predict(x[at]).reshape(len(at), -1)
+    return result
 
 
 def _choose(coordinates: dict[str, np.ndarray], problem: Problem) -> tuple[str, float]:
-    """The set of features and the penalty strength with the highest validation correlation."""
-    scores = {(name, a): _validation(x, problem, a) for name, x in coordinates.items() for a in STRENGTHS}
+    """The set of features and the penalty strength with the highest validation correlation.
+
+    Here what is missing counts as the mean and all units share a regression: one for each unit and choice would take
+    very long, and the choice is for all units together.
+    """
+    shared = np.broadcast_to(problem.weight.max(1, keepdims=True), problem.weight.shape)
+    whole = replace(problem, weight=shared)
+    scores = {(name, a): _validation(x, whole, a) for name, x in coordinates.items() for a in STRENGTHS}
     return max(scores, key=lambda choice: scores[choice])
 
 
@@ -378,5 +395,5 @@ def _validation(x: np.ndarray, problem: Problem, strength: float) -> float:
     The correlation of a unit with constant predictions counts as 0.
     """
     rows = problem.validation
-    predicted = _fitted(x, problem, problem.train, strength).predict(x[rows]).reshape(len(rows), -1)
+    predicted = _predicted(x, problem, strength, problem.train, rows)
     return float(np.nan_to_num(metrics.correlation(predicted, problem.target[rows])).mean())

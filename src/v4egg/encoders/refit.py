@@ -30,7 +30,8 @@ def refitted(
 ) -> Encoder | GroupedEncoder:
     """A copy of a trained encoder with refitted readout weights.
 
-    Features are z-scored over the training images, and each image is weighted by its number of trials. The penalty is
+    Features are z-scored over the training images, and each image is weighted by the number of trials in which the unit
+    was recorded. The penalty is
     selected for each session by the mean correlation on its validation images.
 
     Args:
@@ -100,14 +101,15 @@ def _fit_session(encoder: Encoder, readout: RefittedAttention, session: Training
     units = encoder.index(session.units)
     rows = np.concatenate([session.train, session.validation])
     train = torch.arange(len(session.train))
-    target = torch.from_numpy(session.target[rows]).double()
+    target = torch.from_numpy(np.nan_to_num(session.target[rows])).double()  # what is missing has no trials
     trials = torch.from_numpy(session.trials[session.train]).double()
     fits = []
     for chunk in units.split(max(1, MEMORY // (len(rows) * readout.weight[0].numel()))):
         attended = _attended_features(encoder, readout, session, rows, chunk)
         for unit, features in zip(chunk, attended.double().unbind(1), strict=True):
             initial = KEPT * readout.weight[unit].flatten().cpu().double(), KEPT * readout.bias[unit].item()
-            fits.append(_ridges(features, target[:, session.units.index(encoder.units[unit])], initial, train, trials))
+            column = session.units.index(encoder.units[unit])
+            fits.append(_ridges(features, target[:, column], initial, train, trials[:, column]))
     predictions = torch.stack([prediction for *_, prediction in fits], -1)[:, len(train) :]  # (penalty, image, unit)
     best = _best(predictions, session.target[session.validation])
     weights = torch.stack([weights[best] for weights, *_ in fits])
@@ -136,14 +138,14 @@ def _ridges(
         target: (image,).
         initial: the weights (feature,) and the bias from which the residual follows.
         train: rows of the training images.
-        trials: number of trials of each training image.
+        trials: number of the unit's trials of each training image.
 
     Returns:
         Weights (penalty, feature), biases (penalty,), and predictions (penalty, image) for all images.
     """
     prediction = features @ initial[0] + initial[1]
     target = target - prediction
-    share = (trials / trials.sum())[:, None]
+    share = (trials / trials.sum().clamp_min(1))[:, None]
     mean = (share * features[train]).sum(0)
     deviation = (share * (features[train] - mean).square()).sum(0).sqrt().clamp_min(1e-6)
     z, level = (features - mean) / deviation, (share[:, 0] * target[train]).sum()
@@ -155,6 +157,6 @@ def _ridges(
 
 
 def _best(predictions: Tensor, target: np.ndarray) -> int:
-    """Index of the penalty whose predictions (penalty, image, unit) have the highest mean correlation over units."""
-    scores = [np.nanmean(metrics.correlation(prediction.numpy(), target)) for prediction in predictions]
+    """The penalty whose predictions (penalty, image, unit) have the highest mean correlation over units (NaN: 0)."""
+    scores = [np.nan_to_num(metrics.correlation(prediction.numpy(), target)).mean() for prediction in predictions]
     return int(np.argmax(scores))

@@ -153,7 +153,7 @@ def _trained(
         torch.manual_seed(seed_of(seed, "epoch", epoch))
         curves["loss"].append(_epoch(parts, sessions, options, seed, epoch))
         curves["validation"].append(validation_correlation(parts["average"].module, sessions))
-        if curves["validation"][-1] >= max(curves["validation"]):
+        if _best_epoch(curves["validation"]) == epoch:
             best = _clone(parts["average"].module)
         if checkpoint:
             states = {name: part.state_dict() for name, part in parts.items()}
@@ -206,7 +206,18 @@ def _patience_is_over(validation: Sequence[float], patience: int) -> bool:
         >>> _patience_is_over([0.1, 0.3, 0.2, 0.2], 2), _patience_is_over([0.1, 0.3, 0.2, 0.2], 3)
         (True, False)
     """
-    return bool(patience) and len(validation) > patience and int(np.argmax(validation)) < len(validation) - patience
+    return bool(patience) and len(validation) > patience and _best_epoch(validation) < len(validation) - patience
+
+
+def _best_epoch(validation: Sequence[float]) -> int:
+    """The last epoch with the highest correlation; one without a correlation (NaN) is as good as the worst.
+
+    Example:
+        >>> _best_epoch([0.1, 0.3, 0.3, 0.2]), _best_epoch([np.nan, np.nan])
+        (2, 1)
+    """
+    known = np.nan_to_num(np.asarray(validation), nan=-np.inf)
+    return int(np.flatnonzero(known == known.max())[-1])
 
 
 def _epoch(
@@ -254,20 +265,23 @@ def _error(encoder: Encoder, units: Tensor, target: Tensor, trials: Tensor, kind
 
 
 def _loss(prediction: Tensor, target: Tensor, trials: Tensor, kind: str) -> Tensor:
-    """The mean loss over units and trials: each image is weighted by its number of trials.
+    """The mean loss over units and trials: a unit's response to an image is weighted by its number of trials.
 
-    With these weights, both losses equal those of the single trials except for a constant.
+    With these weights, both losses equal those of the single trials except for a constant. Responses that are missing
+    (NaN) have no weight; without any response the loss is 0.
 
     Example:
-        >>> prediction, target = torch.zeros(2, 1), torch.tensor([[1.0], [2.0]])
-        >>> _loss(prediction, target, torch.tensor([3.0, 1.0]), "mse").item()
+        >>> prediction, target = torch.zeros(3, 1), torch.tensor([[1.0], [2.0], [torch.nan]])
+        >>> _loss(prediction, target, torch.tensor([[3.0], [1.0], [0.0]]), "mse").item()
         1.75
     """
+    missing = torch.isnan(target)
+    weight, target = torch.where(missing, 0.0, trials), torch.where(missing, 0.0, target)
     if kind == "mse":
         errors = (prediction - target) ** 2
     else:
         errors = F.poisson_nll_loss(prediction, target, log_input=False, reduction="none")
-    return (errors * (trials / trials.mean())[:, None]).mean()
+    return (errors * (weight / weight.mean().clamp_min(torch.finfo(weight.dtype).tiny))).mean()
 
 
 @torch.no_grad()
@@ -279,7 +293,7 @@ def validation_correlation(encoder: Encoder | GroupedEncoder, sessions: Sequence
         sessions: the training data, with validation images.
 
     Returns:
-        The mean correlation; units without a defined correlation are left out.
+        The mean correlation; units without a defined correlation are left out, and without any the result is NaN.
     """
     encoder.eval()
     correlations = []
@@ -290,7 +304,8 @@ def validation_correlation(encoder: Encoder | GroupedEncoder, sessions: Sequence
             features = feature_maps(part, session, session.validation)
             prediction = part.respond(features, part.index(session.units).to(device))
         correlations.append(metrics.correlation(prediction.float().cpu().numpy(), session.target[session.validation]))
-    return float(np.nanmean(np.concatenate(correlations)))
+    found = np.concatenate(correlations)
+    return float(np.mean(found[np.isfinite(found)])) if np.isfinite(found).any() else float("nan")
 
 
 def _clone(encoder: torch.nn.Module) -> dict[str, Tensor]:

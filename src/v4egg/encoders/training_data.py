@@ -30,8 +30,8 @@ class TrainingSession:
         units: ids of the selected units.
         images: fit images, uint8 (image, channel, y, x).
         target: responses to the fit images, float32 (image, unit): z-scores for the loss ``mse``, spikes per counting
-            window for ``poisson``.
-        trials: number of trials of each fit image, float32 (image,).
+            window for ``poisson``; NaN where the unit was not recorded.
+        trials: number of trials of each fit image in which each unit was recorded, float32 (image, unit).
         train: rows of the train images among the fit images; a repeated row is presented repeatedly in each epoch.
         validation: rows of the validation images among the fit images.
         features: stored outputs of a frozen network (image, view, channel, y, x), or None; view 0 is the image itself,
@@ -85,7 +85,7 @@ def training_session(
         units=responses.selected_units,
         images=conform(images[fit], size or options["size"], options["channels"]),
         target=mean.astype(np.float32),
-        trials=np.isfinite(responses.counts[fit]).any(2).sum(1).astype(np.float32),
+        trials=np.isfinite(responses.counts[fit][:, :, responses.selected]).sum(1).astype(np.float32),
         train=np.flatnonzero(responses.split[fit] == "train"),
         validation=np.flatnonzero(responses.split[fit] == "validation"),
         features=None if features is None else features[fit],

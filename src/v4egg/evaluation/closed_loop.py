@@ -175,7 +175,7 @@ def with_new(
         session,
         images=np.concatenate([session.images, conform(images, side, channels)]),
         target=np.concatenate([session.target, target.astype(np.float32)]),
-        trials=np.concatenate([session.trials, np.full(len(images), counts.shape[1], np.float32)]),
+        trials=np.concatenate([session.trials, np.full(target.shape, counts.shape[1], np.float32)]),
         train=np.concatenate([session.train, np.tile(rows, options["oversample"])]),
     )
 

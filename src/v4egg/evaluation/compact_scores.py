@@ -59,8 +59,10 @@ def compact_dataset(
     result["r2_to_teacher"] = (("stage", "unit"), [r2_to_teacher(networks[stage], dataset) for stage in STAGES])
     result["seconds"] = (("stage", "unit"), [seconds[stage] for stage in STAGES])
     for name, metric in {"correlation_to_average": metrics.correlation_to_average, "r2_er": _r2_er}.items():
-        result[name] = (("stage", "unit"), [metric(counts, prediction) for prediction in predictions])
-        result[f"teacher_{name.removesuffix('_to_average')}"] = ("unit", metric(counts, teacher_responses))
+        scores = [metric(counts, prediction) for prediction in [*predictions, teacher_responses]]
+        *of_stages, of_teacher = np.where(metrics.measurable(counts), scores, np.nan)
+        result[name] = (("stage", "unit"), np.asarray(of_stages))
+        result[f"teacher_{name.removesuffix('_to_average')}"] = ("unit", of_teacher)
     return result.assign_attrs(session=recording.session, teacher_parameters=store.attrs["parameters"])
 
 
@@ -118,7 +120,8 @@ def shared_dataset(
     for students in shared:
         filters.append(students.max_widths[0])
         r2s.append(r2(students.responses(held_out), expected))
-        correlations.append(metrics.correlation_to_average(counts, students.responses(test_images)))
+        correlation = metrics.correlation_to_average(counts, students.responses(test_images))
+        correlations.append(np.where(metrics.measurable(counts), correlation, np.nan))
         sizes.append(sum(parameter.numel() for parameter in students.parameters()))
     variables = {
         "r2_to_teacher": (("shared", "unit"), r2s),

@@ -1,7 +1,7 @@
 """Scores of members and ensembles per unit, on the validation and test images of each session."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,19 +128,22 @@ def _split_scores(session: ScoredSession, prediction: np.ndarray, columns: np.nd
 
 def _metrics(session: ScoredSession, counts: np.ndarray, prediction: np.ndarray, rows: np.ndarray) -> dict:
     nothing = np.full(prediction.shape[1], np.nan)
-    if len(rows) < 3:
-        names = ("correlation_to_average", "single_trial_correlation", "feve", "r2_er", "correlation_to_truth")
-        return dict.fromkeys(names, nothing)
-    repeated = counts.shape[1] > 1
-    return {
-        "correlation_to_average": metrics.correlation_to_average(counts, prediction),
-        "single_trial_correlation": metrics.single_trial_correlation(counts, prediction) if repeated else nothing,
-        "feve": metrics.feve(counts, prediction) if repeated else nothing,
-        "r2_er": metrics.r2_er(counts, prediction) if repeated else nothing,
-        "correlation_to_truth": nothing
-        if session.truth is None
-        else metrics.correlation(prediction, session.truth[rows]),
+    truth = session.truth if len(rows) >= metrics.MIN_IMAGES else None
+    found = {
+        "correlation_to_average": _measured(metrics.correlation_to_average, counts, prediction),
+        "single_trial_correlation": _measured(metrics.single_trial_correlation, counts, prediction),
+        "feve": _measured(metrics.feve, counts, prediction),
+        "r2_er": _measured(metrics.r2_er, counts, prediction),
+        "correlation_to_truth": nothing if truth is None else metrics.correlation(prediction, truth[rows]),
     }
+    if counts.shape[1] == 1:
+        found |= dict.fromkeys(("single_trial_correlation", "feve", "r2_er"), nothing)
+    return found
+
+
+def _measured(metric: Callable[..., np.ndarray], counts: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """A metric (unit,); NaN for units with responses to too few images."""
+    return np.where(metrics.measurable(counts), metric(counts, prediction), np.nan)
 
 
 def _by_size(session: ScoredSession, single: list[np.ndarray], columns: np.ndarray) -> list[np.ndarray]:
@@ -163,12 +166,15 @@ def _test_data(session: ScoredSession, columns: np.ndarray) -> dict[str, np.ndar
     rows = session.responses.images_of("test")
     counts = session.responses.counts[rows][:, :, columns]
     names = ("ceiling", "leave_one_out", "explainable_variance")
-    if len(rows) < 3 or counts.shape[1] < 2:
+    if counts.shape[1] < 2:
         return {name: np.full(len(columns), np.nan, np.float32) for name in names}
+    repeated = metrics.measurable(counts, 2)
     reliability = metrics.split_half_reliability(counts, ("ceiling", session.responses.session))
     ceiling = np.sqrt(np.clip(reliability, 0, None))
     values = ceiling, metrics.leave_one_out_oracle(counts), metrics.explainable_variance(counts)
-    return {name: value.astype(np.float32) for name, value in zip(names, values, strict=True)}
+    return {
+        name: np.where(repeated, value, np.nan).astype(np.float32) for name, value in zip(names, values, strict=True)
+    }
 
 
 def _correlations(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
@@ -177,8 +183,5 @@ def _correlations(session: ScoredSession, prediction: np.ndarray, columns: np.nd
     for split in SPLITS:
         rows = session.responses.images_of(split)
         counts = session.responses.counts[rows][:, :, columns]
-        enough = len(rows) >= 3
-        values.append(
-            metrics.correlation_to_average(counts, prediction[rows]) if enough else np.full(len(columns), np.nan)
-        )
+        values.append(_measured(metrics.correlation_to_average, counts, prediction[rows]))
     return values

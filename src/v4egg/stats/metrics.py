@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike
 from v4egg.seeding import numpy_generator
 from v4egg.stats.missing import centred, floats, mean, ratio, standardised
 
+MIN_IMAGES = 3  # of which a correlation says something: that of two is 1 or -1
+
 
 class _Repeats(NamedTuple):
     """Statistics over repeats, each (image, unit): number of finite trials, their mean, their variance (ddof 1)."""
@@ -82,6 +84,23 @@ def single_trial_correlation(counts: ArrayLike, prediction: ArrayLike) -> np.nda
     """
     trials, predicted = _counts_and_prediction(counts, prediction)
     return correlation(_pooled(trials), np.repeat(predicted, trials.shape[1], axis=0))
+
+
+def measurable(counts: ArrayLike, trials: int = 1) -> np.ndarray:
+    """Tell which units have responses to enough images, of which a correlation says something: two always agree.
+
+    Args:
+        counts: (image, repeat, unit).
+        trials: finite trials that an image needs to count.
+
+    Returns:
+        bool (unit,), whether :data:`MIN_IMAGES` images have as many trials.
+
+    Example:
+        >>> measurable([[[1.0, np.nan]], [[2.0, 1.0]], [[3.0, 2.0]]]).tolist()
+        [True, False]
+    """
+    return (np.isfinite(_counts(counts)).sum(1) >= trials).sum(0) >= MIN_IMAGES
 
 
 def explainable_variance(counts: ArrayLike) -> np.ndarray:
@@ -221,7 +240,8 @@ def split_half_reliability(counts: ArrayLike, key: tuple[object, ...], n_splits:
         n_splits: number of random splits.
 
     Returns:
-        (unit,), at most 1. NaN where no split has two images and varying halves.
+        (unit,), at most 1. NaN for a unit with two trials of fewer than :data:`MIN_IMAGES` images, and where halves
+        never vary.
 
     Example:
         >>> counts = np.random.default_rng(0).poisson([[[1.0]], [[5.0]], [[9.0]]], (3, 20, 1))
@@ -244,7 +264,8 @@ def split_half_reliability(counts: ArrayLike, key: tuple[object, ...], n_splits:
         with np.errstate(invalid="ignore", divide="ignore"):
             means = [np.where(repeated, mean, np.nan) for mean in (first / size, (total - first) / (n - size))]
         correlations[split] = correlation(means[0], means[1])
-    return spearman_brown(mean(correlations, np.isfinite(correlations), 0))
+    reliability = spearman_brown(mean(correlations, np.isfinite(correlations), 0))
+    return np.where(measurable(trials, 2), reliability, np.nan)
 
 
 def spearman_brown(reliability: ArrayLike, factor: float = 2.0) -> np.ndarray:

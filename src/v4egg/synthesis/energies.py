@@ -253,12 +253,13 @@ class MatchResponse(Energy):
 
     Args:
         model: anything with ``model(images, units) -> (n, U)``; ``units`` None means all.
-        target: responses (n, U), a row per image, in the model's units of response.
+        target: responses (n, U), a row per image, in the model's units of response; NaN where a response is missing,
+            which is then not compared.
         units: index tensor (U,) of the units that are matched; None: all of the model's.
 
     Raises:
-        V4eggError: the target has another shape or values that are not finite; or, on use, images and rows differ in
-            number.
+        V4eggError: the target has another shape, infinite values or a row of NaN alone; or, on use, images and rows
+            differ in number.
 
     Example:
         >>> import torch
@@ -275,8 +276,8 @@ class MatchResponse(Energy):
             raise V4eggError(
                 f"MatchResponse: target of shape {tuple(target.shape)}; give (n, {expected}), a row per image"
             )
-        if not torch.isfinite(target).all():
-            raise V4eggError("MatchResponse: target holds values that are not finite; leave such units out")
+        if torch.isinf(target).any() or torch.isnan(target).all(1).any():
+            raise V4eggError("MatchResponse: target holds infinite values or an image without any response")
         self.model, self.target, self.units = model, target, units
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -286,7 +287,10 @@ class MatchResponse(Energy):
         if responses.shape != self.target.shape:
             count, width = responses.shape[1], self.target.shape[1]
             raise V4eggError(f"MatchResponse: target of {width} units for a model of {count}; name them with units")
-        return (responses - self.target.to(responses.device)).square().mean(1)
+        target = self.target.to(responses.device)
+        missing = torch.isnan(target)
+        errors = (responses - torch.where(missing, responses, target)).square()
+        return errors.sum(1) / (~missing).sum(1)
 
     def describe(self, row: int) -> str:
         return f"MatchResponse of image {row}"

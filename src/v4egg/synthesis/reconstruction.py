@@ -35,6 +35,7 @@ from v4egg.synthesis.result import Synthesis
 METHODS = ("energy_guided", "gradient_descent")
 SOURCES = ("predicted", "recorded")
 BATCH = 16  # images at once
+MIN_SHARE = 0.9  # of the units that have a response to an image which is reconstructed
 
 
 @dataclass
@@ -45,8 +46,8 @@ class Targets:
         names: of the images, with their session: ``s190923/image0601.jpg``.
         images: uint8 (n, c, y, x).
         units: ids of the session's selected units, to which ``recorded`` belongs.
-        recorded: recorded responses (n, unit), in the model's units of response; None: images are reconstructed from
-            predicted responses only.
+        recorded: recorded responses (n, unit), in the model's units of response, NaN where a unit was not recorded;
+            None: images are reconstructed from predicted responses only.
 
     Example:
         >>> images = np.zeros((2, 1, 8, 8), "uint8")
@@ -61,7 +62,9 @@ class Targets:
 
 
 def choose_targets(images: np.ndarray, responses: Responses, generators: Ensemble, n: int, seed: int) -> Targets:
-    """At most ``n`` test images of a session, drawn at random, of those to which all selected units have a response.
+    """At most ``n`` test images of a session, drawn at random, of those to which nearly all units have a response.
+
+    An image needs the responses of :data:`MIN_SHARE` of the selected units; it is reconstructed from those that it has.
 
     Args:
         images: of the session, uint8 (n, c, y, x).
@@ -75,10 +78,11 @@ def choose_targets(images: np.ndarray, responses: Responses, generators: Ensembl
     """
     recorded = recorded_responses(responses, generators.members[0])
     test = responses.images_of("test")
-    test = test[np.isfinite(recorded[test]).all(1)]
+    test = test[np.isfinite(recorded[test]).mean(1) >= MIN_SHARE]
     if not len(test):
         raise V4eggError(
-            f"session {responses.session}: no test image has the responses of all units; set reconstruction.images to 0"
+            f"session {responses.session}: no test image has the responses of {MIN_SHARE:.0%} of the selected units; "
+            "raise responses.selection.min_recorded, or set reconstruction.images to 0"
         )
     order = numpy_generator(seed, "reconstruction", responses.session).permutation(len(test))[:n]
     rows = np.sort(test[order])

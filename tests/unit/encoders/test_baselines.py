@@ -1,8 +1,11 @@
 """Baselines: they learn what they can express, choose on validation images, and know no test image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 
 from v4egg.encoders import baselines
 from v4egg.errors import V4eggError
@@ -54,6 +57,35 @@ def test_ridge_finds_a_linear_map_and_the_features_that_hold_it(linear):
     assert chosen.startswith("signal, strength")
 
 
+def test_what_was_not_recorded_has_no_weight(linear):
+    features, whole = linear
+    x = baselines.principal_coordinates(features, np.arange(80))
+    counts = whole.counts.copy()
+    counts[10:40, :, 1], counts[40:80:3, 1, 2] = np.nan, np.nan
+    responses = replace(whole, counts=counts)
+    problem, rows = baselines.make_problem(responses), np.arange(80)
+    found = baselines._predicted(x, problem, 1.0, rows, np.arange(N))
+    target = responses.zscored()
+    np.testing.assert_allclose(found[:, 0], Ridge(1.0).fit(x[:80], target[:80, 0], [2] * 80).predict(x), atol=1e-5)
+    kept = np.setdiff1d(rows, np.arange(10, 40))
+    alone = Ridge(1.0).fit(x[kept], target[kept, 1], sample_weight=[2] * len(kept))
+    np.testing.assert_allclose(found[:, 1], alone.predict(x), atol=1e-5)
+    for predict in (
+        lambda: baselines.ridge({"": features}, problem),
+        lambda: baselines.linear_nonlinear(features, problem),
+    ):
+        assert (on_test(predict()[0], whole) > 0.95).all()
+
+
+def test_a_unit_without_train_responses_is_predicted_by_its_mean(linear):
+    features, whole = linear
+    counts = whole.counts.copy()
+    counts[:60, :, 0] = np.nan
+    problem = baselines.make_problem(replace(whole, counts=counts))
+    found = baselines._predicted(features, problem, 1.0, problem.train, np.arange(N))
+    assert (found[:, 0] == 0).all() and (found[:, 1] != 0).all()
+
+
 def test_nothing_of_the_test_images_enters(linear):
     features, responses = linear
     before, _ = baselines.linear_nonlinear(features, baselines.make_problem(responses))
@@ -78,7 +110,7 @@ def test_the_nonlinearity_gains_where_there_is_one(linear):
 
 def test_softplus_rises_even_for_a_unit_that_falls():
     x = np.random.default_rng(2).normal(size=(50, 2))
-    curve = baselines.fit_softplus(x, -x, np.ones(50))
+    curve = baselines.fit_softplus(x, -x, np.ones((50, 2)))
     grid = np.linspace(-4, 4, 30)[:, None] * np.ones(2)
     assert (np.diff(curve(grid), axis=0) > 0).all()
 

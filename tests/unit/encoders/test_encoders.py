@@ -1,5 +1,7 @@
 """Encoders: readouts against their equations, ensembles, weights through stores, training that learns and resumes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,11 @@ from v4egg.encoders.encoder import Encoder, GroupedEncoder
 from v4egg.encoders.ensemble import Ensemble
 from v4egg.encoders.readouts import AttentionReadout, GaussianReadout, make_readout, sinusoidal_code
 from v4egg.encoders.training import train_member
-from v4egg.encoders.training_data import TrainingSession
+from v4egg.encoders.training_data import TrainingSession, training_session
 from v4egg.errors import V4eggError
 from v4egg.images.processing import to_float
 from v4egg.io.checkpoints import Checkpoint
+from v4egg.recordings.responses import Responses
 from v4egg.seeding import torch_generator
 
 ATTENTION = {"core": {"name": "residual", "channels": 16, "blocks": 1}, "readout": {"name": "attention", "dim": 16}}
@@ -50,7 +53,7 @@ def session(name="s1", n=96, units=3):
     target = ((drive - drive.mean(0)) / drive.std(0)).astype(np.float32)
     ids = [f"{name}-u{i:03d}" for i in range(units)]
     fit, validation = np.arange(n - 24), np.arange(n - 24, n)
-    return TrainingSession(name, ids, images, target, np.ones(n, np.float32), fit, validation)
+    return TrainingSession(name, ids, images, target, np.ones(target.shape, np.float32), fit, validation)
 
 
 def test_attention_readout_is_its_equation():
@@ -197,6 +200,43 @@ def test_non_finite_loss_names_session_epoch_and_step():
     data.target[5] = np.inf
     with pytest.raises(V4eggError, match=r"session s7: the loss is .* at step \d+ of epoch 0"):
         train_member([data], ATTENTION, OPTIONS, seed=0)
+
+
+@pytest.mark.parametrize("loss", ["mse", "poisson"])
+def test_training_ignores_what_was_not_recorded(loss):
+    data, options = session(), {**OPTIONS, "loss": loss, "epochs": 2}
+    data.target = np.abs(data.target)
+    missing = np.zeros(data.target.shape, bool)
+    missing[10:60, 1] = missing[::4, 2] = True
+    data.trials[missing] = 0
+    lost, absent = replace(data, target=data.target.copy()), replace(data, target=data.target.copy())
+    lost.target[missing], absent.target[missing] = 77, np.nan  # without trials, values do not matter
+    absent.validation = lost.validation = np.arange(90, 96)[~missing[90:].any(1)]
+    found = [train_member([part], ATTENTION, options, seed=0) for part in (lost, absent)]
+    assert np.isfinite(found[1][1]["loss"]).all()
+    assert found[0][1] == found[1][1]
+    for name, tensor in found[0][0].state_dict().items():
+        assert torch.equal(tensor, found[1][0].state_dict()[name])
+
+
+def test_without_a_validation_correlation_the_last_epoch_counts():
+    data = session()
+    data.validation = data.validation[:1]
+    one, _ = train_member([data], ATTENTION, {**OPTIONS, "epochs": 1}, seed=0)
+    three, curves = train_member([data], ATTENTION, {**OPTIONS, "epochs": 3, "patience": 1}, seed=0)
+    assert len(curves["validation"]) == 3 and np.isnan(curves["validation"]).all()
+    assert not torch.equal(one.readout.query, three.readout.query)
+
+
+def test_training_data_count_the_trials_of_each_unit():
+    counts = np.arange(12.0, dtype=np.float32).reshape(3, 2, 2)
+    counts[0, :, 1] = counts[1, 1, 0] = np.nan
+    ones, ids = np.ones(2, np.float32), ["s1-u000", "s1-u001"]
+    split, keep = np.array(["train", "validation", "test"]), np.ones(2, bool)
+    known = Responses("s1", ["a", "b", "c"], ids, counts, split, ones, ones, ones, ones, keep)
+    data = training_session(np.zeros((3, 3, 16, 16), np.uint8), known, OPTIONS)
+    assert data.trials.tolist() == [[2, 0], [1, 2]]
+    np.testing.assert_array_equal(data.target, [[0, np.nan], [3, 5]])
 
 
 def test_damaged_training_state_is_named(tmp_path):

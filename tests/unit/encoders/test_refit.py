@@ -28,7 +28,7 @@ def data_with_features():
 def test_places_stay_and_weights_are_the_ridge_solution(architecture, monkeypatch):
     monkeypatch.setattr(refit, "PENALTIES", (0.7,))
     data = data_with_features() if architecture is ARCHITECTURE else session()
-    data.trials = np.random.default_rng(0).integers(1, 4, len(data.trials)).astype(np.float32)
+    data.trials = np.random.default_rng(0).integers(0, 4, data.trials.shape).astype(np.float32)
     trained, _ = train_member([data], architecture, {**OPTIONS, "epochs": 2}, seed=0)
     made = refitted(trained, [data])
     images = torch.from_numpy(data.images).float() / 255
@@ -41,7 +41,7 @@ def test_places_stay_and_weights_are_the_ridge_solution(architecture, monkeypatc
     if architecture is ARCHITECTURE:
         assert torch.equal(maps[:, 8:], inputs)
         assert torch.allclose(maps[:, :8], trained.maps(inputs), atol=1e-6)
-    train, weight = data.train, data.trials[data.train] / data.trials[data.train].sum()
+    train, weight = data.train, data.trials[data.train, 1] / data.trials[data.train, 1].sum()
     mean = weight @ picked[train]
     z = (picked - mean) / np.sqrt(weight @ (picked[train] - mean) ** 2)
     left = data.target[train, 1] - before[train]

@@ -46,7 +46,9 @@ def trained():
     counts = Brain()(to_float(images), torch.arange(2)).numpy()
     units = [*UNITS, "sim-u009"]
     counts = np.c_[counts, np.full(len(counts), 2.0)].astype(np.float32)
-    session = TrainingSession("sim", units, images, counts, np.ones(120, np.float32), np.arange(96), np.arange(96, 120))
+    session = TrainingSession(
+        "sim", units, images, counts, np.ones(counts.shape, np.float32), np.arange(96), np.arange(96, 120)
+    )
     responses = SimpleNamespace(
         session="sim",
         units=units,
@@ -111,14 +113,14 @@ def test_what_was_shown_joins_the_training_images_and_nothing_else_changes(train
     _, session, responses = trained
     some = {"selected": np.array([True, True, False]), "selected_units": responses.units[:2]}
     responses = SimpleNamespace(**{**vars(responses), **some})
-    session = replace(session, target=session.target[:, :2])
+    session = replace(session, target=session.target[:, :2], trials=session.trials[:, :2])
     counts = np.array([[[2.0, 4.0], [4.0, 8.0]]], np.float32)  # one image, two trials
     after = with_new(session, colours(1, 7), counts, responses, OPTIONS | {"loss": loss})
     expected = np.array([3.0, 6.0])
     if loss == "mse":
         expected = (expected - responses.mean_count[:2]) / responses.sd_count[:2]
     assert np.allclose(after.target[120], expected)
-    assert after.trials[120] == 2
+    assert after.trials[120].tolist() == [2, 2]
     assert np.array_equal(after.images[120], colours(1, 7)[0])
     assert after.train.tolist() == [*range(96), *[120] * OPTIONS["oversample"]]
     assert np.array_equal(after.validation, session.validation)

@@ -95,6 +95,20 @@ def scored(sessions):
     return scores_of({"right": ensemble(sessions, 0), "wrong": ensemble(sessions, 1)}, sessions)
 
 
+def test_a_unit_is_scored_on_the_images_that_it_was_recorded_for(sessions):
+    first, _ = sessions
+    counts = first.responses.counts.copy()
+    counts[22:, :, 0], counts[20:27, :, 2] = np.nan, np.nan  # two and three test images are left
+    some = Shown(first.images, replace(first.responses, counts=counts), truth=first.known["truth"])
+    found = scores_of({"right": ensemble([first], 0)}, [some]).sel(arch="right", split="test")
+    for name in ("correlation_to_average", "single_trial_correlation", "feve", "r2_er"):
+        lost, kept = found[name].sel(member="ensemble").values
+        assert np.isnan(lost) and np.isfinite(kept), name
+    assert np.isfinite(found["correlation_to_truth"]).all()
+    for name in ("ceiling", "leave_one_out", "explainable_variance", "correlation_by_size"):
+        assert np.isnan(found[name].isel(unit=0)).all() and np.isfinite(found[name].isel(unit=1)).all(), name
+
+
 def test_yardsticks_may_be_missing_from_any_session(sessions, scored):
     first, second = sessions
     third = Shown(first.images, replace(first.responses, session="s3", units=["s3-u0", "s3-u1", "s3-u2"]))

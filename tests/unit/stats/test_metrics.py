@@ -159,6 +159,13 @@ def test_bounds(seed, noise, ragged):
             assert (finite <= 1 + 1e-12).all()
 
 
+def test_the_reliability_of_two_images_is_not_measurable():
+    counts = np.array([[[1.0], [2.0]], [[5.0], [6.0]], [[3.0], [np.nan]]])
+    assert np.isnan(metrics.split_half_reliability(counts, ("two",)))[0]
+    counts[2, 1] = 3.5
+    assert np.isfinite(metrics.split_half_reliability(counts, ("two",)))[0]
+
+
 def test_constant_silent_and_empty_units_are_nan():
     counts, prediction, _ = simulated(1)
     counts[..., 0], counts[..., 1] = 0.1, np.nan

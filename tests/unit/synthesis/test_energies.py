@@ -234,6 +234,18 @@ def test_match_is_zero_at_the_target_and_quadratic_around_it():
     assert torch.allclose(MatchResponse(model, target[:, some] + 2, some)(images), torch.full_like(off, 4))
 
 
+def test_match_compares_the_units_that_were_recorded():
+    images, target = pictures(2), torch.arange(10.0, dtype=torch.float64).view(2, 5)
+    missing = target.clone()
+    missing[0, 1], missing[1, [0, 4]] = torch.nan, torch.nan
+    whole = MatchResponse(Linear(), missing)(images)
+    for row, recorded in enumerate(([0, 2, 3, 4], [1, 2, 3])):
+        units = torch.tensor(recorded)
+        one = slice(row, row + 1)
+        assert torch.allclose(whole[one], MatchResponse(Linear(), target[one][:, units], units)(images[one]))
+    assert torch.autograd.gradcheck(MatchResponse(Linear(), missing), pictures(2).requires_grad_())
+
+
 def test_differ_measures_pattern_and_not_brightness_or_contrast():
     images, other = pictures(3), pictures(2, key="other")
     energy = Differ(torch.cat([images, other]))
@@ -302,7 +314,7 @@ def test_new_energies_add_to_old_ones():
         (lambda: MatchResponse(Linear(), torch.zeros(3, 4), UNITS), r"shape \(3, 4\); give \(n, 3\)"),
         (lambda: MatchResponse(Linear(), torch.zeros(3, 4)), "target of 4 units for a model of 5"),
         (lambda: MatchResponse(Linear(), torch.zeros(1, 5)), "3 images for 1 target responses"),
-        (lambda: MatchResponse(Linear(), torch.full((3, 5), torch.nan)), "not finite"),
+        (lambda: MatchResponse(Linear(), torch.full((3, 5), torch.nan)), "an image without any response"),
         (lambda: Differ(pictures(0)), r"shape \(0, 3, 4, 4\)"),
         (lambda: Differ(pictures(2, 1)), "3 images for 2 sets"),
         (lambda: Differ(torch.rand(2, 3, 8, 8)), r"shape \(3, 4, 4\), the earlier ones have \(3, 8, 8\)"),

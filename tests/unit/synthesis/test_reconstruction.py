@@ -14,6 +14,7 @@ from v4egg.images.statistics import similarity
 from v4egg.io import stores
 from v4egg.priors.training import new_prior
 from v4egg.recordings.responses import Responses
+from v4egg.synthesis import reconstruction
 from v4egg.synthesis.reconstruction import Targets, choose_targets, reconstruct
 
 UNITS = [f"s1-u{i:03d}" for i in range(3)] + ["s2-u000"]
@@ -76,8 +77,19 @@ def test_targets_are_test_images_with_all_responses(generators):
     few = choose_targets(pictures(), responses(counts), generators, 2, seed=0)
     assert set(few.names) < set(chosen.names)
     counts[4:] = np.nan
-    with pytest.raises(V4eggError, match="session s1: no test image has the responses of all units"):
+    with pytest.raises(V4eggError, match="session s1: no test image has the responses of 90%"):
         choose_targets(pictures(), responses(counts), generators, 2, seed=0)
+
+
+def test_an_image_lacks_the_responses_of_few_units_at_most(generators, prior, monkeypatch):
+    counts = np.ones((8, 1, 3), np.float32)
+    counts[5, 0, 2], counts[6, 0] = np.nan, np.nan
+    monkeypatch.setattr(reconstruction, "MIN_SHARE", 0.5)
+    chosen = choose_targets(pictures(), responses(counts), generators, 5, seed=0)
+    assert chosen.names == ["s1/i4", "s1/i5", "s1/i7"]
+    assert np.isnan(chosen.recorded[1, 1])
+    made = reconstruct(generators, [chosen], **{**OPTIONS, "steps": 2, "descent_steps": 2}, prior=prior)
+    assert np.isfinite(made["training_error"]).all() and np.isfinite(made["reconstruction"]).all()
 
 
 def test_descent_fits_as_well_as_guided_diffusion_and_stops_there(made):
