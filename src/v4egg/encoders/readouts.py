@@ -6,16 +6,15 @@ None for all, ``paired(features, units[B]) -> (B,)`` with one target unit an ima
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from v4egg.encoders.cores import roughness
 from v4egg.encoders.registry import READOUTS
-from v4egg.errors import V4eggError
 from v4egg.registry import Entry, Options, Registry, options_of
 
 
@@ -64,8 +63,6 @@ class _Attention(Readout):
 
     def __init__(self, dim: int, heads: int, temperature: float) -> None:
         super().__init__()
-        if dim % heads:
-            raise V4eggError(f"encoders: attention readout: dim {dim} is not divisible by heads {heads}")
         self.heads = heads
         self.scale = (dim // heads) ** -0.5 / temperature
 
@@ -305,7 +302,20 @@ class ReadoutOptions(Options):
         return self.readout(shape, n_units, **self.model_dump())
 
 
-class AttentionOptions(ReadoutOptions):
+class _AttentionOptions(ReadoutOptions):
+    """Base of the options of readouts with attention."""
+
+    model_config = ConfigDict(json_schema_extra={"x-multiple-of": {"dim": "heads"}})
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> Self:
+        dim, heads = getattr(self, "dim"), getattr(self, "heads")  # noqa: B009 - subclasses describe them
+        if dim % heads:
+            raise ValueError(f"dim is {dim}, which is not divisible by heads, {heads}")
+        return self
+
+
+class AttentionOptions(_AttentionOptions):
     """Attention over positions, with keys and values shared by all units (Pierzchlewicz et al. 2023)."""
 
     readout = AttentionReadout
@@ -316,7 +326,7 @@ class AttentionOptions(ReadoutOptions):
     l1: float = Field(0.0, ge=0, description="Weight of the mean absolute query and feature weight.")
 
 
-class RefittedAttentionOptions(ReadoutOptions):
+class RefittedAttentionOptions(_AttentionOptions):
     """The attention of a trained readout with weights on all channels; made by a refit."""
 
     readout = RefittedAttention

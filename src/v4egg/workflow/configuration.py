@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from v4egg.workflow.configuration_checks import check_consistency, chosen_entries
+from v4egg.workflow.configuration_checks import check_consistency, check_searches, chosen_entries
 from v4egg.workflow.configuration_errors import ConfigurationError, mistakes
 
 
@@ -33,6 +33,7 @@ def check(config: Mapping[str, Any], schema_path: str | Path) -> dict[str, Any]:
     names = ("encoders.use_architectures", "encoders.architectures")
     encoders["architectures"] = chosen_entries(encoders["architectures"], encoders["use_architectures"], *names)
     check_consistency(filled, sessions)
+    check_searches(filled, expanded(filled["evolution"]["conditions"]))
     return filled
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from v4egg.errors import V4eggError
 from v4egg.recordings.sources import external_judge, source_of
 from v4egg.registry import known_names
+from v4egg.xdream.optimizers import settings_of
 
 
 def check_consistency(config: Mapping[str, Any], sessions: Sequence[str]) -> None:
@@ -242,6 +243,32 @@ def _searches(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
                 "'encoders.architectures'"
             )
     return methods | {f"evolution.conditions.{name}": condition for name, condition in conditions.items()}
+
+
+def check_searches(config: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse settings of optimizers that contradict each other, and budgets smaller than a generation.
+
+    Args:
+        config: valid and with defaults.
+        conditions: those of the evolution experiment, with those that their sweeps ask for.
+
+    Raises:
+        V4eggError: the first of them; names the key.
+    """
+    methods = {name: options for name, options in config["synthesis"]["methods"].items() if "optimizer" in options}
+    searches = {f"synthesis.methods.{name}": options for name, options in methods.items()}
+    searches |= {f"evolution.conditions.{name}": condition for name, condition in conditions.items()}
+    for key, search in searches.items():
+        try:
+            settings = settings_of(search["optimizer"], search["settings"])
+        except V4eggError as error:
+            raise V4eggError(f"configuration key '{key}.settings': {error}") from None
+        generation = settings["population"] * search.get("repeats", 1)
+        if search["budget"] < generation:
+            raise V4eggError(
+                f"configuration key '{key}.budget' is {search['budget']}, smaller than a generation of {generation} "
+                "presentations; give more, or a smaller population"
+            )
 
 
 def _check_image_generators(config: Mapping[str, Any]) -> None:

@@ -110,7 +110,7 @@ def _explained(error: jsonschema.ValidationError) -> list[str]:
         return [_misnamed(where, error)]
     if error.validator in ("enum", "const"):
         return [_not_among(key, instance, schema.get("enum", [schema.get("const")]))]
-    if error.validator == "x-exists":
+    if error.validator in ("x-exists", "x-multiple-of"):
         return [f"{where}: {error.message}"]
     if error.validator == "not":
         return [f"{where} is {instance!r}; it must be odd"]
@@ -162,7 +162,23 @@ def _exists(validator: Any, kind: str, value: Any, schema: Mapping[str, Any]) ->
         yield jsonschema.ValidationError(f"there is no {kind} {value}; {where_paths_start(value)}")
 
 
+def _multiple_of(
+    validator: Any, multiples: Mapping[str, str], value: Any, schema: Mapping[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    """Keyword ``x-multiple-of``: options that are multiples of others; those that are not given have their defaults."""
+    if not isinstance(value, Mapping):
+        return
+    for option, divisor in multiples.items():
+        number, of = (value.get(name, schema["properties"][name]["default"]) for name in (option, divisor))
+        if isinstance(number, int) and isinstance(of, int) and of and number % of:
+            yield jsonschema.ValidationError(
+                f"{option} is {number}, which is not divisible by {divisor}, {of}; change one"
+            )
+
+
 _CHECKER = Draft202012Validator.TYPE_CHECKER.redefine(
     "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
 ).redefine("number", lambda _, value: _is_number(value) and math.isfinite(value))
-_Validator = jsonschema.validators.extend(Draft202012Validator, {"x-exists": _exists}, type_checker=_CHECKER)
+_Validator = jsonschema.validators.extend(
+    Draft202012Validator, {"x-exists": _exists, "x-multiple-of": _multiple_of}, type_checker=_CHECKER
+)

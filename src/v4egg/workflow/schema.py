@@ -7,6 +7,7 @@ word for is marked with ``x-``: see :mod:`v4egg.registry` for choices from a reg
 - ``x-internal``: an option that no configuration has
 - ``x-filled``: a branch whose defaults are filled in; other parts that are chosen by name stay as they are given
 - ``x-exists``: a path to a ``file`` or ``folder`` that has to be there
+- ``x-multiple-of``: options that are multiples of other options, by name
 """
 
 from collections.abc import Mapping

@@ -79,8 +79,8 @@ def test_attention_heads_are_groups():
         weights = (keys[:, group] @ readout.query[0, group] / 2).softmax(0)
         total += readout.feature[0, group] @ (weights @ values[:, group])
     assert torch.allclose(readout(features)[0, 0], total, atol=1e-5)
-    with pytest.raises(V4eggError, match="not divisible by heads 3"):
-        AttentionReadout((6, 2, 2), n_units=1, dim=8, heads=3)
+    with pytest.raises(V4eggError, match="readout 'attention': dim is 8, which is not divisible by heads, 3"):
+        make_readout("attention", (6, 2, 2), n_units=1, dim=8, heads=3)
 
 
 def test_position_code_tells_all_positions_apart():

@@ -271,6 +271,26 @@ def grouped(**groups):
             changed("synthesis.methods", {2: {}}),
             "'synthesis.methods': the name 2 is no text; write it in quotes, as \"2\"",
         ),
+        (
+            changed("encoders.architectures.attention.readout", {"name": "attention", "heads": 3}),
+            "'encoders.architectures.attention.readout': dim is 128, which is not divisible by heads, 3; change one",
+        ),
+        (
+            changed("evolution.conditions.x", {"optimizer": "sphere_cma", "settings": {"selected": 50}}),
+            "'evolution.conditions.x.settings': optimizer 'sphere_cma': selected is 50; give 1 to the population, 40",
+        ),
+        (
+            changed("evolution.conditions.x", {"optimizer": "sphere_cma", "sweep": {"population": [60, 10]}}),
+            "'evolution.conditions.x-population-10.settings': optimizer 'sphere_cma': selected is 20",
+        ),
+        (
+            changed("evolution.conditions.x", {"budget": 30, "repeats": 2}),
+            "'evolution.conditions.x.budget' is 30, smaller than a generation of 40 presentations",
+        ),
+        (
+            changed("synthesis.methods.evolution", {"budget": 10}),
+            "'synthesis.methods.evolution.budget' is 10, smaller than a generation of 20",
+        ),
         (changed("images", {None: 3}), "'images': the name null is no text"),
         (changed("name", "a/b"), "'name' is 'a/b'; it must hold letters, digits, _ and - only"),
         (changed("name", 190923), "'name' is 190923; it must be text; write it in quotes"),

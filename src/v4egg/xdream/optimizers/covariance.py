@@ -6,10 +6,10 @@ of image generators.
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from v4egg.errors import V4eggError
 from v4egg.registry import Numbers
@@ -135,9 +135,6 @@ class SphereCMA(Optimizer):
     The first generation is uniform on the sphere and its weighted mean is the first x. The angle decreases
     exponentially from ``angles[0]`` to ``angles[1]`` degrees over ``decay`` generations, then stays. Default settings
     are the published ones; the steps follow the paper's description and have not been compared with its code.
-
-    Raises:
-        V4eggError: ``selected`` is not between 1 and the population.
     """
 
     name = "sphere_cma"
@@ -147,11 +144,8 @@ class SphereCMA(Optimizer):
     def __init__(
         self, keys: Sequence[Key], size: int, options: "SphereCMAOptions", initial: np.ndarray | None = None
     ) -> None:
-        population, selected = options.population, options.selected
-        if selected > population:
-            raise V4eggError(f"optimizer 'sphere_cma': selected is {selected}; give 1 to the population, {population}")
         self.norm = size**0.5 if options.norm is None else options.norm
-        self.weights = log_rank_weights(population, selected).astype(np.float32)
+        self.weights = log_rank_weights(options.population, options.selected).astype(np.float32)
         super().__init__(keys, size, options, initial)
         self.center = np.zeros((len(self.keys), size), np.float32)
         self.tangents = np.zeros_like(self.codes)
@@ -196,6 +190,12 @@ class SphereCMAOptions(OptimizerOptions):
     learning_rate: float = Field(1.5, gt=0, description="Factor of the step along the great circle.")
     angles: Numbers = Field((50.0, 7.33), min_length=2, max_length=2, description="First and last angle in degrees.")
     decay: int = Field(75, ge=1, description="Generations over which the angle falls.")
+
+    @model_validator(mode="after")
+    def _selected_of_population(self) -> Self:
+        if self.selected > self.population:
+            raise ValueError(f"selected is {self.selected}; give 1 to the population, {self.population}")
+        return self
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
