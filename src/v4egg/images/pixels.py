@@ -23,7 +23,38 @@ from v4egg.errors import V4eggError
 
 Range = tuple[float, float]  # the values that are black and white
 _QUARTER = 0.25  # a source uses a range if its highest value lies above this share of it
+_LIKELY = 2  # how many ranges are suggested
 _EXAMPLES = "such as [0, 255] or [0, 4095]"
+
+
+class UnknownRange(V4eggError):
+    """No rule says which values of a source are black and white.
+
+    Attributes:
+        fact: what is known, in words.
+        dtype: of the pixels.
+        low: the lowest value.
+        high: the highest value.
+    """
+
+    def __init__(self, where: str, dtype: str, low: float, high: float, key: str = "pixel_range"):
+        self.fact = f"{dtype} pixels from {low:g} to {high:g} do not say which values are black and white"
+        self.dtype, self.low, self.high = dtype, low, high
+        super().__init__(f"{where}: {self.fact}; set {key} to [black, white], {_EXAMPLES}")
+
+    def likely(self) -> list[tuple[Range, str]]:
+        """Ranges that would fit, each with what it would mean.
+
+        Example:
+            >>> [values for values, _ in UnknownRange("session.nwb", "uint16", 3, 1020).likely()]
+            [(0, 1023), (0, 4095), (3, 1020)]
+        """
+        known: list[tuple[Range, str]] = [((0, 1), "black is 0 and white 1"), ((0, 255), "integers of 8 bits")]
+        known += [((0, 2**bits - 1), f"integers of {bits} bits") for bits in (10, 12, 14, 16)]
+        known += [((-1, 1), "grey is 0"), ((-0.5, 0.5), "grey is 0")]
+        fitting = [one for one in known if one[0][0] <= self.low and self.high <= one[0][1]][:_LIKELY]
+        lowest, highest = (int(value) if value == int(value) else value for value in (self.low, self.high))
+        return [*fitting, *([((lowest, highest), "the values themselves")] if lowest < highest else [])]
 
 
 def as_uint8(
@@ -259,10 +290,7 @@ class _Seen:
             return 0.0, 1.0
         if name.startswith("float") and self.whole and self.low >= 0 and _QUARTER * 255 < self.high <= 255:
             return 0.0, 255.0
-        raise V4eggError(
-            f"{self.where}: {name} pixels from {self.low:g} to {self.high:g} do not say which values are black and "
-            f"white; set {self.key} to [black, white], {_EXAMPLES}"
-        )
+        raise UnknownRange(self.where, name, self.low, self.high, self.key)
 
 
 def _check_inside(colours: np.ndarray, value_range: Range, where: str) -> None:

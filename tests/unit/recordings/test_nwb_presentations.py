@@ -240,7 +240,7 @@ def test_other_words_and_numbers_are_blanks_where_the_configuration_says_so(tmp_
 def test_the_name_of_an_image_is_no_blank_without_a_word(tmp_path):
     names = ("blank", "b", "a", "c")
     made = Session().units().images(names).presentations([names[k] for k in ORDER])
-    assert "set columns.blank to one of: ['blank'], []" in refusal(made, tmp_path)
+    assert "set columns.blank to one of: [blank], []" in refusal(made, tmp_path)
     assert_shown(made.read(tmp_path, blank=[]))
     assert_shown(made.read(tmp_path, blank=["blank"]), ORDER[ORDER > 0])
 

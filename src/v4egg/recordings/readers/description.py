@@ -7,8 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from v4egg.errors import V4eggError
 from v4egg.recordings.outline import Outline
+
+
+def in_yaml(value: Any) -> str:
+    """A value in one line of YAML.
+
+    Example:
+        >>> in_yaml("a: b"), in_yaml({"location": "V4"}), in_yaml(None)
+        ("'a: b'", '{location: V4}', 'null')
+    """
+    text = str(yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False))
+    return text.removesuffix("...\n").strip()
 
 
 @dataclass(frozen=True)
@@ -114,13 +127,14 @@ class Taken:
         key: key below the session in a configuration, such as ``columns.table``; or a word such as ``order``.
         value: what is taken.
         why: the reason, in words.
-        default: whether a configuration without the key does the same.
+        certain: whether the file tells so. What is not certain is no answer of the user: `v4egg init` writes it as a
+            comment, so that warnings stay.
     """
 
     key: str
     value: Any
     why: str
-    default: bool = True
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -160,7 +174,7 @@ class Question:
             >>> str(Question("columns.table", "two tables hold onsets", [Answer("a"), Answer("b")]).error("x.nwb"))
             'x.nwb: two tables hold onsets; set columns.table to one of: a, b'
         """
-        values = ", ".join(str(answer.value) for answer in self.answers)
+        values = ", ".join(in_yaml(answer.value) for answer in self.answers)
         return V4eggError(f"{where}: {self.text}; set {self.key} to one of: {values}")
 
 
@@ -178,6 +192,7 @@ class Description:
         taken: what the reader takes as what.
         suggested: what a configuration may want to say and need not, such as a filter of presentations.
         questions: what it has to ask; empty if the file can be read as it is.
+        refusal: why the file cannot be read whatever is answered; empty if it can.
         warnings: what a user should look at, one line each.
         options: options of the reader beside those of ``taken``, such as ``{"file": "x.nwb"}``.
         outline: what would be read, in numbers; None if that depends on an answer.
@@ -192,6 +207,7 @@ class Description:
     taken: list[Taken] = field(default_factory=list)
     suggested: list[Taken] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
+    refusal: str = ""
     warnings: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     outline: Outline | None = None

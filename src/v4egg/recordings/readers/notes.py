@@ -31,9 +31,9 @@ class Notes:
     warnings: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
-    def take(self, key: str, value: Any, why: str, default: bool = True) -> None:
+    def take(self, key: str, value: Any, why: str, certain: bool = True) -> None:
         """Note what is taken for a key; see :class:`v4egg.recordings.readers.description.Taken`."""
-        self.taken.append(Taken(key, value, why, default))
+        self.taken.append(Taken(key, value, why, certain))
 
     def leave_out(self, reason: str, presentations: int) -> None:
         """Count presentations that are left out."""

@@ -3,7 +3,6 @@
 Archives differ in the names of their tables and columns, so the configuration gives a column map.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +13,14 @@ from pydantic import Field
 
 from v4egg.errors import V4eggError
 from v4egg.images.pixels import range_of, scaled, stacked
-from v4egg.recordings.clock import activity_of, check_clock
+from v4egg.recordings.outline import Outline
+from v4egg.recordings.readers.description import Description
 from v4egg.recordings.readers.notes import Notes, listed
+from v4egg.recordings.readers.nwb_description import describe_nwb, outline_nwb
 from v4egg.recordings.readers.nwb_file import opened
-from v4egg.recordings.readers.nwb_images import ImageSource, telling_frames
+from v4egg.recordings.readers.nwb_images import equal_frames, telling_frames
 from v4egg.recordings.readers.nwb_layout import DEFAULT_COLUMNS, Understanding, understand
-from v4egg.recordings.readers.nwb_times import recorded_intervals
+from v4egg.recordings.readers.nwb_times import recorded_times
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
 from v4egg.registry import Options, PathText, checked
@@ -94,6 +95,15 @@ class Nwb(ReaderOptions):
         """See :func:`read_nwb`."""
         return read_nwb(path, session, columns=self.columns.model_dump(), background=background)
 
+    def outline(self, session: str, path: str) -> Outline:
+        """See :func:`v4egg.recordings.readers.nwb_description.outline_nwb`."""
+        return outline_nwb(path, session, self.columns.model_dump())
+
+    @classmethod
+    def describe(cls, path: Path) -> Description | None:
+        """See :func:`v4egg.recordings.readers.nwb_description.describe_nwb`."""
+        return describe_nwb(path)
+
 
 def read_nwb(
     path: str | Path, session: str, *, columns: Mapping[str, Any] | None = None, background: float = 0.5
@@ -122,19 +132,16 @@ def read_nwb(
     notes = Notes()
     with opened(path) as nwb:
         plan = understand(path, nwb, session, names, notes)
-        units, onset = plan.units, plan.shown.onset
-        activity = activity_of(((unit, units.spikes.stored(unit)) for unit in units.frame.index), onset)
-        check_clock(path, activity, onset, units.keep, (units.where, plan.shown.where), notes.warnings)
-        recorded = recorded_intervals(path, nwb, units, activity, onset, notes)
+        recorded = recorded_times(path, nwb, plan.units, plan.shown, notes)
         images, image_ids, position = _read_images(path, plan, names, background)
         attrs = {"source": path.name, "nwb_identifier": str(nwb.identifier)}
     return Recording(
         session,
         images,
-        units.frame[units.keep],
+        plan.units.frame[plan.units.keep],
         image_ids,
-        pd.DataFrame({"image": position, "onset": onset, "offset": plan.shown.offset}),
-        units.spikes.of(units.kept),
+        pd.DataFrame({"image": position, "onset": plan.shown.onset, "offset": plan.shown.offset}),
+        plan.units.spikes.of(plan.units.kept),
         attrs=attrs,
         recorded=recorded,
         left_out=notes.left_out,
@@ -156,7 +163,7 @@ def _read_images(
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """The images that were shown, uint8 (image, channel, y, x), their names, and the image of each presentation."""
     source, where = plan.source, f"{path}: {plan.source.where}"
-    position = _by_content(source, plan.position) if plan.by_content else plan.position
+    position = equal_frames(source, plan.position) if plan.by_content else plan.position
     used, image = np.unique(position, return_inverse=True)
     wanted = None if names["pixel_range"] is None else tuple(names["pixel_range"])
     used_range = range_of(telling_frames(source, used), where=where, value_range=wanted)
@@ -164,13 +171,3 @@ def _read_images(
     pictures = (scaled(frame, used_range, where=where, background=background) for frame in frames)
     images = stacked(pictures, len(used), where=where)
     return images, [source.name(int(one)) for one in used], image
-
-
-def _by_content(source: ImageSource, position: np.ndarray) -> np.ndarray:
-    """Positions with equal frames, byte for byte, replaced by the first of them."""
-    first: dict[bytes, int] = {}
-    result = []
-    for one in position.tolist():
-        frame = np.ascontiguousarray(source.load(one))
-        result.append(first.setdefault(hashlib.sha256(frame.tobytes()).digest(), one))
-    return np.array(result, int)

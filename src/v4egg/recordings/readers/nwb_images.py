@@ -1,5 +1,6 @@
 """The images of an NWB session, wherever they are: containers, stacks of frames, image files beside the file."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -273,7 +274,7 @@ def with_axes(path: Path, nwb: NWBFile, source: ImageSource, wanted: str | None,
     if not source.arrays or wanted is not None:
         return replace(source, axes=wanted or source.axes)
     axes, why = _axes_of_shape(source) or _axes_of_program(nwb) or ("yx", "")
-    notes.take("columns.axes", axes, why or "the file does not tell, and Python writes rows first")
+    notes.take("columns.axes", axes, why or "the file does not tell, and Python writes rows first", bool(why))
     if not why or axes == "xy":
         other = "xy" if axes == "yx" else "yx"
         notes.warnings.append(
@@ -305,6 +306,16 @@ def _axes_of_program(nwb: NWBFile) -> tuple[str, str] | None:
 def plain_list(value: Any) -> list[Any]:
     """The entries of an optional field of a file, as plain values."""
     return [] if value is None else [[plain(one) for one in np.atleast_1d(row)] for row in value]
+
+
+def equal_frames(source: ImageSource, position: np.ndarray) -> np.ndarray:
+    """Positions with equal frames, byte for byte, replaced by the first of them, int64 (presentation,)."""
+    first: dict[bytes, int] = {}
+    result = []
+    for one in position.tolist():
+        frame = np.ascontiguousarray(source.load(one))
+        result.append(first.setdefault(hashlib.sha256(frame.tobytes()).digest(), one))
+    return np.array(result, int)
 
 
 def telling_frames(source: ImageSource, used: np.ndarray) -> Iterator[np.ndarray]:

@@ -98,11 +98,14 @@ class Column:
 
     def examples(self) -> tuple[str, ...]:
         """The first values, as text."""
+        return tuple(str(plain(value)) for value in self.beginning(_EXAMPLES))
+
+    def beginning(self, number: int) -> Values:
+        """So many of the first values, resolved as far as the file says how."""
         try:
-            values = _resolved(Path(), self.where, self.target, slice(0, _EXAMPLES), None)
+            return _resolved(Path(), self.where, self.target, slice(0, number), None)
         except V4eggError:
-            values = list(self.target.data[:_EXAMPLES])
-        return tuple(str(plain(value)) for value in values)
+            return list(self.target.data[:number])
 
     def lengths(self) -> np.ndarray:
         """Of an indexed column, how many values each row has."""

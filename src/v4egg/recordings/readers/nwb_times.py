@@ -8,12 +8,43 @@ from pynwb.ecephys import ElectricalSeries, SpikeEventSeries
 
 from v4egg.errors import V4eggError
 from v4egg.recordings import intervals
-from v4egg.recordings.clock import Activity, cleaned, span_of_presentations, warn_of_lost_units
+from v4egg.recordings.clock import (
+    Activity,
+    activity_of,
+    check_clock,
+    cleaned,
+    span_of_presentations,
+    warn_of_lost_units,
+)
 from v4egg.recordings.readers.notes import Notes, listed
 from v4egg.recordings.readers.nwb_file import found
 from v4egg.recordings.readers.nwb_units import UnitTable
+from v4egg.recordings.readers.presented import Presentations
 
 _ALWAYS = np.array(intervals.ALWAYS)
+
+
+def recorded_times(
+    path: Path, nwb: NWBFile, units: UnitTable, shown: Presentations, notes: Notes
+) -> dict[str, np.ndarray] | None:
+    """Look at all spikes once: do they share the clock of the presentations, and when was each unit recorded.
+
+    Args:
+        path: the file.
+        nwb: its content.
+        units: its units.
+        shown: the presentations.
+        notes: of what is worth a look.
+
+    Returns:
+        As :func:`recorded_intervals`.
+
+    Raises:
+        V4eggError: spikes and presentations do not belong together, or an interval has no start or stop.
+    """
+    activity = activity_of(((unit, units.spikes.stored(unit)) for unit in units.frame.index), shown.onset)
+    check_clock(path, activity, shown.onset, units.keep, (units.where, shown.where), notes.warnings)
+    return recorded_intervals(path, nwb, units, activity, shown.onset, notes)
 
 
 def recorded_intervals(

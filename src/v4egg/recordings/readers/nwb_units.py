@@ -48,11 +48,20 @@ class SpikeTimes(Mapping[str, np.ndarray]):
 
     def stored(self, unit: str) -> np.ndarray:
         """The times of a unit as they are in the file, float64 (spike,)."""
+        return self._read(self._slices[unit])
+
+    def ends(self, unit: str) -> np.ndarray:
+        """The first and the last time of a unit in the file, float64 (2,); (0,) without any."""
+        place = self._slices[unit]
+        ends = (place.start, place.stop - 1) if place.stop > place.start else ()
+        return np.concatenate([np.empty(0), *(self._read(slice(one, one + 1)) for one in ends)])
+
+    def _read(self, place: slice) -> np.ndarray:
         if self._place is None:
-            return np.asarray(self._data[self._slices[unit]], "float64")
+            return np.asarray(self._data[place], "float64")
         filename, name = self._place
         with h5py.File(filename) as file:
-            return np.asarray(file[name][self._slices[unit]], "float64")
+            return np.asarray(file[name][place], "float64")
 
     def of(self, units: Sequence[str]) -> "SpikeTimes":
         """The spike times of some units only."""

@@ -108,7 +108,8 @@ def _read(found: Findings, session: str, entry: Mapping[str, Any], full: bool) -
         pictures = Pictures(session, numbered, np.empty((outline.images, 0), "float32"), outline.presentations)
     test = images_that_test(pictures, config["sessions"]).sum()
     said = f"; {outline.images - test} images to fit, {test} to test"
-    found.lines[session] = "\n".join([f"{session}: {outline}{said}", *(f"  {text}" for text in outline.warnings)])
+    warnings = [f"  warning: {text.removeprefix(f'{Path(source.path).name}: ')}" for text in outline.warnings]
+    found.lines[session] = "\n".join([f"{session}: {outline}{said}", *warnings])
 
 
 def _counted(recording: Recording, config: Mapping[str, Any]) -> Recording:

@@ -6,15 +6,13 @@ import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from v4egg.errors import V4eggError
 from v4egg.recordings.outline import repeats
 from v4egg.recordings.readers import READERS, describe
-from v4egg.recordings.readers.description import Answer, Description, Question, Taken
+from v4egg.recordings.readers.description import Answer, Description, Question, Taken, in_yaml
 from v4egg.registry import Options, load
 from v4egg.workflow.commands.command import Command
 
@@ -29,8 +27,10 @@ _HEAD = """\
 # Written by v4egg init for {file}. config/README.md explains every key.
 {found}
 #
-#   {check}   reads the recording, says what it understood, runs nothing
-#   {run}   runs everything; results are in results/{session}
+# Read the recording and say what is understood, without running anything:
+#   v4egg check {output}
+# Run everything; results are in results/{session}:
+#   snakemake --cores all --configfile {output}
 name: {session}
 seed: 1
 sessions:
@@ -72,12 +72,15 @@ class Init(Command):
         if output is not None and output.exists():
             raise V4eggError(f"{output}: is there already; give another name in --output, or remove it")
         session = session_name(arguments.file, arguments.session)
-        text = configuration(describe(arguments.file), arguments.file, session, str(output or "mine.yaml"))
+        description = describe(arguments.file)
+        text = configuration(description, arguments.file, session, str(output or "mine.yaml"))
         if output is None:
-            print(text, end="")
+            print(text, end="", flush=True)
         else:
             output.write_text(text)
-            print(f"{output} written; next: v4egg check {shlex.quote(str(output))}")
+            print(f"{output} written; next: v4egg check {shlex.quote(str(output))}", flush=True)
+        if description.refusal:
+            raise V4eggError(f"{arguments.file}: {description.refusal}; the configuration has to say it")
         return 0
 
 
@@ -110,12 +113,9 @@ def configuration(description: Description, file: Path, session: str, output: st
     """
     outline, questions = description.outline, description.questions
     asked = f"It asks {_number(len(questions))}: look for QUESTION." if questions else ""
-    found = "\n".join(_comment(f"{outline or description.kind}. {asked}"))
-    name = shlex.quote(output)
-    commands = [f"v4egg check {name}", f"snakemake --cores all --configfile {name}"]
-    wide = max(map(len, commands))
-    check, run = (command.ljust(wide) for command in commands)
-    head = _HEAD.format(file=file, found=found, check=check, run=run, session=session)
+    stops = f"It cannot be read as it is: {description.refusal}." if description.refusal else ""
+    found = "\n".join(_comment(" ".join(filter(None, [f"{outline or description.kind}.", asked, stops]))))
+    head = _HEAD.format(file=file, found=found, output=shlex.quote(output), session=session)
     of_session = [question for question in questions if _nested(description, question.key) is not None]
     lines = _options(description, of_session)
     others = [question for question in questions if question not in of_session]
@@ -167,7 +167,7 @@ def least_test_repeats(presentations: np.ndarray) -> int | None:
 
 def _options(description: Description, questions: Sequence[Question]) -> list[str]:
     """Keys of the session: what is taken, what is asked, and what may be said."""
-    groups: dict[str, list[str]] = {"": [f"{key}: {_yaml(value)}" for key, value in description.options.items()]}
+    groups: dict[str, list[str]] = {"": [f"{key}: {in_yaml(value)}" for key, value in description.options.items()]}
     for part, lines in [
         *((taken.key, _key(taken)) for taken in description.taken),
         *((question.key, _question(question)) for question in questions),
@@ -188,7 +188,7 @@ def _one_key(description: Description, group: str) -> list[str]:
     """A key of a mapping with its default: a mapping of comments alone would be null."""
     fields = load(READERS[description.format].target).model_fields[group].annotation.model_fields
     name = next(name for name, field in fields.items() if field.default is not None)
-    return [f"{name}: {_yaml(fields[name].default)}"]
+    return [f"{name}: {in_yaml(fields[name].default)}"]
 
 
 def _nested(description: Description, key: str) -> str | None:
@@ -203,11 +203,15 @@ def _nested(description: Description, key: str) -> str | None:
 
 
 def _key(taken: Taken) -> list[str]:
-    return [*_comment(taken.why), f"{_last(taken.key)}: {_yaml(taken.value)}"]
+    line = f"{_last(taken.key)}: {in_yaml(taken.value)}"
+    if not taken.certain:
+        return [*_comment(f"{taken.why}:"), f"# {line}"]
+    short = f"{line}   # {taken.why}"
+    return [short] if len(short) <= WIDTH else [*_comment(taken.why), line]
 
 
 def _suggestion(taken: Taken) -> list[str]:
-    return [*_comment(f"Optional: {taken.why}"), f"# {_last(taken.key)}: {_yaml(taken.value)}"]
+    return [*_comment(f"Optional: {taken.why}"), f"# {_last(taken.key)}: {in_yaml(taken.value)}"]
 
 
 def _question(question: Question) -> list[str]:
@@ -216,7 +220,7 @@ def _question(question: Question) -> list[str]:
 
 
 def _answer(answer: Answer) -> str:
-    return f"{_yaml(answer.value)}   # {answer.why}" if answer.why else _yaml(answer.value)
+    return f"{in_yaml(answer.value)}   # {answer.why}" if answer.why else in_yaml(answer.value)
 
 
 def _last(key: str) -> str:
@@ -230,14 +234,3 @@ def _comment(text: str) -> list[str]:
 
 def _indented(lines: Sequence[str], by: int) -> Iterator[str]:
     return (" " * by + line for line in lines)
-
-
-def _yaml(value: Any) -> str:
-    """A value in one line of YAML.
-
-    Example:
-        >>> _yaml("a: b"), _yaml({"location": "V4"}), _yaml(None)
-        ("'a: b'", '{location: V4}', 'null')
-    """
-    text = str(yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False))
-    return text.removesuffix("...\n").strip()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from v4egg.recordings.readers import describe
-from v4egg.recordings.readers.description import Answer, Column, Description, ImageSet, Table, UnitFacts
+from v4egg.recordings.readers.description import Answer, Column, Description, ImageSet, Table, UnitFacts, in_yaml
 from v4egg.workflow.commands.command import Command
 
 WIDTH = 100  # characters of a line
@@ -51,6 +51,7 @@ def report(description: Description) -> Iterator[str]:
         "Times in seconds": list(_spans(description)),
         "What is taken as what": list(_taken(description)),
         "What would be read": _wrapped(str(description.outline)) if description.outline else [],
+        "What stands in the way": _wrapped(description.refusal),
         "What the file does not tell (v4egg init asks for it in the configuration)": list(_questions(description)),
         "Warnings": [line for text in description.warnings for line in _wrapped(text, "- ")],
     }
@@ -108,8 +109,11 @@ def _spans(description: Description) -> Iterator[str]:
 
 def _taken(description: Description) -> Iterator[str]:
     for taken in description.taken:
-        yield f"{taken.key}: {taken.value}"
-        yield from _wrapped(taken.why, "    ")
+        line = f"{taken.key}: {in_yaml(taken.value)}"
+        if len(line) + len(taken.why) + 5 <= WIDTH:
+            yield f"{line} ({taken.why})"
+        else:
+            yield from [line, *_wrapped(taken.why, "    ")]
 
 
 def _questions(description: Description) -> Iterator[str]:
@@ -119,7 +123,7 @@ def _questions(description: Description) -> Iterator[str]:
 
 
 def _answer(answer: Answer) -> str:
-    return f"{answer.value} ({answer.why})" if answer.why else str(answer.value)
+    return f"{in_yaml(answer.value)} ({answer.why})" if answer.why else in_yaml(answer.value)
 
 
 def _wrapped(text: str, start: str = "") -> list[str]:

@@ -27,7 +27,8 @@ def recording(tmp_path_factory):
     rates = generator.gamma(2, 20, (UNITS, IMAGES)) * np.array([[1], [1], [0]])
     for unit in range(UNITS):
         counts = generator.poisson(rates[unit, shown])
-        nwb.add_unit(spike_times=np.repeat(onsets, counts) + generator.uniform(0.07, 0.17, counts.sum()))
+        times = np.repeat(onsets, counts) + generator.uniform(0.07, 0.17, counts.sum())
+        nwb.add_unit(spike_times=np.sort(times))
     table = TimeIntervals(name="presentations", description="what was shown")
     table.add_column("stimulus_id", "the image")
     for image, onset in zip(shown, onsets, strict=True):
@@ -50,7 +51,8 @@ def configuration(folder, **sessions):
 
 
 def session(path, **more):
-    return {"format": "nwb", "file": str(path), "split": "repeated", "min_repeats": TEST_REPEATS, **more}
+    own = {"format": "nwb", "file": str(path), "split": "repeated", "min_repeats": TEST_REPEATS}
+    return {**own, "columns": {"axes": "yx"}, **more}
 
 
 def test_a_session_is_a_line(recording, tmp_path, monkeypatch, capsys):

@@ -56,7 +56,7 @@ def test_what_is_taken_stands_with_its_reason():
     taken = [Taken("columns.table", "trials", "the only table"), Taken("order of images", "by name", "no order")]
     text = configuration(described(taken=taken), FILE, "m")
     assert valid(text)["sessions"]["m"]["columns"]["table"] == "trials"
-    assert "      # The only table\n      table: trials\n" in text
+    assert "      table: trials   # the only table\n" in text
     assert "order of images" not in yaml.safe_load(text)["sessions"]["m"]
 
 
