@@ -33,8 +33,8 @@ from v4egg.evaluation.transfer import with_cached_predictions
 from v4egg.figures import style
 from v4egg.priors.prior import SAMPLERS
 from v4egg.seeding import torch_generator
+from v4egg.stats.activation_scales import normalized_activation
 from v4egg.stats.inference import bootstrap_interval, paired_wilcoxon
-from v4egg.stats.metrics import normalized_activation
 from v4egg.synthesis.constraints import display_constraint
 from v4egg.synthesis.energy_guided import EnergyGuided, energy_guided, load_guide
 from v4egg.synthesis.mei import mei_energy

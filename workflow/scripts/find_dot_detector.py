@@ -2,7 +2,8 @@
 
 import xarray as xr
 
-from v4egg.compact.dot_detector import best_dot_detector, dot_circuit, dot_scores
+from v4egg.compact.dot_circuit import dot_circuit
+from v4egg.compact.dot_detector import best_dot_detector, dot_scores
 from v4egg.compact.sources import load_models
 from v4egg.io import stores
 from v4egg.workflow.jobs import job

@@ -11,7 +11,6 @@ give identical bytes.
 
 import argparse
 import json
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from v4egg.encoders.encoder import Encoder, GroupedEncoder, make_encoder
 from v4egg.encoders.ensemble import Ensemble, load_encoder
+from v4egg.encoders.model_card import model_card, summary_metrics
 from v4egg.errors import V4eggError
 from v4egg.io import files
 
@@ -73,7 +72,7 @@ def export_ensemble(
             (temporary / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
             config["weights_sha256"] = files.sha256_of(temporary / WEIGHTS)
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            (temporary / CARD).write_text(_card(config, license, metrics or {}), encoding="utf-8")
+            (temporary / CARD).write_text(model_card(config, license, metrics or {}), encoding="utf-8")
     except OSError as error:
         raise V4eggError(f"{folder}: cannot be written ({error}); name a folder elsewhere or make room") from error
     return folder
@@ -155,60 +154,6 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, str | Path) and Path(value).is_absolute():
         return Path(value).name
     return value
-
-
-def _card(config: Mapping[str, Any], license: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """The model card: YAML front matter for the hub, followed by a description for users."""
-    results = [_result(session, scores) for session, scores in metrics.items()]
-    front: dict[str, Any] = {
-        "library_name": "v4egg",
-        "license": license,
-        "tags": ["v4egg", "neuroscience", "visual-cortex", "macaque-v4", "encoding-model"],
-    }
-    if results:
-        front["model-index"] = [{"name": config["architecture"], "results": results}]
-    units, members = config["units"], config["members"]
-    unnamed = "The licence of the weights is still to be named; it depends on that of the recordings."
-    terms = unnamed if license == "other" else f"Licence of the weights: {license}."
-    roles = "\n".join(f"| {member['name']} | {member['role']} |" for member in members)
-    return f"""---
-{yaml.safe_dump(front, sort_keys=False).strip()}
----
-
-# Encoding model of macaque V4: {config["architecture"]}
-
-{len(members)} members predict the responses of {len(units)} units ({units[0]} to {units[-1]}) to images;
-the ensemble is their mean. Written by v4egg {config["v4egg_version"]}.
-{terms}
-
-```python
-import torch
-from v4egg.encoders.export import load_export
-
-ensemble = load_export("owner/name")  # this repository, or a folder with its files
-images = torch.rand(8, 3, 112, 112)
-with torch.no_grad():
-    responses = ensemble(images)  # (8, {len(units)}), in the order of ensemble.units
-```
-
-- images: float in [0, 1], (batch, channel, y, x), grey or RGB, of any size; the model resizes and z-scores them itself
-- responses: (batch, unit), {config["responses"]["unit"]}
-- generators may make images, validators may not: judge images by `ensemble.validators()`
-
-| member | role |
-|---|---|
-{roles}
-"""
-
-
-def _result(session: str, scores: Mapping[str, float]) -> dict[str, Any]:
-    """The finite scores of one session in the format of the hub's model index."""
-    numbers = {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}
-    return {
-        "task": {"type": "neural-response-prediction"},
-        "dataset": {"type": session, "name": f"test images of {session}"},
-        "metrics": [{"type": name, "value": value} for name, value in numbers.items() if math.isfinite(value)],
-    }
 
 
 def _folder(source: str | Path, revision: str | None) -> Path:
@@ -329,21 +274,6 @@ def _member_stores(folder: str | Path) -> list[Path]:
     return sorted(paths, key=lambda path: int(path.stem[1:]))
 
 
-def _summary_metrics(path: str | Path, architecture: str) -> dict[str, dict[str, float]]:
-    """The test scores of an architecture in the ``summary.json`` of a run, by session and name.
-
-    Raises:
-        V4eggError: the file cannot be read or has no scores of the architecture.
-    """
-    try:
-        sessions = json.loads(Path(path).read_text(encoding="utf-8"))["encoders"][architecture]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise V4eggError(
-            f"{path}: no scores under encoders.{architecture} ({error}); give the summary.json of the members' run"
-        ) from error
-    return {session: {k: v for k, v in scores.items() if k != "n_units"} for session, scores in sessions.items()}
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line interface.
 
@@ -364,7 +294,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         ensemble = load_encoder(_member_stores(arguments.members))
-        scores = _summary_metrics(arguments.summary, ensemble.members[0].arch) if arguments.summary else None
+        scores = summary_metrics(arguments.summary, ensemble.members[0].arch) if arguments.summary else None
         folder = export_ensemble(ensemble, arguments.folder, license=arguments.license, metrics=scores)
     except V4eggError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -24,8 +24,8 @@ from v4egg.images.processing import conform, to_float, to_uint8
 from v4egg.recordings.responses import Responses
 from v4egg.seeding import numpy_generator, seed_of
 from v4egg.simulation.brain import SimulatedBrain
-from v4egg.simulation.session import GAIN_SD
-from v4egg.stats.metrics import normalized_activation
+from v4egg.simulation.spikes import GAIN_SD
+from v4egg.stats.activation_scales import normalized_activation
 
 SYNTHESISED, NATURAL = "synthesised", "natural"
 ARMS = (SYNTHESISED, NATURAL)

@@ -16,7 +16,7 @@ from v4egg.images.processing import conform, to_float
 from v4egg.io import stores
 from v4egg.recordings.units import by_session
 from v4egg.seeding import torch_generator
-from v4egg.stats.metrics import normalized_activation
+from v4egg.stats.activation_scales import normalized_activation
 from v4egg.synthesis.constraints import FAINT, PixelRange, RMSContrast, rms_contrast
 
 MODEL_SELECTED_NATURAL = "model_selected_natural"

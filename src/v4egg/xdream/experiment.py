@@ -15,7 +15,7 @@ from v4egg.images.processing import conform, to_float
 from v4egg.io.checkpoints import Checkpoint
 from v4egg.recordings.units import by_session
 from v4egg.seeding import numpy_generator
-from v4egg.stats.metrics import evolved_over_natural
+from v4egg.stats.activation_scales import evolved_over_natural
 from v4egg.xdream.evolution import Evolution, PoissonSpikes, evolve
 from v4egg.xdream.generators.generator import ImageGenerator
 from v4egg.xdream.neurons import HiddenUnits, ModelUnits, NeuronGroup, all_responses, rectified_layers

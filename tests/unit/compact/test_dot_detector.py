@@ -6,7 +6,8 @@ import torch
 import xarray as xr
 
 from compact_nets import BARS, DIFFERENCES, DOT, SUM, planted_dot_detector, random_network
-from v4egg.compact.dot_detector import best_dot_detector, dot_circuit, dot_index, dot_scores, dots_and_rivals
+from v4egg.compact.dot_circuit import dot_circuit
+from v4egg.compact.dot_detector import best_dot_detector, dot_index, dot_scores, dots_and_rivals
 from v4egg.compact.network import CompactModels
 from v4egg.compact.probes import probe_table
 from v4egg.compact.tuning import tuning

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from v4egg.encoders import baselines
+from v4egg.encoders import baseline_fits, baselines
 from v4egg.errors import V4eggError
 from v4egg.io import stores
 from v4egg.priors.training import new_prior
@@ -52,27 +52,29 @@ def on_test(prediction, responses):
 def test_ridge_finds_a_linear_map_and_the_features_that_hold_it(linear):
     features, responses = linear
     noise = np.random.default_rng(1).normal(size=(N, 50))
-    prediction, chosen = baselines.ridge({"noise": noise, "signal": features}, baselines.make_problem(responses))
+    prediction, chosen = baseline_fits.ridge(
+        {"noise": noise, "signal": features}, baseline_fits.make_problem(responses)
+    )
     assert (on_test(prediction, responses) > 0.98).all()
     assert chosen.startswith("signal, strength")
 
 
 def test_what_was_not_recorded_has_no_weight(linear):
     features, whole = linear
-    x = baselines.principal_coordinates(features, np.arange(80))
+    x = baseline_fits.principal_coordinates(features, np.arange(80))
     counts = whole.counts.copy()
     counts[10:40, :, 1], counts[40:80:3, 1, 2] = np.nan, np.nan
     responses = replace(whole, counts=counts)
-    problem, rows = baselines.make_problem(responses), np.arange(80)
-    found = baselines._predicted(x, problem, 1.0, rows, np.arange(N))
+    problem, rows = baseline_fits.make_problem(responses), np.arange(80)
+    found = baseline_fits._predicted(x, problem, 1.0, rows, np.arange(N))
     target = responses.zscored()
     np.testing.assert_allclose(found[:, 0], Ridge(1.0).fit(x[:80], target[:80, 0], [2] * 80).predict(x), atol=1e-5)
     kept = np.setdiff1d(rows, np.arange(10, 40))
     alone = Ridge(1.0).fit(x[kept], target[kept, 1], sample_weight=[2] * len(kept))
     np.testing.assert_allclose(found[:, 1], alone.predict(x), atol=1e-5)
     for predict in (
-        lambda: baselines.ridge({"": features}, problem),
-        lambda: baselines.linear_nonlinear(features, problem),
+        lambda: baseline_fits.ridge({"": features}, problem),
+        lambda: baseline_fits.linear_nonlinear(features, problem),
     ):
         assert (on_test(predict()[0], whole) > 0.95).all()
 
@@ -81,18 +83,18 @@ def test_a_unit_without_train_responses_is_predicted_by_its_mean(linear):
     features, whole = linear
     counts = whole.counts.copy()
     counts[:60, :, 0] = np.nan
-    problem = baselines.make_problem(replace(whole, counts=counts))
-    found = baselines._predicted(features, problem, 1.0, problem.train, np.arange(N))
+    problem = baseline_fits.make_problem(replace(whole, counts=counts))
+    found = baseline_fits._predicted(features, problem, 1.0, problem.train, np.arange(N))
     assert (found[:, 0] == 0).all() and (found[:, 1] != 0).all()
 
 
 def test_nothing_of_the_test_images_enters(linear):
     features, responses = linear
-    before, _ = baselines.linear_nonlinear(features, baselines.make_problem(responses))
+    before, _ = baseline_fits.linear_nonlinear(features, baseline_fits.make_problem(responses))
     rest = responses.images_of("test")[1:]
     responses.counts[rest] = 99
     features[rest] = -7
-    after, _ = baselines.linear_nonlinear(features, baselines.make_problem(responses))
+    after, _ = baseline_fits.linear_nonlinear(features, baseline_fits.make_problem(responses))
     kept = np.setdiff1d(np.arange(N), rest)
     assert np.allclose(before[kept], after[kept])
 
@@ -101,16 +103,16 @@ def test_the_nonlinearity_gains_where_there_is_one(linear):
     features, responses = linear
     drive = responses.zscored()
     rectified = make_responses(np.maximum(drive, 0.3)[:, None])
-    problem = baselines.make_problem(rectified)
-    bent, _ = baselines.linear_nonlinear(features, problem)
-    straight, _ = baselines.ridge({"": features}, problem)
+    problem = baseline_fits.make_problem(rectified)
+    bent, _ = baseline_fits.linear_nonlinear(features, problem)
+    straight, _ = baseline_fits.ridge({"": features}, problem)
     assert (on_test(bent, rectified) > on_test(straight, rectified)).all()
     assert (on_test(bent, rectified) > 0.9).all()
 
 
 def test_softplus_rises_even_for_a_unit_that_falls():
     x = np.random.default_rng(2).normal(size=(50, 2))
-    curve = baselines.fit_softplus(x, -x, np.ones((50, 2)))
+    curve = baseline_fits.fit_softplus(x, -x, np.ones((50, 2)))
     grid = np.linspace(-4, 4, 30)[:, None] * np.ones(2)
     assert (np.diff(curve(grid), axis=0) > 0).all()
 
@@ -120,7 +122,7 @@ def test_principal_coordinates_keep_the_products_of_standardised_features():
     features[:, 7] = 1  # a constant feature counts for nothing
     fit = np.arange(12)
     standard = (features - features[fit].mean(0)) / np.maximum(features[fit].std(0), 1e-3) / np.sqrt(300)
-    found = baselines.principal_coordinates(features, fit)
+    found = baseline_fits.principal_coordinates(features, fit)
     assert found.shape == (20, 11)
     assert np.allclose(found @ found[fit].T, standard @ standard[fit].T, atol=1e-4)
 

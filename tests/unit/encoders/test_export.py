@@ -207,7 +207,7 @@ def test_nothing_half_written_stays(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("v4egg.encoders.export._card", killed)
+    monkeypatch.setattr("v4egg.encoders.export.model_card", killed)
     with pytest.raises(KeyboardInterrupt):
         export_ensemble(two(), tmp_path / "export")
     assert list(tmp_path.iterdir()) == []

@@ -268,17 +268,3 @@ def test_spearman_brown():
     np.testing.assert_allclose(metrics.spearman_brown([0, 0.5, 1]), [0, 2 / 3, 1])
     assert metrics.spearman_brown(metrics.spearman_brown(0.4, 3), 1 / 3) == pytest.approx(0.4)
     assert np.isnan(metrics.spearman_brown([-1.0, np.nan])).all()
-
-
-def test_normalized_activation():
-    np.testing.assert_allclose(metrics.normalized_activation([1, 3, 5], 1, 3), [0, 1, 2])
-    found = metrics.normalized_activation(np.ones((2, 3)), [0, 1, 2], [2, 1, 1])
-    np.testing.assert_allclose(found, [[0.5, np.nan, np.nan]] * 2)
-
-
-@pytest.mark.parametrize(
-    "share", [metrics.evolved_over_natural, metrics.fraction_of_gradient_ascent, metrics.response_retained]
-)
-def test_shares_of_a_response_have_no_scale_where_the_reference_is_not_above_0(share):
-    np.testing.assert_allclose(share(np.array([3.0, 1.0, 1.0]), np.array([2.0, 0.0, -1.0])), [1.5, np.nan, np.nan])
-    np.testing.assert_allclose(share(np.array([[3.0], [1.0]]), 4.0), [[0.75], [0.25]])

@@ -10,7 +10,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import gather, load_transfer, mei_stores
 from v4egg.evaluation.tables.common import QUARTILES
-from v4egg.stats.metrics import fraction_of_gradient_ascent
+from v4egg.stats.activation_scales import fraction_of_gradient_ascent
 
 REFERENCE = "gradient_ascent"
 COSTS = ("seconds", "evaluations")

@@ -10,7 +10,7 @@ import xarray as xr
 
 from v4egg.evaluation.tables.common import QUARTILES
 from v4egg.io import stores
-from v4egg.stats.metrics import response_retained
+from v4egg.stats.activation_scales import response_retained
 
 COLUMNS = ["arch", "judge", "shares_weights", "weight", "measure", "statistic", "unit", "value"]
 

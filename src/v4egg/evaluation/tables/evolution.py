@@ -10,7 +10,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.evaluation.tables.common import QUARTILES
 from v4egg.io import stores
-from v4egg.stats.metrics import evolved_over_natural
+from v4egg.stats.activation_scales import evolved_over_natural
 
 COLUMNS = ["condition", "measure", "statistic", "group", "neuron", "presentations", "value"]
 

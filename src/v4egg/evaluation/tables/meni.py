@@ -13,8 +13,8 @@ from v4egg.evaluation.independence import most_independent, shares_weights_by_ju
 from v4egg.evaluation.tables.common import finite, median, quartiles, with_adjusted_p
 from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL
 from v4egg.io import stores
+from v4egg.stats.activation_scales import fraction_of_gradient_ascent
 from v4egg.stats.inference import paired_wilcoxon
-from v4egg.stats.metrics import fraction_of_gradient_ascent
 
 ASCENT = "gradient_ascent"
 FRACTION = "fraction_of_gradient_ascent"
