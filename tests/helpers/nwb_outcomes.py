@@ -51,7 +51,7 @@ def outcome_of(written: Written) -> Outcome:
 
 def read(entry: Mapping[str, Any], images: Mapping[str, Any]) -> Recording:
     """The recording of an entry under ``sessions`` of a configuration whose key ``images`` is given."""
-    return read_recording("s1", entry, entry["file"], **images)
+    return read_recording("s1", entry, entry.get("file") or entry["folder"], **images)
 
 
 def _compare(written: Written) -> None:

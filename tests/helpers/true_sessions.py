@@ -12,6 +12,7 @@ import numpy as np
 from v4egg.recordings.recording import Recording
 
 WINDOW = (0.07, 0.17)
+INSIDE, OUTSIDE = (0.0705, 0.1695), (0.02, 0.0695, 0.1705, 0.19)  # s after an onset, near the edges of the window
 
 
 @dataclass
@@ -127,8 +128,9 @@ def _spikes(presentations: list[Presentation], row: int, rng: np.random.Generato
     found: list[float] = []
     for one in presentations:
         number = 0 if one.picture is None else one.picture
+        found += [one.onset + offset for offset in INSIDE if rng.random() < 0.5]
         found += [one.onset + 0.08 + 0.01 * i for i in range((number * (row + 1)) % 7)]
-        found += [one.onset + offset for offset in (0.02, 0.19) if rng.random() < 0.5]
+        found += [one.onset + offset for offset in OUTSIDE if rng.random() < 0.5]
     return sorted(found)
 
 
