@@ -1,4 +1,7 @@
-"""Makes the figures and their numbers: figures/<figure>.svg, .png and .csv, a rule for each figure."""
+"""Makes the figures and their numbers: figures/<figure>.svg, .png and .csv, a rule for each figure.
+
+figures/recording-<session>.svg, .png and .csv: each recording as it was understood
+"""
 
 
 include: "helpers/figures.smk"
@@ -24,3 +27,22 @@ for figure in FIGURES:  # a rule each, since a caption takes no wildcard
             options=config.get(figures.FIGURES[figure].options, {}),
         script:
             "../scripts/figure.py"
+
+
+rule figure_recording:
+    input:
+        recording=f"{RESULTS}/recordings/{{session}}.zarr",
+        responses=f"{RESULTS}/responses/{{session}}.zarr",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/recording-{{session}}.svg",
+            caption="../report/recording.rst",
+            category="Recordings",
+            labels={"figure": "recording {session}"},
+        ),
+        png=f"{RESULTS}/figures/recording-{{session}}.png",
+        csv=f"{RESULTS}/figures/recording-{{session}}.csv",
+    params:
+        window=config["responses"]["window"],
+    script:
+        "../scripts/figure_recording.py"

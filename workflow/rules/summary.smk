@@ -1,4 +1,7 @@
-"""Makes the summary of the run, and the configuration as it was used: summary.json, config.yaml."""
+"""Makes the summary of the run, the table of its units, and the configuration as it was used.
+
+summary.json, units.csv, config.yaml
+"""
 
 
 include: "helpers/summary.smk"
@@ -18,6 +21,20 @@ rule summarise:
         benchmarks=f"{RESULTS}/benchmarks",
     script:
         "../scripts/summarise.py"
+
+
+rule list_units:
+    input:
+        recordings=expand(f"{RESULTS}/recordings/{{session}}.zarr", session=SESSIONS),
+        responses=expand(f"{RESULTS}/responses/{{session}}.zarr", session=SESSIONS),
+        scores=f"{RESULTS}/encoders/scores.zarr",
+        targets=f"{RESULTS}/targets.zarr",
+    output:
+        f"{RESULTS}/units.csv",
+    params:
+        selection=config["responses"]["selection"],
+    script:
+        "../scripts/list_units.py"
 
 
 rule write_configuration:
