@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -29,6 +30,9 @@ def test_it_makes_figures_numbers_and_summary(finished):
     for figure in FIGURES:
         for kind in ("svg", "png", "csv"):
             assert (results / f"figures/{figure}.{kind}").stat().st_size > 100
+    assert (results / "figures/recording-sim01.png").stat().st_size > 1000
+    units = pd.read_csv(results / "units.csv", keep_default_na=False)
+    assert units["selected"].eq(units["left_out_because"] == "").all()
     summary = json.loads((results / "summary.json").read_text())
     assert summary["encoders"]["attention"]["sim01"]["n_units"] >= 3
     assert summary["mei"]["energy_guided"]["gaussian"]["n_images"] == 6

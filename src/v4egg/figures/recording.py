@@ -110,11 +110,12 @@ def _draw_raster(axes: Axes, recording: Recording, unit: str, window: Sequence[f
 
 
 def _draw_psth(axes: Axes, numbers: pd.DataFrame, unit: str, window: Sequence[float]) -> None:
-    rows = numbers[numbers["unit"] == unit].set_index("measure")
-    curve = rows.loc[["psth"]]
+    rows = numbers[numbers["unit"] == unit]
+    curve = rows[rows["measure"] == "psth"]
+    values = dict(zip(rows["measure"], rows["value"].astype(float), strict=True))
     axes.axvspan(*window, color=style.LIGHT, alpha=0.5, linewidth=0)
     axes.plot(curve["index"].astype(float), curve["value"], color=style.BLACK)
-    latency, start, stop = (float(rows.at[name, "value"]) for name in ("latency", "window_start", "window_stop"))
+    latency, start, stop = (values[name] for name in ("latency", "window_start", "window_stop"))
     if np.isfinite(latency):
         axes.axvline(latency, color=ORANGE, linewidth=0.8)
         axes.plot([start, stop], [axes.get_ylim()[1]] * 2, color=BLUE, linewidth=2, clip_on=False)

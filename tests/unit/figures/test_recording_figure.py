@@ -32,7 +32,9 @@ def session(units=3, channels=3, **more):
 def counted(units):
     images = np.zeros((10, 1, 8, 8), "uint8")
     counts = np.random.default_rng(0).poisson(3, (10, 1, units)).astype("float32")
-    return Recording("s1", images, pd.DataFrame(index=[f"s1-u{i:03d}" for i in range(units)]), list("abcdefghij"), counts=counts)
+    return Recording(
+        "s1", images, pd.DataFrame(index=[f"s1-u{i:03d}" for i in range(units)]), list("abcdefghij"), counts=counts
+    )
 
 
 def saved(recording, folder):

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from v4egg.evaluation.tables.common import QUARTILES, finite
+from v4egg.evaluation.tables.common import finite, quartiles
 from v4egg.recordings.presentations import count_presentations, window_fit
 from v4egg.recordings.recording import Recording, load_recording
 from v4egg.recordings.responses import Responses, load_responses
-from v4egg.recordings.spike_quality import SpikeQuality, bins, spike_quality
+from v4egg.recordings.spike_quality import PERIODS, SpikeQuality, bins, spike_quality
 
 COLUMNS = ["measure", "unit", "statistic", "index", "value"]
 SHOWN_UNITS = 4  # whose rasters are drawn
@@ -80,15 +81,13 @@ def _quality_rows(quality: dict[str, SpikeQuality]) -> list[tuple]:
         rows += [(name, unit, "unit", "", float(value)) for name, value in numbers.items()]
         rows += [("psth", unit, "unit", f"{t:.3f}", float(v)) for t, v in zip(bins(), each.psth, strict=True)]
         rows += [("drift", unit, "unit", i + 1, float(v)) for i, v in enumerate(each.drift)]
-    curves = {
-        "psth": [f"{t:.3f}" for t in bins()],
-        "drift": [i + 1 for i in range(len(next(iter(quality.values())).drift))],
-    }
-    for name, index in curves.items():
+    times, tenths = [f"{t:.3f}" for t in bins()], list(range(1, PERIODS + 1))
+    curves: list[tuple[str, list[Any]]] = [("psth", times), ("drift", tenths)]
+    for name, index in curves:
         over = np.array([getattr(each, name) for each in quality.values()])
-        for at, values in zip(index, over.T, strict=True):
-            if (known := finite(values)).size:
-                rows += [(name, "", q, at, float(np.quantile(known, share))) for q, share in QUARTILES.items()]
+        for i, at in enumerate(index):
+            if finite(over[:, i]).size:
+                rows += [(name, "", statistic, at, value) for statistic, value in quartiles(over[:, i]).items()]
     return rows
 
 

@@ -29,11 +29,11 @@ def table(
         selection: ``responses.selection`` of the configuration.
 
     Returns:
-        Columns ``unit``; ``session``; ``reliability``, ``signal_to_noise`` and ``mean_count`` on the images that choices
-        may use; ``rate`` (spikes/s after the onset), ``latency`` (s) and ``refractory_violations`` (share of intervals),
-        empty without spikes; ``recorded_fraction`` (of the presentations); ``validation_correlation`` of the validators'
-        prediction with the mean over repeats, the mean over architectures; ``selected``; ``target``, whether images are
-        made for the unit; and ``left_out_because``, with the key of the configuration.
+        Columns ``unit``; ``session``; ``reliability``, ``signal_to_noise`` and ``mean_count`` on the images that
+        choices may use; ``rate`` (spikes/s after the onset), ``latency`` (s) and ``refractory_violations`` (share of
+        intervals), empty without spikes; ``recorded_fraction`` (of the presentations); ``validation_correlation`` of
+        the validators' prediction with the mean over repeats, the mean over architectures; ``selected``; ``target``,
+        whether images are made for the unit; and ``left_out_because``, with the key of the configuration.
 
     Raises:
         V4eggError: a store is missing or of another kind.
