@@ -365,33 +365,6 @@ def _check_split(recording: Recording, split: np.ndarray) -> None:
         raise V4eggError(f"session {recording.session}: no train or validation image; change its split")
 
 
-def reasons_left_out(responses: Responses, selection: Mapping[str, float | None]) -> list[str]:
-    """Say of each unit why the selection leaves it out.
-
-    Args:
-        responses: of one session.
-        selection: the lower bounds with which they were selected.
-
-    Returns:
-        One text per unit, empty for those that were selected.
-
-    Example:
-        >>> nan = np.full(2, np.nan, "float32")
-        >>> counts = np.array([[[1, 4]], [[3, 4]]], "float32")
-        >>> split, means, sds = np.array(["train", "train"]), np.array([2, 4.0]), np.array([1, 0.0])
-        >>> units, selected = ["s1-u000", "s1-u001"], np.array([False, False])
-        >>> responses = Responses("s1", ["a", "b"], units, counts, split, nan, nan, means, sds, selected)
-        >>> reasons_left_out(responses, {"min_mean_count": 3})
-        ['min_mean_count: 2 is below 3', 'silent or constant']
-    """
-    reasons: list[list[str]] = [[] if sd > 0 else ["silent or constant"] for sd in responses.sd_count]
-    for key, bound in _bounds(responses, selection).items():
-        for reason, value in zip(reasons, getattr(responses, CRITERIA[key]), strict=True):
-            if not value >= bound:
-                reason.append(f"{key}: {value:.3g} is below {bound:g}")
-    return ["; ".join(reason) for reason in reasons]
-
-
 def _bounds(responses: Responses, selection: Mapping[str, float | None]) -> dict[str, float]:
     """The bounds that apply to a session, by their key."""
     unknown = sorted(set(selection) - set(CRITERIA))

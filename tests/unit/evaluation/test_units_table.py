@@ -31,8 +31,8 @@ def test_every_unit_has_its_numbers_and_its_reason(tmp_path, monkeypatch):
     assert listed["target"].tolist() == [True, False, False]
     assert listed["left_out_because"].tolist() == [
         "",
-        "min_mean_count: 0.383 is below 1",
-        "silent or constant; min_mean_count: 0 is below 1",
+        "mean count 0.38 is below responses.selection.min_mean_count 1",
+        "silent or constant over the fit images; mean count 0 is below responses.selection.min_mean_count 1",
     ]
     assert listed["validation_correlation"].tolist()[0] == 0.5
     assert listed["validation_correlation"].isna().tolist() == [False, True, True]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from v4egg.io import stores
 from v4egg.recordings.recording import load_recording
-from v4egg.recordings.responses import load_responses, reasons_left_out
+from v4egg.recordings.responses import load_responses, why_left_out
 from v4egg.recordings.spike_quality import spike_quality
 
 
@@ -66,5 +66,5 @@ def _session(recording: str | Path, responses: str | Path, selection: Mapping[st
         units[name] = [getattr(quality, name) if quality else None for quality in spikes]
     units["recorded_fraction"] = counted.recorded_fraction
     units["selected"] = counted.selected
-    units["left_out_because"] = reasons_left_out(counted, selection)
+    units["left_out_because"] = why_left_out(counted, selection)
     return units
