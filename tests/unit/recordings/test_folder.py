@@ -550,6 +550,18 @@ def test_what_a_folder_does_not_tell_is_a_question(session):
     ]
 
 
+def test_why_a_folder_cannot_be_read_is_said(session):
+    session.images().presentations().in_table()
+    (session.folder / "images/im_3.png").unlink()
+    found = describe(session.folder)
+    assert (found.outline, found.questions) == (None, [])
+    assert "1 stimuli have no image among 11, such as im_3.png" in found.refusal
+    for number in range(PICTURES):
+        Image.fromarray(picture(number).astype("uint16") * 16).save(session.folder / f"images/im_{number}.png")
+    (question,) = describe(session.folder).questions
+    assert question.key == "columns.pixel_range" and [0, 4095] in [answer.value for answer in question.answers]
+
+
 def test_the_outline_of_counts(session):
     session.images("im_{:02d}.png")
     np.save(session.folder / "counts.npy", session.expected().transpose(2, 0, 1))

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from v4egg.errors import V4eggError
 from v4egg.images.files import read_image_file
+from v4egg.images.pixels import UnknownRange
 from v4egg.io.tables import SUFFIXES, read_table
 from v4egg.recordings.readers.column_facts import EXAMPLES, column_facts, few_values
-from v4egg.recordings.readers.description import Description, ImageSet, Span, Table, Taken, UnitFacts
+from v4egg.recordings.readers.description import Answer, Description, ImageSet, Question, Span, Table, Taken, UnitFacts
 from v4egg.recordings.readers.folder import FolderColumns, outline_folder
 from v4egg.recordings.readers.folder_layout import PRESENTATIONS, RESPONSES, Layout, layout_of
 from v4egg.recordings.readers.folder_session import FolderSession, understand
@@ -21,11 +23,7 @@ _ROWS = 200_000  # of a table, beyond which it is not described
 
 
 def describe_folder(path: Path) -> Description | None:
-    """What a plain folder holds; None where no file has the usual name of a table of presentations or of counts.
-
-    Raises:
-        V4eggError: the folder cannot be read, whatever is answered.
-    """
+    """What a plain folder holds; None where no file has the usual name of presentations, spikes or counts."""
     if not path.is_dir() or not any((path / name).exists() for name in [*PRESENTATIONS, *RESPONSES]):
         return None
     result = Description("folder", "a plain folder", options={"folder": str(path)})
@@ -43,6 +41,11 @@ def describe_folder(path: Path) -> Description | None:
         result.warnings = notes.warnings
     except OpenQuestion as error:
         result.questions = [error.question]
+    except UnknownRange as error:
+        answers = [Answer(list(values), why) for values, why in error.likely()]
+        result.questions = [Question("columns.pixel_range", error.fact, answers)]
+    except V4eggError as error:
+        result.refusal = str(error).removeprefix(f"{path}: ")
     return result
 
 
