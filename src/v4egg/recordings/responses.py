@@ -232,7 +232,7 @@ def count_spikes(recording: Recording, window: tuple[float, float] = (0.07, 0.17
         times = np.asarray(recording.spikes[unit], "float64")
         if not (times[1:] >= times[:-1]).all():  # false for NaN too; the search below would go astray
             raise V4eggError(f"session {recording.session}: spike times of unit {unit} are not ascending; sort them")
-        number = (np.searchsorted(times, last) - np.searchsorted(times, first)).astype("float32")
+        number = (_number_before(times, last) - _number_before(times, first)).astype("float32")
         if recording.recorded is not None:
             number[~intervals.contain(recording.recorded[unit], first, last)] = np.nan
         counts[image, repeat, position] = number
@@ -331,6 +331,14 @@ def why_left_out(responses: Responses, selection: Mapping[str, float | None]) ->
                 value_text = f"{name} {value:.2g} is below" if np.isfinite(value) else f"{name} is not measurable, for"
                 reasons[unit].append(f"{value_text} responses.selection.{key} {bound:g}")
     return ["; ".join(texts) for texts in reasons]
+
+
+def _number_before(times: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """Number of times before each bound, int64; both ascend, and the fewer of the two are searched in the others."""
+    if len(bounds) <= len(times):
+        return np.searchsorted(times, bounds)
+    passed = np.searchsorted(bounds, times, side="right")  # bounds that a time is not before
+    return np.cumsum(np.bincount(passed, minlength=len(bounds) + 1))[:-1]
 
 
 def _no_spike_counts(recording: Recording) -> V4eggError:
