@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "session.nwb"
-        write(path, given.hours, given.units, given.images, given.rate, given.side, given.raw_gigabytes)
+        arguments = (path, given.hours, given.units, given.images, given.rate, given.side, given.raw_gigabytes)
+        writer = get_context("spawn").Process(target=write, args=arguments)  # a process inherits the peak of its parent
+        writer.start()
+        writer.join()
         understood, read = in_a_process("understand", path), in_a_process("ingest", path)
     spikes = given.hours * 3600 * given.units * given.rate
     print(
