@@ -6,18 +6,10 @@ input that no rule makes has other contents. Threads are 1, memory and time thos
 where a rule says nothing else.
 """
 
-from v4egg.workflow.given_files import files_digest
 from v4egg.workflow.provenance import code_digest
 
-EXPECTED = sources.expected_digests(config["sessions"], COWLEY, RESULTS)
 
-
-def given_digest(rule, wildcards):
-    """Digest of a job's inputs that no rule makes; as a param that takes `input` Snakemake would not compare it."""
-    files = rule.expand_input(dict(wildcards.items()))[0]
-    made = f"/{RESULTS}/"
-    given = [str(file) for file in files if not file.is_storage and made not in f"/{file}"]
-    return files_digest(given, EXPECTED)
+include: "helpers/every_rule.smk"
 
 
 for each in workflow.rules:
