@@ -100,3 +100,15 @@ def test_the_changelog_names_every_renamed_key(old, new):
     rows = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("| ")]
     last = old.rsplit(".", 1)[-1]
     assert [row for row in rows if re.search(rf"[`.]{last}`", row) and f"`{new}`" in row], old
+
+
+def test_the_workflow_catalog_is_told_what_there_is():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert usage["mandatory-flags"]["flags"] == ""
+    rules = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    deployed = {name for name, possible in usage["software-stack-deployment"].items() if possible}
+    assert deployed == {name for name in ("conda", "apptainer") if f".{name}_env" in rules or f"{name}:" in rules}
+    assert usage["report"] == ("report:" in (ROOT / "workflow/Snakefile").read_text())
+    for name in ("config/README.md", "config/config.yaml", "workflow/Snakefile"):  # what standardized usage asks for
+        assert (ROOT / name).is_file(), name

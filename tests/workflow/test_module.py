@@ -1,6 +1,7 @@
 """The workflow as a module of another one: its rules under names of their own, its files found where they lie."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,8 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name not in ABSENT}
+def snakemake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if name not in ABSENT} | variables
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
 
@@ -73,6 +74,27 @@ def test_the_configuration_of_a_deployed_workflow_is_its_own(folder):
     run = snakemake(folder, "--dry-run")
     assert run.returncode == 0, run.stderr[-2000:]
     assert "rule synthesize:" in run.stdout
+
+
+def test_a_module_of_a_repository_has_rules_and_scripts_from_there(folder):
+    """``github(...)``, with git told that the address is a repository in this folder; the package is installed."""
+    repository = folder / "repository"
+    for name in ("workflow", "config", "envs"):
+        shutil.copytree(ROOT / name, repository / name)
+    author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for words in (["init", "-q"], ["add", "-A"], [*author, "commit", "-q", "-m", "all"], ["tag", "v1"]):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    text = (folder / "Snakefile").read_text()
+    source = 'github("someone/v4egg", path="workflow/Snakefile", tag="v1")'
+    (folder / "Snakefile").write_text(text.replace(f'"{ROOT}/workflow/Snakefile"', source))
+    address = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{repository}.insteadOf"}
+    address |= {"GIT_CONFIG_VALUE_0": "https://github.com/someone/v4egg", "XDG_CACHE_HOME": str(folder / "cache")}
+    run = snakemake(folder, **address, PYTHONPATH=str(ROOT / "src"))
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert yaml.safe_load((folder / "copy.yaml").read_text())["name"] == "tiny"
+    run = snakemake(folder, "--dry-run", "results/tiny/summary.json", **address, PYTHONPATH=str(ROOT / "src"))
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "v4egg_synthesize" in run.stdout
 
 
 @pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])

@@ -29,6 +29,12 @@ _DESCRIBES = ("setting", "method", "quantity", "judge", "reference", "n")
 _MARKER = re.compile(r"(<!-- (table: [^\n]*|claims|runs) -->\n).*?(<!-- end -->)", re.DOTALL)
 _CLAIM_HEADS = ("claim", "paper", "here", "n", "reference; judge", "figure", "run", "caveat")
 
+_PUBLIC = "config/cowley2023"  # in a command: it reads the public recordings
+_RECORDINGS = (
+    "After `export V4EGG_DATA=FOLDER`, where `FOLDER` holds `V4_compact_models`; without it the recordings are "
+    "downloaded into `data/`:"
+)
+
 Row = Mapping[str, str]
 
 
@@ -212,7 +218,8 @@ def _claims(numbers: Numbers) -> str:
 
 
 def _runs(runs: Iterable[str], numbers: Numbers) -> str:
-    return "\n".join(f"- {run}, {_run(run, numbers)}" for run in runs)
+    lines = [f"- {run}, {_run(run, numbers)}" for run in runs]
+    return "\n".join([_RECORDINGS, "", *lines] if any(_PUBLIC in line for line in lines) else lines)
 
 
 def _run(run: str, numbers: Numbers) -> str:

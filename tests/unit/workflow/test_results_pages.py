@@ -53,16 +53,25 @@ def _configured() -> list[str]:
 
 
 @pytest.mark.parametrize("run", _configured())
-def test_the_configuration_of_every_run_is_valid(run):
-    words = NUMBERS.runs[run]["command"].split("--configfile")[1].split()
-    paths = [ROOT / word for word in words if word.endswith(".yaml")]
-    parts = [yaml.safe_load(path.read_text()) for path in paths]
+def test_a_run_has_a_valid_configuration_and_targets_that_it_makes(run):
+    command, overlays = NUMBERS.runs[run]["command"].split("--configfile")
+    parts = [yaml.safe_load((ROOT / path).read_text()) for path in overlays.split()]
     if "name" not in parts[0]:  # as the Snakefile does, an overlay without a name is laid over the demo
         parts.insert(0, yaml.safe_load((ROOT / "config/config.yaml").read_text()))
     config = {}
     for part in parts:
         update_config(config, part)
-    assert check(config, ROOT / "workflow/schemas/config.schema.yaml")["name"]
+    config = check(config, ROOT / "workflow/schemas/config.schema.yaml")
+    for target in re.findall(r"results/\S+", command):
+        assert target.startswith(f"results/{config['name']}/")
+    for names in re.findall(r"figures/{?([\w,]+)}?\.png", command):
+        for figure in map(FIGURES.__getitem__, names.split(",")):
+            assert figure.when.startswith("{") or figure.is_on(config, {}), figure.target  # braces: a list of the rules
+
+
+def test_commands_name_no_folder_outside():
+    for run, row in NUMBERS.runs.items():
+        assert "V4EGG_DATA" not in row["command"] and "../" not in row["command"], run
 
 
 def test_every_overlay_belongs_to_a_run():
