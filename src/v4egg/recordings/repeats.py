@@ -45,6 +45,23 @@ def by_image(values: np.ndarray, image: np.ndarray, images: int) -> np.ndarray:
     return result
 
 
+def missing_responses(counts: np.ndarray, where: str) -> list[str]:
+    """What a user should know of responses that are missing, in at most one line.
+
+    Args:
+        counts: (image, repeat, unit).
+        where: the file.
+
+    Example:
+        >>> missing_responses(np.array([[[1.0, 2.0]], [[3.0, np.nan]]]), "counts.npy")
+        ['counts.npy: 1 of 2 units have no response to some of the 2 images']
+    """
+    lost = int((~np.isfinite(counts).any(axis=1)).any(axis=0).sum())
+    if not lost:
+        return []
+    return [f"{where}: {lost} of {counts.shape[2]} units have no response to some of the {len(counts)} images"]
+
+
 def check_padding(counts: np.ndarray, image_ids: Sequence[str], where: str) -> None:
     """Refuse zeros that stand for repeats that were not shown.
 

@@ -103,6 +103,7 @@ def test_images_and_responses_of_v4(tmp_path, truth, stimuli, engine, format, ke
     np.testing.assert_array_equal(recording.counts, expected)
     assert recording.response_unit == "normalized firing rate"
     assert recording.left_out == {}
+    assert recording.warnings == [f"{path.name}: 1 of 3 units have no response to some of the 4 images"]
 
 
 def test_filters_of_neuroids_and_presentations(tmp_path, truth, stimuli):

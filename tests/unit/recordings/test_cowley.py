@@ -257,7 +257,7 @@ def test_what_was_not_recorded_is_missing(folder, averaged):
     write_responses(folder, averaged)
     recording = read_cowley(folder, "s190923")
     np.testing.assert_allclose(recording.counts, averaged.T[:, None, :], rtol=1e-6)
-    assert recording.warnings == ["responses_190923.npy: 1 units have no response to some of the 5 images"]
+    assert recording.warnings == ["responses_190923.npy: 1 of 3 units have no response to some of the 5 images"]
     write_responses(folder, np.full((UNITS, IMAGES), np.nan))
     assert "all values are NaN" in refusal(folder)
 

@@ -27,7 +27,7 @@ from v4egg.recordings.readers.description import Answer, Description, Question, 
 from v4egg.recordings.readers.image_files import NAMED, ImageFiles, missing_images, opened_images, read_pictures
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import SPIKES_PER_WINDOW, Recording
-from v4egg.recordings.repeats import by_image
+from v4egg.recordings.repeats import by_image, missing_responses
 from v4egg.recordings.sources import OwnFile
 from v4egg.registry import Numbers, PathText
 
@@ -97,14 +97,16 @@ def read_brainscore(
         )
     units = neuroids.iloc[kept_units]
     units.index = pd.Index([f"{session}-u{number:03d}" for number in kept_units], name="unit")
+    counts = by_image(values, image, len(unique))
     return Recording(
         session=session,
         images=pictures,
         units=units,
         image_ids=[str(name) for name in unique],
-        counts=by_image(values, image, len(unique)),
+        counts=counts,
         attrs={"source": f"Brain-Score: {path.name}"},
         left_out=left_out,
+        warnings=missing_responses(counts, path.name),
         response_unit=response_unit,
     )
 

@@ -28,7 +28,7 @@ from v4egg.errors import V4eggError
 from v4egg.recordings.readers.image_files import opened_images, read_pictures
 from v4egg.recordings.readers.reader import ReaderOptions
 from v4egg.recordings.recording import Recording
-from v4egg.recordings.repeats import check_padding
+from v4egg.recordings.repeats import check_padding, missing_responses
 from v4egg.recordings.sources import Source
 
 COUNT_WINDOW_MS = 100
@@ -93,16 +93,8 @@ def read_cowley(folder: str | Path, session: str, *, repeats: int | None = None,
             "count_window_ms": COUNT_WINDOW_MS,
             "source": f"{REPOSITORY}: {responses_path.relative_to(folder).as_posix()}",
         },
-        warnings=_warnings(counts, responses_path),
+        warnings=missing_responses(counts, responses_path.name),
     )
-
-
-def _warnings(counts: np.ndarray, path: Path) -> list[str]:
-    """What is missing in counts (image, repeat, unit)."""
-    lost = ~np.isfinite(counts).any(axis=1)
-    if not lost.any():
-        return []
-    return [f"{path.name}: {int(lost.any(axis=0).sum())} units have no response to some of the {len(counts)} images"]
 
 
 def session_number(session: str) -> str:

@@ -20,7 +20,7 @@ from v4egg.recordings.readers.folder_spikes import FolderSpikes, read_spikes
 from v4egg.recordings.readers.image_files import ImageFiles, missing_images, read_pictures
 from v4egg.recordings.readers.notes import Notes
 from v4egg.recordings.readers.presented import Presentations, ask_for_a_filter, in_order, without_blanks
-from v4egg.recordings.repeats import by_image, check_padding
+from v4egg.recordings.repeats import by_image, check_padding, missing_responses
 
 ONSET, OFFSET = "onset", "offset"  # the usual columns, without which some forms do
 
@@ -75,6 +75,7 @@ def understand(
     found = read(layout, session, names, files, notes)
     assert found.counts is not None
     check_padding(found.counts, found.image_names, str(layout.counts))
+    notes.warnings += missing_responses(found.counts, str(layout.counts and layout.counts.name))
     return found
 
 
