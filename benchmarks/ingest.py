@@ -36,11 +36,11 @@ def write(path: Path, hours: float, units: int, images: int, rate: float, side: 
     for _ in range(units):
         nwb.add_unit(spike_times=np.sort(generator.uniform(0, seconds, generator.poisson(rate * seconds))))
     onset = np.arange(1.0, seconds - 1, PERIOD)
-    shown = generator.permutation(np.resize(np.arange(images), len(onset)))
+    positions = generator.permutation(np.resize(np.arange(images), len(onset)))
     table = TimeIntervals(name="presentations", description="what was shown")
     for start in onset:
         table.add_row(start_time=start, stop_time=start + 0.2)
-    table.add_column("stimulus_id", "the image", data=[f"picture_{k:05d}" for k in shown])
+    table.add_column("stimulus_id", "the image", data=[f"picture_{k:05d}" for k in positions])
     nwb.add_time_intervals(table)
     pictures = [
         GrayscaleImage(name=f"picture_{k:05d}", data=generator.integers(0, 256, (side, side), "uint8"))
@@ -112,8 +112,8 @@ def understand(path: Path) -> dict[str, float]:
 def in_a_process(step: str, path: Path) -> dict[str, float]:
     """The numbers that one step prints in a process of its own."""
     command = [sys.executable, "-W", "ignore", __file__, "--step", step, "--file", str(path)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found
+    numbers: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return numbers
 
 
 def main() -> None:

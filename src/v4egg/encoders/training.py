@@ -216,8 +216,8 @@ def _best_epoch(validation: Sequence[float]) -> int:
         >>> _best_epoch([0.1, 0.3, 0.3, 0.2]), _best_epoch([np.nan, np.nan])
         (2, 1)
     """
-    known = np.nan_to_num(np.asarray(validation), nan=-np.inf)
-    return int(np.flatnonzero(known == known.max())[-1])
+    correlations = np.nan_to_num(np.asarray(validation), nan=-np.inf)
+    return int(np.flatnonzero(correlations == correlations.max())[-1])
 
 
 def _epoch(
@@ -304,8 +304,8 @@ def validation_correlation(encoder: Encoder | GroupedEncoder, sessions: Sequence
             features = feature_maps(part, session, session.validation)
             prediction = part.respond(features, part.index(session.units).to(device))
         correlations.append(metrics.correlation(prediction.float().cpu().numpy(), session.target[session.validation]))
-    found = np.concatenate(correlations)
-    return float(np.mean(found[np.isfinite(found)])) if np.isfinite(found).any() else float("nan")
+    by_unit = np.concatenate(correlations)
+    return float(np.mean(by_unit[np.isfinite(by_unit)])) if np.isfinite(by_unit).any() else float("nan")
 
 
 def _clone(encoder: torch.nn.Module) -> dict[str, Tensor]:

@@ -129,7 +129,7 @@ def _split_scores(session: ScoredSession, prediction: np.ndarray, columns: np.nd
 def _metrics(session: ScoredSession, counts: np.ndarray, prediction: np.ndarray, rows: np.ndarray) -> dict:
     nothing = np.full(prediction.shape[1], np.nan)
     truth = session.truth if len(rows) >= metrics.MIN_IMAGES else None
-    found = {
+    result = {
         "correlation_to_average": _measured(metrics.correlation_to_average, counts, prediction),
         "single_trial_correlation": _measured(metrics.single_trial_correlation, counts, prediction),
         "feve": _measured(metrics.feve, counts, prediction),
@@ -137,8 +137,8 @@ def _metrics(session: ScoredSession, counts: np.ndarray, prediction: np.ndarray,
         "correlation_to_truth": nothing if truth is None else metrics.correlation(prediction, truth[rows]),
     }
     if counts.shape[1] == 1:
-        found |= dict.fromkeys(("single_trial_correlation", "feve", "r2_er"), nothing)
-    return found
+        result |= dict.fromkeys(("single_trial_correlation", "feve", "r2_er"), nothing)
+    return result
 
 
 def _measured(metric: Callable[..., np.ndarray], counts: np.ndarray, prediction: np.ndarray) -> np.ndarray:

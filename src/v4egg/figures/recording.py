@@ -35,19 +35,19 @@ def draw(numbers: pd.DataFrame, recording: str | Path, window: Sequence[float]) 
         window: start and stop of the response window, s after the onset.
     """
     loaded = load_recording(recording)
-    shown = _of(numbers, "shown").sort_values("index")["unit"].tolist()
+    units = _of(numbers, "shown").sort_values("index")["unit"].tolist()
     words = _words(numbers)
     below = 0.15 + _LINE * len(words)
-    figure = tiles.sheet(_contact_sheet(loaded), (), _PANELS * (3 if shown else 1) + below)
-    summary = _row(figure, 4 if shown else 2, below)
+    figure = tiles.sheet(_contact_sheet(loaded), (), _PANELS * (3 if units else 1) + below)
+    summary = _row(figure, 4 if units else 2, below)
     _draw_repeats(summary[0], numbers)
     _draw_reliability(summary[1], numbers)
     lettered = summary
-    if shown:
+    if units:
         _draw_drift(summary[2], numbers)
         _draw_refractory(summary[3], numbers)
-        curves, rasters = _row(figure, len(shown), below + _PANELS), _row(figure, len(shown), below + 2 * _PANELS)
-        for unit, curve, raster in zip(shown, curves, rasters, strict=True):
+        curves, rasters = _row(figure, len(units), below + _PANELS), _row(figure, len(units), below + 2 * _PANELS)
+        for unit, curve, raster in zip(units, curves, rasters, strict=True):
             _draw_raster(raster, loaded, unit, window)
             _draw_psth(curve, numbers, unit, window)
         rasters[0].set_ylabel("presentation")

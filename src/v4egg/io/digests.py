@@ -77,8 +77,8 @@ class _Remembered:
 
     def __enter__(self) -> "_Remembered":
         with suppress(OSError, ValueError):
-            found = json.loads(self.path.read_text())
-            self.before = found if isinstance(found, dict) else {}
+            content = json.loads(self.path.read_text())
+            self.before = content if isinstance(content, dict) else {}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -92,8 +92,8 @@ class _Remembered:
         try:
             status = path.stat()
             state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-            known = self.before.get(name, [])
-            digest = str(known[-1]) if known[:-1] == state else _digest_of_file(path, status)
+            entry = self.before.get(name, [])
+            digest = str(entry[-1]) if entry[:-1] == state else _digest_of_file(path, status)
         except OSError as error:
             return type(error).__name__
         if max(status.st_mtime_ns, status.st_ctime_ns) < began - _SETTLED:

@@ -101,16 +101,16 @@ def check_given_files(config: Mapping[str, Any]) -> None:
 
 def _given_paths(config: Mapping[str, Any]) -> dict[str, str]:
     """The paths that a configuration names, by key."""
-    found = {"data": config["data"], "prior.pretrained.weights": config["prior"]["pretrained"]["weights"]}
-    found["natural.folder"] = config["natural"]["folder"]
+    paths = {"data": config["data"], "prior.pretrained.weights": config["prior"]["pretrained"]["weights"]}
+    paths["natural.folder"] = config["natural"]["folder"]
     for session, source in config["sessions"].items():
-        found[f"sessions.{session}.file"] = source.get("file")
-        found[f"sessions.{session}.judge.file"] = (source.get("judge") or {}).get("file")
+        paths[f"sessions.{session}.file"] = source.get("file")
+        paths[f"sessions.{session}.judge.file"] = (source.get("judge") or {}).get("file")
     for arch, parts in config["encoders"]["architectures"].items():
         weights = parts.get("core", {}).get("backbone", {}).get("weights", "pretrained")
-        found[f"encoders.architectures.{arch}.core.backbone.weights"] = "" if weights == "pretrained" else weights
+        paths[f"encoders.architectures.{arch}.core.backbone.weights"] = "" if weights == "pretrained" else weights
     searches = {f"synthesis.methods.{name}": method for name, method in config["synthesis"]["methods"].items()}
     searches |= {f"evolution.conditions.{name}": one for name, one in config["evolution"]["conditions"].items()}
     for key, options in searches.items():
-        found[f"{key}.image_generator.weights"] = options.get("image_generator", {}).get("weights")
-    return {key: str(path) for key, path in found.items() if path}
+        paths[f"{key}.image_generator.weights"] = options.get("image_generator", {}).get("weights")
+    return {key: str(path) for key, path in paths.items() if path}
