@@ -64,7 +64,9 @@ def adversarial_experiment(
         "adversarial": ("unit", "direction", "epsilon", "sample", "judge"),
         "random": ("unit", "kind", "epsilon", "sample", "draw", "judge"),
     }
-    variables: dict[str, tuple] = {name: (dims[name], np.stack([part[name] for part in parts])) for name in dims}
+    variables: dict[str, tuple[Any, ...]] = {
+        name: (dims[name], np.stack([part[name] for part in parts])) for name in dims
+    }
     chosen = numpy_generator(seed, "adversarial reference").permutation(len(natural))[:reference]
     natural_sd = [judge(to_float(natural[chosen]), units).numpy().std(0) for judge in judges]
     variables |= {

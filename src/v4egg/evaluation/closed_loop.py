@@ -44,7 +44,7 @@ def closed_loop(
     options: Mapping[str, Any],
     *,
     seed: int = 0,
-    progress: Callable = iter,
+    progress: Callable[..., Any] = iter,
 ) -> xr.Dataset:
     """Run both arms of the in-silico closed loop.
 
@@ -83,7 +83,7 @@ def closed_loop(
     index = [session.session for session in sessions].index(responses.session)
     arms = {arm: (list(members), list(sessions)) for arm in ARMS}
     mean, best = _natural_scale(Ensemble(list(members)), brain, images, units)
-    results: dict[str, list[tuple]] = {arm: [] for arm in ARMS}
+    results: dict[str, list[tuple[Any, ...]]] = {arm: [] for arm in ARMS}
     n_presented = 0
     for round_index in progress(range(options["rounds"] + 1)):
         for arm, (encoders, data) in arms.items():
@@ -108,7 +108,9 @@ def closed_loop(
 
 
 @torch.no_grad()
-def present(brain: SimulatedBrain, images: np.ndarray, responses: Responses, repeats: int, key: tuple) -> np.ndarray:
+def present(
+    brain: SimulatedBrain, images: np.ndarray, responses: Responses, repeats: int, key: tuple[Any, ...]
+) -> np.ndarray:
     """Simulate the presentation of images: Poisson spike counts with a log-normal gain shared by the units of a trial.
 
     Units that the brain does not simulate do not depend on the image and have their mean count as expected value.
@@ -136,7 +138,7 @@ def present(brain: SimulatedBrain, images: np.ndarray, responses: Responses, rep
 
 def _round(
     ensemble: Ensemble, brain: SimulatedBrain, units: Sequence[str], synthesise: Synthesise, round_index: int
-) -> tuple:
+) -> tuple[Any, ...]:
     """Synthesise the images of one round.
 
     Returns:
@@ -180,7 +182,7 @@ def with_new(
     )
 
 
-def _trained_on(member: Encoder, data: Sequence[TrainingSession], options: Mapping, seed: int) -> Encoder:
+def _trained_on(member: Encoder, data: Sequence[TrainingSession], options: Mapping[str, Any], seed: int) -> Encoder:
     """A copy of a member whose training is continued on ``data``."""
     architecture = {name: member.spec[name] for name in ("core", "readout")}
     result, _ = train_member(data, architecture, options, seed, start=member)
@@ -203,7 +205,7 @@ def _natural_scale(
 
 
 def _dataset(
-    results: Mapping[str, list[tuple]],
+    results: Mapping[str, list[tuple[Any, ...]]],
     units: Sequence[str],
     mean: np.ndarray,
     best: np.ndarray,

@@ -62,7 +62,7 @@ def score(
 def _score_session(session: ScoredSession, combined_architectures: Mapping[str, Sequence[str]]) -> xr.Dataset:
     units = session.units
     columns = np.flatnonzero(session.responses.selected)
-    tables: dict[str, list] = {}
+    tables: dict[str, list[list[list[np.ndarray]]]] = {}
     whole, by_size = {}, []
     for arch in map(str, session.predictions["arch"].values):
         single = _in_counts(session.predictions.sel(arch=arch), session.responses)
@@ -73,7 +73,9 @@ def _score_session(session: ScoredSession, combined_architectures: Mapping[str, 
         for name in rows[0]:
             tables.setdefault(name, []).append([row[name] for row in rows])
     coords: dict[str, Any] = {"arch": list(whole), "member": list(predictions), "split": list(SPLITS), "unit": units}
-    variables: dict[str, tuple] = {name: (DIMS, np.asarray(table, np.float32)) for name, table in tables.items()}
+    variables: dict[str, tuple[Any, ...]] = {
+        name: (DIMS, np.asarray(table, np.float32)) for name, table in tables.items()
+    }
     variables["correlation_by_size"] = (("arch", "size", "split", "unit"), np.asarray(by_size, np.float32))
     coords["size"] = np.arange(len(by_size[0])) + 1
     variables |= {name: ("unit", values) for name, values in _test_data(session, columns).items()}
@@ -115,9 +117,9 @@ def _means(single: Mapping[str, np.ndarray], roles: Sequence[str]) -> dict[str, 
     return {name: np.mean(predictions, axis=0) for name, predictions in groups.items()}
 
 
-def _split_scores(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> dict[str, list]:
+def _split_scores(session: ScoredSession, prediction: np.ndarray, columns: np.ndarray) -> dict[str, list[np.ndarray]]:
     """Each metric as a list over SPLITS of arrays over units."""
-    scores: dict[str, list] = {}
+    scores: dict[str, list[np.ndarray]] = {}
     for split in SPLITS:
         rows = session.responses.images_of(split)
         counts = session.responses.counts[rows][:, :, columns]
@@ -126,7 +128,9 @@ def _split_scores(session: ScoredSession, prediction: np.ndarray, columns: np.nd
     return scores
 
 
-def _metrics(session: ScoredSession, counts: np.ndarray, prediction: np.ndarray, rows: np.ndarray) -> dict:
+def _metrics(
+    session: ScoredSession, counts: np.ndarray, prediction: np.ndarray, rows: np.ndarray
+) -> dict[str, np.ndarray]:
     nothing = np.full(prediction.shape[1], np.nan)
     truth = session.truth if len(rows) >= metrics.MIN_IMAGES else None
     result = {

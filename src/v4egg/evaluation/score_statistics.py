@@ -3,6 +3,7 @@
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,7 +100,7 @@ def model_correlations(scores: xr.Dataset, kind: str) -> dict[str, xr.DataArray]
     return {str(name): values.sel({kind: name}) for name in scores[kind].values}
 
 
-def _comparisons(session_scores: xr.Dataset, session: str) -> list[tuple]:
+def _comparisons(session_scores: xr.Dataset, session: str) -> list[tuple[Any, ...]]:
     encoders = named_encoders(session_scores)
     others = model_correlations(session_scores, "reference_model") | model_correlations(session_scores, "baseline")
     pairs = [*itertools.combinations(encoders, 2), *itertools.product(encoders, others)]

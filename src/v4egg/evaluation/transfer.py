@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -231,11 +232,13 @@ def judge_series(images: xr.DataArray, judges: Sequence[Judge]) -> xr.Dataset:
     )
 
 
-def _natural_reference(judges: Sequence[Judge], natural: Sequence[NaturalImages], units: Sequence[str]) -> dict:
+def _natural_reference(
+    judges: Sequence[Judge], natural: Sequence[NaturalImages], units: Sequence[str]
+) -> dict[str, Any]:
     """Per unit: the image that the generators pick; each judge's mean, sd, response to that image, and largest one."""
     place = {unit: i for i, unit in enumerate(units)}
     shape = (len(units), len(judges))
-    reference: dict = {key: np.full(shape, np.nan) for key in ("mean", "sd", "selected", "best")}
+    reference: dict[str, Any] = {key: np.full(shape, np.nan) for key in ("mean", "sd", "selected", "best")}
     reference |= {"name": [""] * len(units), "image": [None] * len(units)}
     for session in natural:
         images = to_float(session.images)

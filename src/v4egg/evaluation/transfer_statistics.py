@@ -6,6 +6,7 @@ up across methods. Statistics are given for each session and for all sessions po
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,7 @@ def between_methods(best: xr.Dataset, shares_weights: xr.DataArray, measures: Se
 
 def _cells(
     best: xr.Dataset, shares_weights: xr.DataArray, measures: Sequence[str]
-) -> Iterator[tuple[tuple, xr.DataArray]]:
+) -> Iterator[tuple[tuple[Any, ...], xr.DataArray]]:
     """(session, arch, judge, shares_weights, measure) and the values (method, unit), where any is finite."""
     units = [str(unit) for unit in best["unit"].values]
     sessions = by_session(units)
@@ -92,7 +93,7 @@ def _cells(
             yield (session, str(arch), str(judge), shared, measure), values
 
 
-def _paired(x: np.ndarray, y: np.ndarray, key: tuple) -> tuple[float, ...]:
+def _paired(x: np.ndarray, y: np.ndarray, key: tuple[Any, ...]) -> tuple[float, ...]:
     test, difference = paired_wilcoxon(y, x), y - x
     low, high = bootstrap_interval(difference, np.median, ("transfer", *key))
     won = difference > 0

@@ -6,6 +6,7 @@ on how the pool is divided into batches.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ def _check(responses: np.ndarray, units: Sequence[str], first: int) -> None:
 
 
 def _dataset(units: Sequence[str], best: Sequence[_Best], moments: _Moments) -> xr.Dataset:
-    def table(name: str) -> list[list]:
+    def table(name: str) -> list[list[Any]]:
         return [[getattr(entry, name) for entry in kept.entries] for kept in best]
 
     dims = ("unit", "sample")

@@ -11,7 +11,7 @@ import xarray as xr
 from v4egg.compact.maximizing import METHOD
 from v4egg.errors import V4eggError
 from v4egg.evaluation.adversarial import carried_over, exceeds_random, movements
-from v4egg.evaluation.tables.common import finite, median_interval, with_adjusted_p
+from v4egg.evaluation.tables.common import Row, finite, median_interval, with_adjusted_p
 from v4egg.io import stores
 from v4egg.stats.inference import paired_wilcoxon
 
@@ -90,11 +90,11 @@ def _maximizing(transfer: xr.Dataset) -> xr.DataArray:
     return judged.mean("sample").transpose("unit", "judge")
 
 
-def _against_random(movement: xr.Dataset) -> list[tuple]:
+def _against_random(movement: xr.Dataset) -> list[Row]:
     """Adversarial images against random changes of the same size, by judge, direction and epsilon."""
     exceeded, chance = exceeds_random(movement), movement["random"].max("kind")
     names = {"share_above_random": "mean", "share_above_all_random": "all"}
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for judge, direction, epsilon in (
         movement["adversarial"].stack(cell=("judge", "direction", "epsilon"))["cell"].values
     ):

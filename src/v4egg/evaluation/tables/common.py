@@ -1,6 +1,7 @@
 """What the tables of several figures share: quartiles, medians with intervals, and corrected p-values."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from v4egg.stats.inference import adjusted_p_values, bootstrap_interval
 
+Row = tuple[Any, ...]  # the fields of a row of a table, in the order of its columns
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 
 
@@ -30,7 +32,7 @@ def quartiles(values: ArrayLike) -> dict[str, float]:
     return dict(zip(QUARTILES, map(float, quantiles), strict=True))
 
 
-def median_interval(values: ArrayLike, key: tuple) -> dict[str, float]:
+def median_interval(values: ArrayLike, key: tuple[object, ...]) -> dict[str, float]:
     """The ``median`` of the finite values with its 95% bootstrap interval ``low`` and ``high``.
 
     Args:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import xarray as xr
 
 from v4egg.errors import V4eggError
 from v4egg.evaluation.compact_summary import parameter_numbers
+from v4egg.evaluation.tables.common import Row
 from v4egg.io import stores
 from v4egg.stats.inference import bootstrap_interval
 
@@ -54,7 +56,7 @@ def table(compact: Sequence[str | Path], scores: str | Path, shared: Sequence[st
     return whole.reindex(columns=COLUMNS)
 
 
-def _interval_rows(head: tuple, values: pd.Series) -> list[dict]:
+def _interval_rows(head: Row, values: pd.Series) -> list[dict[str, Any]]:
     session, measure, model, _ = head
     if measure not in _STATISTICS or len(values) < 2:
         return []
@@ -67,7 +69,7 @@ def _interval_rows(head: tuple, values: pd.Series) -> list[dict]:
 def _session(store: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
     """The numbers of the units of one session."""
     session, units = store.attrs["session"], [str(unit) for unit in store["unit"].values]
-    rows: list[tuple] = []
+    rows: list[Row] = []
 
     def add(measure: str, model: str, values: np.ndarray, layer: int | str = "") -> None:
         pairs = zip(units, values, strict=True)

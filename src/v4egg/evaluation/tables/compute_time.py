@@ -9,7 +9,7 @@ import xarray as xr
 
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import gather, load_transfer, mei_stores
-from v4egg.evaluation.tables.common import QUARTILES
+from v4egg.evaluation.tables.common import QUARTILES, Row
 from v4egg.stats.activation_scales import fraction_of_gradient_ascent
 
 REFERENCE = "gradient_ascent"
@@ -78,7 +78,7 @@ def _costs(groups: _Groups, measure: str) -> pd.DataFrame:
 
 def _trajectories(groups: _Groups) -> pd.DataFrame:
     """Quartiles over units of the activation, by step as a fraction of the synthesis."""
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for (method, arch), batches in groups.items():
         reference = groups.get((REFERENCE, arch))
         if reference is None:
@@ -107,7 +107,7 @@ def _trajectories(groups: _Groups) -> pd.DataFrame:
 def _judged(groups: _Groups, transfer: xr.Dataset) -> pd.DataFrame:
     """Quartiles over units of each judge's activation by the final images, each unit's mean over its images."""
     shares_weights = transfer["shares_weights"].to_series()
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for (method, arch), batches in groups.items():
         if method not in transfer["method"].values or arch not in transfer["arch"].values:
             continue

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from v4egg.evaluation.tables.common import QUARTILES
+from v4egg.evaluation.tables.common import QUARTILES, Row
 from v4egg.io import stores
 from v4egg.stats.activation_scales import response_retained
 
@@ -32,7 +32,7 @@ def table(diverse: Sequence[str | Path], judged: str | Path) -> pd.DataFrame:
         ``median``, ``q75`` and ``n``; ``unit``; ``value``.
     """
     read = _read(diverse, judged)
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for arch in map(str, read["arch"].values):
         of_arch = read.sel(arch=arch)
         rows += _rows((arch, "", ""), "diversity", of_arch["diversity"])
@@ -76,9 +76,9 @@ def _read(diverse: Sequence[str | Path], judged: str | Path) -> xr.Dataset:
     )
 
 
-def _rows(head: tuple, measure: str, values: xr.DataArray) -> list[tuple]:
+def _rows(head: Row, measure: str, values: xr.DataArray) -> list[Row]:
     """``values`` has dims (unit, setting)."""
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for setting in values["setting"].values:
         place = (*head, float(setting), measure)
         of_setting = values.sel(setting=setting).dropna("unit")

@@ -17,6 +17,7 @@ from v4egg.evaluation.score_statistics import (
     sessions_with_test,
     units_of,
 )
+from v4egg.evaluation.tables.common import Row
 from v4egg.io import stores
 
 METRIC = "correlation_to_average"
@@ -46,7 +47,7 @@ class _Model:
     kind: str
     values: np.ndarray
 
-    def head(self, session: str, parts: Mapping[str, tuple[str, str]]) -> tuple:
+    def head(self, session: str, parts: Mapping[str, tuple[str, str]]) -> Row:
         """The first columns of the model's rows; ``parts`` are each architecture's core and readout."""
         encoder = self.kind in (ENCODER, TRUTH)
         core_and_readout = parts.get(self.name, ("", "")) if encoder else ("", "")
@@ -80,7 +81,7 @@ def table(scores: str | Path) -> pd.DataFrame:
             f"{scores}: no session has test scores; give at least one session a test split (split: repeated)"
         )
     validation = stores.load(scores, "scores").sel(split="validation").load()
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for session in sessions:
         rows += _session_rows(units_of(scored, session), session)
         rows += _best_rows(units_of(validation, session), session)
@@ -115,8 +116,8 @@ def _parts(scores: xr.Dataset) -> dict[str, tuple[str, str]]:
     return {arch: (core, readout) for arch, core, readout in zip(*names, strict=True)}
 
 
-def _session_rows(session_scores: xr.Dataset, session: str) -> list[tuple]:
-    rows: list[tuple] = []
+def _session_rows(session_scores: xr.Dataset, session: str) -> list[Row]:
+    rows: list[Row] = []
     parts, units = _parts(session_scores), session_scores["unit"].values
     for model in _models(session_scores):
         head = model.head(session, parts)
@@ -134,7 +135,7 @@ def _session_rows(session_scores: xr.Dataset, session: str) -> list[tuple]:
     return rows
 
 
-def _best_rows(validation: xr.Dataset, session: str) -> list[tuple]:
+def _best_rows(validation: xr.Dataset, session: str) -> list[Row]:
     """The encoder that predicts validation images best: test images choose nothing."""
     encoders = [model for model in _models(validation) if model.kind in (ENCODER, COMBINED)]
     if not encoders:
@@ -143,7 +144,7 @@ def _best_rows(validation: xr.Dataset, session: str) -> list[tuple]:
     return _statistic_rows(best.head(session, _parts(validation)), {"best_on_validation": 1.0})
 
 
-def _comparison_rows(scored: xr.Dataset) -> list[tuple]:
+def _comparison_rows(scored: xr.Dataset) -> list[Row]:
     """Every comparison as rows of the table."""
     parts, rows = _parts(scored), []
     archs = set(map(str, scored["arch"].values))
@@ -155,9 +156,9 @@ def _comparison_rows(scored: xr.Dataset) -> list[tuple]:
     return rows
 
 
-def _unit_rows(head: tuple, values: np.ndarray, units: np.ndarray) -> list[tuple]:
+def _unit_rows(head: Row, values: np.ndarray, units: np.ndarray) -> list[Row]:
     return [(*head, "unit", str(units[i]), "", float(values[i])) for i in np.flatnonzero(np.isfinite(values))]
 
 
-def _statistic_rows(head: tuple, statistics: Mapping[str, float], against: str = "") -> list[tuple]:
+def _statistic_rows(head: Row, statistics: Mapping[str, float], against: str = "") -> list[Row]:
     return [(*head, name, "", against, float(value)) for name, value in statistics.items() if np.isfinite(value)]

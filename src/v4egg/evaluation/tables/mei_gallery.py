@@ -10,6 +10,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import GENERATORS, best_images, image_of, load_transfer, mei_stores
 from v4egg.evaluation.independence import most_independent, shares_weights_by_judge
+from v4egg.evaluation.tables.common import Row
 from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL as NATURAL
 
 MAX_UNITS = 12
@@ -56,7 +57,7 @@ def _judged(transfer: str | Path, units: int, chosen: Sequence[str] | None) -> x
     return judged.sel(unit=chosen[:units])
 
 
-def _natural_rows(judged: xr.Dataset, best: xr.Dataset, arch: str) -> list[tuple]:
+def _natural_rows(judged: xr.Dataset, best: xr.Dataset, arch: str) -> list[Row]:
     of_arch = judged.sel(arch=arch)
     return [
         (NATURAL, arch, unit, "", str(of_arch["model_selected_natural"].sel(unit=unit).item()), *numbers)
@@ -67,7 +68,7 @@ def _natural_rows(judged: xr.Dataset, best: xr.Dataset, arch: str) -> list[tuple
 
 def _made_rows(
     judged: xr.Dataset, best: xr.Dataset, batches: Sequence[xr.Dataset], method: str, arch: str
-) -> list[tuple]:
+) -> list[Row]:
     if method not in best["method"].values:
         return []
     samples = best["sample"].sel({"method": method, "arch": arch})

@@ -10,7 +10,7 @@ import xarray as xr
 from v4egg.errors import V4eggError
 from v4egg.evaluation.best_images import load_transfer
 from v4egg.evaluation.independence import most_independent, shares_weights_by_judge
-from v4egg.evaluation.tables.common import finite, median, quartiles, with_adjusted_p
+from v4egg.evaluation.tables.common import Row, finite, median, quartiles, with_adjusted_p
 from v4egg.evaluation.transfer import MODEL_SELECTED_NATURAL
 from v4egg.io import stores
 from v4egg.stats.activation_scales import fraction_of_gradient_ascent
@@ -65,7 +65,7 @@ def table(
         V4eggError: Gradient ascent images were not judged.
     """
     read = _read(judged_meni, judged_natural, transfer)
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for arch in map(str, read["arch"].values):
         of_arch = read.sel(arch=arch)
         shared = shares_weights_by_judge(of_arch)
@@ -97,7 +97,7 @@ def _read(judged_meni: str | Path, judged_natural: str | Path, transfer: str | P
     )
 
 
-def _rows(of_arch: xr.Dataset, head: tuple) -> list[tuple]:
+def _rows(of_arch: xr.Dataset, head: Row) -> list[Row]:
     """The rows of one architecture and judge."""
     place = (*head, MODEL_SELECTED_NATURAL, np.nan)
     rows = _value_rows(place, {"activation": of_arch["natural"], FRACTION: of_arch["natural_fraction"]})
@@ -109,7 +109,7 @@ def _rows(of_arch: xr.Dataset, head: tuple) -> list[tuple]:
     return rows
 
 
-def _value_rows(place: tuple, measures: dict[str, xr.DataArray]) -> list[tuple]:
+def _value_rows(place: Row, measures: dict[str, xr.DataArray]) -> list[Row]:
     rows = [
         (*place, name, str(unit), float(value))
         for name, values in measures.items()

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from v4egg.evaluation.reconstruction_scores import OTHER
-from v4egg.evaluation.tables.common import with_adjusted_p
+from v4egg.evaluation.tables.common import Row, with_adjusted_p
 from v4egg.io import stores
 from v4egg.stats.inference import paired_wilcoxon
 
@@ -34,7 +34,7 @@ def table(reconstruction: Sequence[str | Path], scores: str | Path) -> pd.DataFr
         the table) and ``rank_biserial``.
     """
     scored = _read(scores)
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for arch in map(str, scored["arch"].values):
         for source in map(str, scored["source"].values):
             of_arch = scored.sel(arch=arch, source=source)
@@ -52,7 +52,7 @@ def _read(path: str | Path) -> xr.Dataset:
     return scored
 
 
-def _distance_rows(part: xr.Dataset) -> list[tuple]:
+def _distance_rows(part: xr.Dataset) -> list[Row]:
     rows = []
     for judge in map(str, part["judge"].values):
         at, shared = part.sel(judge=judge), bool(part["shares_weights"].sel(judge=judge))
@@ -62,7 +62,7 @@ def _distance_rows(part: xr.Dataset) -> list[tuple]:
     return rows
 
 
-def _similarity_rows(part: xr.Dataset) -> list[tuple]:
+def _similarity_rows(part: xr.Dataset) -> list[Row]:
     rows = []
     for measure in map(str, part["measure"].values):
         values = part["similarity"].sel(measure=measure)
@@ -70,7 +70,7 @@ def _similarity_rows(part: xr.Dataset) -> list[tuple]:
     return rows
 
 
-def _measure_rows(measure: str, values: xr.DataArray, judge: tuple) -> list[tuple]:
+def _measure_rows(measure: str, values: xr.DataArray, judge: Row) -> list[Row]:
     """``values`` has dims (method, image)."""
     rows = []
     for method in map(str, values["method"].values):
@@ -82,7 +82,7 @@ def _measure_rows(measure: str, values: xr.DataArray, judge: tuple) -> list[tupl
     return rows
 
 
-def _test_rows(measure: str, values: xr.DataArray, judge: tuple) -> list[tuple]:
+def _test_rows(measure: str, values: xr.DataArray, judge: Row) -> list[Row]:
     guided, descent = (values.sel({"method": name}).values for name in (GUIDED, DESCENT))
     test = paired_wilcoxon(guided, descent)
     statistics = {
@@ -94,7 +94,7 @@ def _test_rows(measure: str, values: xr.DataArray, judge: tuple) -> list[tuple]:
     return [(GUIDED, measure, *judge, name, "", value) for name, value in statistics.items()]
 
 
-def _cost_rows(store: xr.Dataset) -> list[tuple]:
+def _cost_rows(store: xr.Dataset) -> list[Row]:
     rows = []
     for source in map(str, store["source"].values):
         for measure in ("training_error", "evaluations", "seconds"):

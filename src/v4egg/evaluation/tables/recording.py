@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from v4egg.evaluation.tables.common import finite, quartiles
+from v4egg.evaluation.tables.common import Row, finite, quartiles
 from v4egg.recordings.presentations import count_presentations, window_fit
 from v4egg.recordings.recording import Recording, load_recording
 from v4egg.recordings.responses import Responses, load_responses
@@ -48,10 +48,10 @@ def table(recording: str | Path, responses: str | Path, window: Sequence[float])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _session_rows(recording: Recording, window: tuple[float, float]) -> list[tuple]:
+def _session_rows(recording: Recording, window: tuple[float, float]) -> list[Row]:
     presentations = count_presentations(recording)
     sizes = {"images": len(recording.images), "units": len(recording.units), "presentations": int(presentations.sum())}
-    rows: list[tuple] = [(name, "", "n", "", float(size)) for name, size in sizes.items()]
+    rows: list[Row] = [(name, "", "n", "", float(size)) for name, size in sizes.items()]
     repeats, images = np.unique(presentations, return_counts=True)
     rows += [("repeats", "", "images", int(r), float(n)) for r, n in zip(repeats, images, strict=True)]
     rows += [("left_out", "", "presentations", reason, float(n)) for reason, n in recording.left_out.items()]
@@ -60,7 +60,7 @@ def _session_rows(recording: Recording, window: tuple[float, float]) -> list[tup
     return rows + [("warning", "", "text", text, np.nan) for text in words]
 
 
-def _unit_rows(responses: Responses) -> list[tuple]:
+def _unit_rows(responses: Responses) -> list[Row]:
     measures = {
         "reliability": responses.reliability,
         "recorded_fraction": responses.recorded_fraction,
@@ -73,8 +73,8 @@ def _unit_rows(responses: Responses) -> list[tuple]:
     ]
 
 
-def _quality_rows(quality: dict[str, SpikeQuality]) -> list[tuple]:
-    rows: list[tuple] = []
+def _quality_rows(quality: dict[str, SpikeQuality]) -> list[Row]:
+    rows: list[Row] = []
     for unit, each in quality.items():
         numbers = {"rate": each.rate, "latency": each.latency, "refractory_violations": each.refractory_violations}
         numbers |= {"window_start": each.window[0], "window_stop": each.window[1]}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from v4egg.evaluation.tables.common import QUARTILES, finite, with_adjusted_p
+from v4egg.evaluation.tables.common import QUARTILES, Row, finite, with_adjusted_p
 from v4egg.images.statistics import features, frechet_distance, radial_spectrum, spectrum_slope
 from v4egg.io import stores
 
@@ -33,7 +33,7 @@ def table(samples: str | Path) -> pd.DataFrame:
         ``between_crops`` of the Fréchet distance.
     """
     images = _read(samples)
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for name, batch in images.items():
         for measure, values in _measures(batch).items():
             rows += [(name, measure, "image", i, float(value)) for i, value in enumerate(values)]
@@ -53,7 +53,7 @@ def _measures(images: np.ndarray) -> dict[str, np.ndarray]:
     return {"spectrum_slope": spectrum_slope(images), "contrast": images.std((1, 2, 3))}
 
 
-def _power_rows(images: np.ndarray) -> list[tuple]:
+def _power_rows(images: np.ndarray) -> list[Row]:
     frequencies, power = radial_spectrum(images)
     quartiles = np.quantile(power, list(QUARTILES.values()), axis=0)
     over = {"mean": power.mean(0), **dict(zip(QUARTILES, quartiles, strict=True))}
@@ -74,9 +74,9 @@ def _distances(images: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {"to_crops": float(to_crops), "between_crops": frechet_distance(first, second)}
 
 
-def _tests(images: Mapping[str, np.ndarray]) -> list[tuple]:
+def _tests(images: Mapping[str, np.ndarray]) -> list[Row]:
     samples, crops = (_measures(images[name]) for name in SETS)
-    rows: list[tuple] = [("frechet_distance", name, "", value) for name, value in _distances(images).items()]
+    rows: list[Row] = [("frechet_distance", name, "", value) for name, value in _distances(images).items()]
     for measure in samples:
         test = stats.ks_2samp(finite(samples[measure]), finite(crops[measure]))
         rows += [(measure, "ks", "", float(test.statistic)), (measure, "ks_p", "", float(test.pvalue))]
