@@ -44,7 +44,7 @@ class Trainer:
 
     def __init__(self, config: dict, results: Path, session: str):
         self.config, self.results, self.session = config, results, session
-        self.kept: dict[tuple, TrainingSession] = {}
+        self.sessions: dict[tuple, TrainingSession] = {}
 
     def options(self, arch: str) -> dict:
         of_architecture = self.config["encoders"]["architectures"][arch].get("training", {})
@@ -54,14 +54,14 @@ class Trainer:
     def data(self, arch: str, session: str, size: int | None) -> TrainingSession:
         """One session as this architecture sees it at ``size`` pixels, kept for the next point."""
         key = (arch, session, size)
-        if key not in self.kept:
+        if key not in self.sessions:
             images = load_recording(self.results / f"recordings/{session}.zarr").images
             responses = load_responses(self.results / f"responses/{session}.zarr")
             backbone = self.config["encoders"]["architectures"][arch]["core"].get("backbone")
             features = frozen_features(images, backbone, size=size) if backbone else None
             options = self.options(arch)
-            self.kept[key] = training_session(images, responses, options, size=size, features=features)
-        return self.kept[key]
+            self.sessions[key] = training_session(images, responses, options, size=size, features=features)
+        return self.sessions[key]
 
     def predictions(
         self, arch: str, sessions: list[str], size: int | None, epochs: int | None, seed: int
@@ -81,7 +81,7 @@ class Trainer:
 
     def score(self, prediction: np.ndarray, arch: str) -> float:
         """Mean over units of the correlation to average on the validation images."""
-        data = next(kept for key, kept in self.kept.items() if key[:2] == (arch, self.session))
+        data = next(session for key, session in self.sessions.items() if key[:2] == (arch, self.session))
         return float(np.nanmean(metrics.correlation(prediction, data.target[data.validation])))
 
 

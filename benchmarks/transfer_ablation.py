@@ -66,7 +66,7 @@ class Run(FinishedRun):
 
     def __init__(self, config: dict, results: Path, units: int, encoders: list[str], priors: dict[str, str]):
         super().__init__(results, config["encoders"]["architectures"], units)
-        self.methods, self.found = config["synthesis"]["methods"], {}
+        self.methods, self.rows_of = config["synthesis"]["methods"], {}
         self.stand_ins = {name: self.ensembles.pop(name) for name in encoders}
         self.priors = {"own": str(results / "prior.zarr"), **priors}
 
@@ -92,11 +92,11 @@ class Run(FinishedRun):
             return None
         members = [f"{member.arch}/{member.member}" for member in generators.members]
         key = json.dumps([method, source, options, members, samples, prior or "own"])
-        if key not in self.found:  # a base setting is a level of many factors
+        if key not in self.rows_of:  # a base setting is a level of many factors
             prior = self.priors[prior or "own"]
             meis = synthesize_mei(generators, self.units, method, prior=prior, samples=samples, **options)
-            self.found[key] = self._judged(source, generators, meis)
-        return self.found[key]
+            self.rows_of[key] = self._judged(source, generators, meis)
+        return self.rows_of[key]
 
     def generators(self, source: str, n: int | None, encoders: str | None) -> Ensemble | None:
         """Those of a source or what stands in for it: n of each architecture, validators too where more are asked."""
@@ -204,7 +204,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes in panels.flat[len(factors) :]:
         axes.set_axis_off()
     for axes in panels[:, 0]:
-        axes.set_ylabel("relative activation")
+        axes.set_ylabel("normalized activation")
     marked = [axes.get_legend_handles_labels() for axes in panels.flat[::-1]]
     handle_of = {label: handle for handles, labels in marked for handle, label in zip(handles, labels, strict=True)}
     order = sorted(handle_of)

@@ -157,7 +157,7 @@ class TimmBackbone(Backbone):
     def stages(self, images: Tensor) -> list[Tensor]:
         """The feature maps of the selected stages, see :meth:`Backbone.stages`."""
         self.network(images)
-        return _taken(self._outputs, self.nodes)
+        return _outputs_of(self._outputs, self.nodes)
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
         """Load the pretrained weights, see :meth:`Backbone.load_pretrained`."""
@@ -226,7 +226,7 @@ class Denoiser(Backbone):
     def stages(self, images: Tensor) -> list[Tensor]:
         """The feature maps of the selected stages, see :meth:`Backbone.stages`."""
         self.prior.predict(self.signal * images, self.timestep)
-        return _taken(self._outputs, self.levels)
+        return _outputs_of(self._outputs, self.levels)
 
     def load_pretrained(self, prior: str | Path | None = None) -> None:
         """Load the pretrained weights, see :meth:`Backbone.load_pretrained`."""
@@ -248,7 +248,7 @@ class _Keep:
         self.outputs[self.name] = output
 
 
-def _taken(outputs: dict[Any, Tensor], names: Sequence[Any]) -> list[Tensor]:
+def _outputs_of(outputs: dict[Any, Tensor], names: Sequence[Any]) -> list[Tensor]:
     """The outputs that hooks stored, as float32; clears ``outputs`` to free their memory."""
     selected = [outputs[name].float() for name in names]
     outputs.clear()

@@ -33,7 +33,7 @@ def score_reconstructions(reconstructions: xr.Dataset, judges: Sequence[Judge], 
     true, names = reconstructions["true"].values, [str(name) for name in reconstructions["image"].values]
     sources = [str(source) for source in reconstructions["source"].values]
     groups = by_session(units)
-    counted = [_counted(sources, groups.get(name.split("/", 1)[0], []), units) for name in names]
+    counted = [_counted_units(sources, groups.get(name.split("/", 1)[0], []), units) for name in names]
     images = reconstructions["reconstruction"].values
     distance = np.stack([_distances(images, true, judge, units, counted) for judge in judges], -1)
     dims = ("source", "method", "image")
@@ -86,7 +86,7 @@ def _similarities(reconstruction: np.ndarray, true: np.ndarray) -> np.ndarray:
     return result
 
 
-def _counted(sources: Sequence[str], recorded: Sequence[str], units: Sequence[str]) -> list[np.ndarray]:
+def _counted_units(sources: Sequence[str], recorded: Sequence[str], units: Sequence[str]) -> list[np.ndarray]:
     """Which units count, bool (unit,), for each source."""
     all_units, in_session = np.ones(len(units), bool), np.isin(np.asarray(units), list(recorded))
     return [in_session if source == "recorded" else all_units for source in sources]

@@ -105,7 +105,7 @@ def _explained(error: jsonschema.ValidationError) -> list[str]:
         return [f"configuration key '{f'{key}.{name}' if key else name}' is missing; give it" for name in missing]
     if error.validator == "type":
         quotes = "; write it in quotes" if expected == "string" and not isinstance(instance, dict | list) else ""
-        return [f"{where} is {_shown(instance)}; it must be {_types(expected)}{quotes}"]
+        return [f"{where} is {_as_written(instance)}; it must be {_types(expected)}{quotes}"]
     if error.validator == "pattern":
         return [_misnamed(where, error)]
     if error.validator in ("enum", "const"):
@@ -128,7 +128,7 @@ def _not_among(key: str, value: Any, choices: Sequence[Any]) -> str:
     for (pattern, old), new in RENAMED_VALUES.items():
         if value == old and fnmatchcase(key, pattern):
             return f"configuration key '{key}' is '{old}', which is now called '{new}'; rename it"
-    return f"configuration key '{key}' is {_shown(value)}; {known_names(value, choices)}"
+    return f"configuration key '{key}' is {_as_written(value)}; {known_names(value, choices)}"
 
 
 def _misnamed(where: str, error: jsonschema.ValidationError) -> str:
@@ -139,7 +139,7 @@ def _misnamed(where: str, error: jsonschema.ValidationError) -> str:
     return f"{where} is '{error.instance}'; it must hold {allowed} only; rename it"
 
 
-def _shown(value: Any) -> str:
+def _as_written(value: Any) -> str:
     """A value as YAML has it."""
     return _yaml(value) if value is None or isinstance(value, bool) else repr(value)
 

@@ -68,9 +68,9 @@ def summarise(
     judged = load_transfer(transfer)
     return {
         "encoders": _encoders(scored),
-        "combined_architectures": _others(scored, "combined"),
-        "reference_models": _others(scored, "reference_model"),
-        "baselines": _others(scored, "baseline"),
+        "combined_architectures": _other_models(scored, "combined"),
+        "reference_models": _other_models(scored, "reference_model"),
+        "baselines": _other_models(scored, "baseline"),
         "ceilings": _ceilings(scored),
         "comparisons": _records(compare(scored)),
         "mei": _images(judged, mei_stores(mei)),
@@ -136,7 +136,7 @@ def _gain(correlation: xr.DataArray, ensemble: float) -> dict[str, float]:
     return {} if mean is None else {"members_mean": mean, "ensemble_gain": ensemble - mean}
 
 
-def _others(scores: xr.Dataset, kind: str) -> dict[str, Any]:
+def _other_models(scores: xr.Dataset, kind: str) -> dict[str, Any]:
     sessions = sessions_with_test(scores)
     by_model = {name: _by_session(values, sessions, name) for name, values in model_correlations(scores, kind).items()}
     return {name: by_session for name, by_session in by_model.items() if by_session}

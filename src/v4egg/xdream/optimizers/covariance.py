@@ -158,8 +158,8 @@ class SphereCMA(Optimizer):
     def _start(self) -> np.ndarray:
         return self.norm * unit(self._normal(range(len(self.keys)), "start"))
 
-    def _given(self, initial: np.ndarray) -> np.ndarray:
-        return self.norm * unit(super()._given(initial))
+    def _start_from(self, initial: np.ndarray) -> np.ndarray:
+        return self.norm * unit(super()._start_from(initial))
 
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
         generation = self.generation[ready]

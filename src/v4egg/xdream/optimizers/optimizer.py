@@ -59,7 +59,7 @@ class Optimizer(ABC):
     ) -> None:
         self.keys, self.size, self.options, self.population = list(keys), size, options, options.population
         self.generation = np.zeros(len(self.keys), np.int64)
-        self.codes = self._start() if initial is None else self._given(initial)
+        self.codes = self._start() if initial is None else self._start_from(initial)
 
     def step(self, scores: np.ndarray, ready: np.ndarray) -> None:
         """Replace the codes of some runs by their next generation.
@@ -100,7 +100,7 @@ class Optimizer(ABC):
         codes = [self._draws(run, *what).standard_normal(shape, np.float32) for run in runs]
         return np.stack(codes) if codes else np.zeros((0, *shape), np.float32)
 
-    def _given(self, initial: np.ndarray) -> np.ndarray:
+    def _start_from(self, initial: np.ndarray) -> np.ndarray:
         shape = (len(self.keys), self.population, self.size)
         if initial.shape not in (shape, shape[1:]):
             raise V4eggError(f"optimizer '{self.name}': initial codes of shape {initial.shape}; give {shape[1:]}")
@@ -116,8 +116,8 @@ class CenteredSearch(Optimizer):
     def _start(self) -> np.ndarray:
         return self._around(np.zeros((len(self.keys), self.size), self.center_dtype))
 
-    def _given(self, initial: np.ndarray) -> np.ndarray:
-        return self._around(super()._given(initial).astype(self.center_dtype).mean(1))
+    def _start_from(self, initial: np.ndarray) -> np.ndarray:
+        return self._around(super()._start_from(initial).astype(self.center_dtype).mean(1))
 
     def _advance(self, scores: np.ndarray, ready: np.ndarray) -> None:
         self._move(scores[ready], ready)
