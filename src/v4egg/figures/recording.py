@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from v4egg.evaluation.tables.recording import table as table
 from v4egg.figures import style, tiles
+from v4egg.images.files import IMAGE_FILES
 from v4egg.recordings.presentations import count_presentations, recording_trials
 from v4egg.recordings.recording import Recording, load_recording
 
@@ -93,7 +94,8 @@ def _contact_sheet(recording: Recording) -> list[tiles.Row]:
 
 
 def _short(name: str) -> str:
-    """The end of a name, which tells images apart."""
+    """The end of a name without the suffix of its file, which tells images apart."""
+    name = name.removesuffix(Path(name).suffix) if name.lower().endswith(IMAGE_FILES) else name
     return name if len(name) <= _NAME else f"…{name[-(_NAME - 1) :]}"
 
 

@@ -92,3 +92,12 @@ def test_sessions_of_every_kind_are_drawn(recording, tmp_path):
     drawn = figure.draw(figure.table(path, responses, WINDOW), path, WINDOW)
     drawn.draw_without_rendering()
     assert len(drawn.axes) > 10
+
+
+def test_names_are_cut_where_they_differ():
+    assert [figure._short(name) for name in ("img_0.png", "a/scene_001.JPG", "fit_00012", "s1")] == [
+        "img_0",
+        "…e_001",
+        "…00012",
+        "s1",
+    ]
