@@ -57,7 +57,7 @@ def measure(config: dict, way: str, batch: int, steps: int) -> dict[str, float]:
     spec = {"size": images["size"], "channels": images["channels"], **architecture, **scale}
     encoders = [Encoder(["s-u000"], copy.deepcopy(spec)) for _ in range(config["encoders"]["generators"])]
     generators = Ensemble([member.eval().requires_grad_(False) for member in encoders])
-    pretrained = config["prior"]["pretrained"]
+    pretrained = {key: value for key, value in config["prior"]["pretrained"].items() if key != "check"}
     prior = pretrained_prior(**pretrained) if pretrained["weights"] else new_prior({**config["prior"], **images})
     method, changed, activations = WAYS[way]
     if activations == "made again":

@@ -6,6 +6,8 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from v4egg import load_prior
 from v4egg.errors import V4eggError
+from v4egg.images.photographs import photograph_crops
+from v4egg.images.pool import save_pool
 from v4egg.priors.adm import ADMUNet
 from v4egg.priors.pretrained import pretrained_prior
 from v4egg.synthesis.constraints import PixelRange
@@ -30,10 +32,18 @@ def pipeline(tmp_path):
     return {"weights": str(tmp_path / "pipeline")}
 
 
+@pytest.fixture
+def pool(tmp_path):
+    images, sources = photograph_crops(6, 16, "fit", "pool")
+    save_pool(images, sources, tmp_path / "pool.zarr")
+    return str(tmp_path / "pool.zarr")
+
+
 @pytest.mark.parametrize("kind", ["adm", "pipeline"])
-def test_through_its_rule_s_script_it_is_a_prior_like_any_other(kind, request, run_script, tmp_path):
-    options = request.getfixturevalue(kind)
-    run_script("import_prior", output=[str(tmp_path / "prior.zarr")], params={"options": options})
+def test_through_its_rule_s_script_it_is_a_prior_like_any_other(kind, request, run_script, tmp_path, pool):
+    options = {**request.getfixturevalue(kind), "check": False}
+    output = [str(tmp_path / "prior.zarr")]
+    run_script("import_prior", input={"pool": pool}, output=output, params={"options": options})
     prior = load_prior(tmp_path / "prior.zarr")
     assert prior.shape == (3, 16, 16)
     draws = [torch.Generator().manual_seed(0)]
@@ -46,12 +56,13 @@ def test_through_its_rule_s_script_it_is_a_prior_like_any_other(kind, request, r
 
 @pytest.mark.parametrize("kind", ["adm", "pipeline"])
 def test_a_checkpointed_prior_keeps_less_for_the_way_back_and_makes_the_same_images(
-    kind, request, run_script, tmp_path
+    kind, request, run_script, tmp_path, pool
 ):
     kept, images = {}, {}
     for checkpointing in (False, True):
         options, path = {**request.getfixturevalue(kind), "checkpointing": checkpointing}, tmp_path / f"{checkpointing}"
-        run_script("import_prior", output=[str(path)], params={"options": options})
+        options["check"] = False
+        run_script("import_prior", input={"pool": pool}, output=[str(path)], params={"options": options})
         prior, sizes = load_prior(path), []
         draws, shown = [torch.Generator().manual_seed(0)], {"steps": 2, "constraint": PixelRange()}
         with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: s.append(t.numel()) or t, lambda t: t):
@@ -59,6 +70,16 @@ def test_a_checkpointed_prior_keeps_less_for_the_way_back_and_makes_the_same_ima
         kept[checkpointing], images[checkpointing] = sum(sizes), made.images
     assert torch.allclose(images[False], images[True], atol=1e-5)
     assert kept[True] < kept[False] / 2
+
+
+@pytest.mark.parametrize("kind", ["adm", "pipeline"])
+def test_weights_that_do_not_denoise_the_pool_are_refused_in_one_line(kind, request, run_script, tmp_path, pool):
+    options = {**request.getfixturevalue(kind), "check": True}
+    with pytest.raises(SystemExit):
+        run_script("import_prior", input={"pool": pool}, output=[str(tmp_path / "p.zarr")], params={"options": options})
+    (line,) = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("error: ")]
+    assert f"{options['weights']}: the prior does not take noise away" in line
+    assert not (tmp_path / "p.zarr").exists()
 
 
 def test_what_is_neither_is_one_line(tmp_path, pipeline):

@@ -24,9 +24,11 @@ if config["prior"]["pretrained"]["weights"]:
     rule import_prior:
         input:
             given(config["prior"]["pretrained"]["weights"]),
+            pool=f"{RESULTS}/pool.zarr",
         output:
             directory(f"{RESULTS}/prior.zarr"),
         resources:
+            gpu=1,
             mem_mb=mem_mb(6000),
         params:
             options=config["prior"]["pretrained"],

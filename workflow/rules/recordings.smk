@@ -1,6 +1,7 @@
 """Makes a recording of each session: simulated, read from a file, or downloaded and read.
 
-simulated/<session>.nwb and .brain.zarr, data/V4_compact_models/..., recordings/<session>.zarr
+simulated/<session>.nwb and .brain.zarr, data/V4_compact_models/..., recordings/<session>.zarr. These run before all
+else, so that a recording that cannot be read ends a run in its first minute.
 """
 
 
@@ -12,10 +13,14 @@ with one_line_errors():
     STATEMENTS = sources.download_statements({s: config["sessions"][s] for s in MISSING}, COWLEY)
 
 
+FIRST = 100  # priority of rules
+
+
 rule simulate_recording:
     output:
         nwb=f"{RESULTS}/simulated/{{session}}.nwb",
         brain=directory(f"{RESULTS}/simulated/{{session}}.brain.zarr"),
+    priority: FIRST
     params:
         seed=config["seed"],
         options=lambda wildcards: config["sessions"][wildcards.session]["simulation"],
@@ -30,6 +35,7 @@ for session, files in MISSING.items():
             f"download_{session}"
         output:
             files,
+        priority: FIRST
         resources:
             runtime=60,
         params:
@@ -46,6 +52,7 @@ rule read_recording:
         lambda wildcards: source_inputs(wildcards.session),
     output:
         directory(f"{RESULTS}/recordings/{{session}}.zarr"),
+    priority: FIRST
     params:
         source=lambda wildcards: config["sessions"][wildcards.session],
         path=lambda wildcards: source_path(wildcards.session),

@@ -22,17 +22,9 @@ from torch import Tensor, nn
 from v4egg.errors import V4eggError
 from v4egg.io.weights import read_weights
 from v4egg.priors.prior import Prior, frozen
+from v4egg.priors.schedule import PUBLISHED_STEPS, check_variance, default_variance, noise_schedule
 
 GROUPS = 32  # of every group norm
-SCHEDULE = {
-    "num_train_timesteps": 1000,
-    "beta_schedule": "linear",
-    "beta_start": 1e-4,
-    "beta_end": 0.02,
-    "prediction_type": "epsilon",
-    "timestep_spacing": "linspace",  # 50 steps are 0, 20, 41, 61, ..., 999
-    "clip_sample": False,
-}
 
 
 class ADMUNet(ModelMixin, ConfigMixin):
@@ -47,6 +39,8 @@ class ADMUNet(ModelMixin, ConfigMixin):
         num_res_blocks: residual blocks per level.
         attention_resolutions: sides in px of the levels with attention.
         num_head_channels: channels per attention head.
+        time_scale: factor of the time step before it is embedded, for networks that were trained with steps scaled to 0
+            to 1000 (``rescale_timesteps``).
 
     Raises:
         V4eggError: sizes or widths are not divisible as required.
@@ -71,6 +65,7 @@ class ADMUNet(ModelMixin, ConfigMixin):
         num_res_blocks: int = 2,
         attention_resolutions: Sequence[int] = (32, 16, 8),
         num_head_channels: int = 64,
+        time_scale: float = 1.0,
     ):
         super().__init__()
         self.gradient_checkpointing = False
@@ -115,7 +110,7 @@ class ADMUNet(ModelMixin, ConfigMixin):
             sample: x_t, (batch, in_channels, y, x).
             timestep: one, or one per image.
         """
-        times = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
+        times = torch.as_tensor(timestep, device=sample.device).expand(len(sample)) * self.config.time_scale
         waves = get_timestep_embedding(times, self.config.model_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
         embedding = self.time_embed(waves.to(sample.dtype))
         skipped = []
@@ -210,38 +205,51 @@ def load_adm(
     *,
     image_size: int = 256,
     num_head_channels: int = 64,
+    schedule: str | None = None,
+    steps: int | None = None,
+    betas: Sequence[float] | None = None,
+    predicts: str | None = None,
+    variance: str | None = None,
+    rescale_timesteps: bool = False,
     device: str = "cpu",
     precision: torch.dtype = torch.float32,
 ) -> Prior:
-    """Load an ADM prior from a state dict, frozen and with the linear noise schedule of its training.
+    """Load an ADM prior from a state dict, frozen and with the noise schedule of its training.
 
     Widths, levels, blocks, attention, channels and whether the variance is learned follow from the shapes of the
-    tensors. The two numbers that do not must be given; the defaults are those of the published network of 256 px.
+    tensors. What does not follow must be given; the defaults are those of the published network of 256 px.
 
     Args:
         path: a torch file or a ``.safetensors`` file.
         image_size: side of the images in px.
         num_head_channels: channels per attention head.
+        schedule, steps, betas, predicts: of the training, see :func:`v4egg.priors.schedule.noise_schedule`.
+        variance: of a step, one of :data:`v4egg.priors.schedule.VARIANCES`; None: ``learned_range`` where the network
+            has channels for it, else ``fixed_large``.
+        rescale_timesteps: whether the network was trained with time steps scaled to 0 to 1000.
         device: where to compute.
-        precision: of the weights. x0_hat amplifies rounding of the noise by up to 157 (1 / sqrt(alpha_bar_999)).
+        precision: of the weights. x0_hat amplifies rounding of the noise by 1 / sqrt(alpha_bar): up to 157 in a linear
+            schedule, more in a cosine one.
 
     Raises:
         V4eggError: the file is missing or damaged, or contains weights of another architecture; the message names the
-            tensor and both shapes.
+            tensor and both shapes. Or the options contradict the weights or one another.
     """
     path = Path(path)
     state = _read(path)
     options = _options(state, path, image_size)
+    learned = options["out_channels"] == 2 * options["in_channels"]
     try:
+        noise = noise_schedule(schedule, steps, predicts, betas, variance or default_variance(learned))
+        check_variance(noise, learned)
+        scale = PUBLISHED_STEPS / noise["num_train_timesteps"] if rescale_timesteps else 1.0
         with torch.device("meta"):  # the weights come from the file
-            unet = ADMUNet(**options, num_head_channels=num_head_channels)
+            unet = ADMUNet(**options, num_head_channels=num_head_channels, time_scale=scale)
     except V4eggError as error:
         raise V4eggError(f"{path}: {error}") from error
     _compare(unet, state, path)
     unet.load_state_dict(state, assign=True)
-    learned = unet.config.out_channels == 2 * unet.config.in_channels
-    schedule = SCHEDULE | {"variance_type": "learned_range" if learned else "fixed_large"}
-    return frozen(Prior(unet, schedule, patch_size=1), device, precision)
+    return frozen(Prior(unet, noise, patch_size=1), device, precision)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -53,6 +53,13 @@ class LatentPrior(Prior):
         side = size * 2 ** (len(vae.config.block_out_channels) - 1)
         self.image_shape = (vae.config.out_channels, side, side)
 
+    def encode(self, images: Tensor) -> Tensor:
+        """Convert images (batch, *image_shape) in [0, 1] to latents (batch, *shape), without drawing any."""
+        config = self.vae.config
+        encoded = self.vae.encode((images * 2 - 1).to(self.vae.dtype))
+        latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        return (latents.float() - (config.get("shift_factor") or 0.0)) * config.scaling_factor
+
     def decode(self, clean: Tensor) -> Tensor:
         """Convert latents (batch, *shape) to images (batch, *image_shape) in [0, 1], not clipped.
 

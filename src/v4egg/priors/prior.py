@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from v4egg.device import to_channels_last
 from v4egg.errors import V4eggError
 from v4egg.io import stores
+from v4egg.priors.schedule import FAINT, check_schedule, last_signal
 
+FAINTEST = -5.1  # log signal-to-noise ratio at which DPM-Solver++ begins under a cosine schedule (diffusers)
 MAX_LOG_VARIANCE = 5.0  # of a step, as in EGG; only a learned variance could exceed it
 
 
@@ -54,6 +56,9 @@ class Prior(nn.Module):
         schedule: configuration of a :class:`diffusers.DDPMScheduler`, including its prediction and variance types.
         patch_size: side in px of the blocks that become channels.
 
+    Raises:
+        V4eggError: the network is not square, or no image can be computed from what it predicts under the schedule.
+
     Attributes:
         shape: (channel, y, x) of the tensors that are noised and denoised: images or their latents.
         image_shape: (channel, y, x) of the images.
@@ -73,7 +78,8 @@ class Prior(nn.Module):
         super().__init__()
         self.unet, self.patch_size = unet, patch_size
         self.schedule = dict(schedule)
-        size = unet.config.sample_size * patch_size
+        check_schedule(self.schedule)
+        size = side_of(unet) * patch_size
         self.shape = self.image_shape = (unet.config.in_channels // patch_size**2, size, size)
         self._reference = self.scheduler()
 
@@ -89,7 +95,10 @@ class Prior(nn.Module):
         """
         if sampler not in SAMPLERS:
             raise V4eggError(f"unknown sampler '{sampler}'; give one of {', '.join(sorted(SAMPLERS))}")
-        scheduler = SAMPLERS[sampler].from_config(self.schedule)
+        faint = sampler == "dpm_solver" and last_signal(self.schedule) < FAINT
+        epsilon = self.schedule.get("prediction_type", "epsilon") == "epsilon"
+        bound = {"lambda_min_clipped": FAINTEST} if faint and epsilon else {}
+        scheduler = SAMPLERS[sampler].from_config(self.schedule, **bound)
         if steps is not None:
             if not 1 <= steps <= scheduler.config.num_train_timesteps:
                 raise V4eggError(f"steps is {steps}; use 1 to {scheduler.config.num_train_timesteps}")
@@ -143,6 +152,10 @@ class Prior(nn.Module):
             return alpha_bar.sqrt() * noisy - (1 - alpha_bar).sqrt() * output
         return (noisy - (1 - alpha_bar).sqrt() * output) / alpha_bar.sqrt()
 
+    def encode(self, images: Tensor) -> Tensor:
+        """Convert images (batch, *image_shape) in [0, 1] to what is noised and denoised (batch, *shape)."""
+        return images * 2 - 1
+
     def decode(self, clean: Tensor) -> Tensor:
         """Convert x0_hat (batch, *shape) to images (batch, *image_shape) in [0, 1], not clipped; differentiable."""
         return (clean + 1) / 2
@@ -178,6 +191,22 @@ class Prior(nn.Module):
         network = {"class": type(self.unet).__name__, "unet": network_options(self.unet)}
         use = {"checkpointing": self.unet.is_gradient_checkpointing}
         return {**network, "schedule": self.schedule, "patch_size": self.patch_size, **use}
+
+
+def side_of(unet: ModelMixin) -> int:
+    """Side in px of the square tensors that a denoising network takes.
+
+    Raises:
+        V4eggError: its configuration states none, or two that differ.
+    """
+    size = unet.config.sample_size
+    sides = set(size) if isinstance(size, list | tuple) else {size}
+    if len(sides) != 1:
+        raise V4eggError(f"the network's sample_size is {' x '.join(map(str, size))}; only square images are supported")
+    (side,) = sides
+    if not isinstance(side, int):
+        raise V4eggError("the network states no sample_size; set image_size")
+    return side
 
 
 def network_options(network: ModelMixin) -> dict[str, Any]:

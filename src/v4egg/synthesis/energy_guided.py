@@ -21,7 +21,7 @@ from v4egg.priors.prior import Prior
 from v4egg.synthesis.constraints import Constraint
 from v4egg.synthesis.jitter import Jitter
 from v4egg.synthesis.method import MethodOptions, Task
-from v4egg.synthesis.result import Synthesis, check_finite, image_gradients
+from v4egg.synthesis.result import Synthesis, check_denoised, check_finite, image_gradients
 from v4egg.synthesis.schedulers import GuidedSteps
 
 GUIDANCE = ("full", "straight_through")
@@ -115,6 +115,7 @@ def energy_guided(
     trajectory: list[Tensor] = []
     for timestep in progress(guided.timesteps):
         output, clean, energies, gradient = _denoised(energy, constraint, guided, noisy, timestep, guidance)
+        check_denoised(noisy, clean, "energy guided diffusion", len(trajectory))
         check_finite(energies, energy, "energy guided diffusion", len(trajectory))
         gradient = blur(gradient, smoothing)
         length = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)

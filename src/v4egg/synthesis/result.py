@@ -59,6 +59,26 @@ def check_finite(energies: Tensor, energy: Callable[[Tensor], Tensor], method: s
     )
 
 
+def check_denoised(noisy: Tensor, clean: Tensor, method: str, step: int) -> None:
+    """Raise for the first finite image whose denoised one is not: the prior is at fault, and not the energy.
+
+    Args:
+        noisy: x_t (n, channel, y, x).
+        clean: x0_hat (n, channel, y, x).
+        method: name of the method, for the message.
+        step: number of the step, for the message.
+
+    Raises:
+        V4eggError: a value is not finite.
+    """
+    lost = torch.isfinite(noisy).flatten(1).all(1) & ~torch.isfinite(clean).flatten(1).all(1)
+    if lost.any():
+        raise V4eggError(
+            f"{method}: the denoised image {int(lost.nonzero()[0])} is not finite at step {step}; the prior is at "
+            "fault: check its weights, and the noise schedule and the prediction that they were trained with"
+        )
+
+
 def image_gradients(energies: Tensor, *sources: Tensor) -> list[Tensor]:
     """The gradients of energies (n,) with respect to the tensors that they were computed from.
 

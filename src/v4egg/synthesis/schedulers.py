@@ -25,6 +25,7 @@ from torch import Tensor
 
 from v4egg.errors import V4eggError
 from v4egg.priors.prior import Ancestral, Prior
+from v4egg.priors.schedule import check_schedule
 
 PRESERVING = (DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler)
 EULER = (EulerDiscreteScheduler, EulerAncestralDiscreteScheduler)
@@ -56,6 +57,7 @@ def guidable(scheduler: SchedulerMixin) -> SchedulerMixin:
         raise V4eggError(f"{name} predicts {prediction!r} or a flow, which cannot be guided; use {PREDICTIONS}")
     if isinstance(scheduler, EULER) and prediction == "sample":
         raise V4eggError(f"{name} does not step a denoiser that predicts the sample; use DDIMScheduler")
+    check_schedule(scheduler.config, f"{name}: ")
     kind = Ancestral if type(scheduler) is DDPMScheduler else type(scheduler)
     return kind.from_config(scheduler.config)
 

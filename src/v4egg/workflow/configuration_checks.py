@@ -144,8 +144,7 @@ def _check_sessions(config: Mapping[str, Any]) -> None:
     for session in config["targets"]["sessions"]:
         if session not in config["sessions"]:
             raise V4eggError(f"configuration key 'targets.sessions' names '{session}', which is not under 'sessions'")
-    prior = config["prior"]
-    if not (prior["sessions"] or prior["photographs"] or prior["pretrained"]["weights"]):
+    if not (config["prior"]["sessions"] or config["prior"]["photographs"]):
         raise V4eggError("configuration key 'prior': the pool is empty; set prior.sessions or prior.photographs")
 
 

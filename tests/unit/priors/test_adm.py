@@ -105,6 +105,24 @@ def test_the_architecture_is_read_off_the_tensors(tmp_path, options, suffix):
     assert not any(parameter.requires_grad for parameter in prior.parameters())
 
 
+def test_a_schedule_is_that_of_the_training(weights):
+    prior = load_adm(weights, **GIVEN, schedule="cosine", steps=4000)
+    assert prior.scheduler(50).timesteps.tolist()[::-1][:3] == [0, 82, 163]
+    assert prior.scheduler(50).timesteps[0] == 3999
+    assert prior.schedule["clip_sample"]
+    assert load_adm(weights, **GIVEN, predicts="sample").schedule["prediction_type"] == "sample"
+    with pytest.raises(V4eggError, match=r"tiny\.pt: variance is 'fixed_small', and the network has channels"):
+        load_adm(weights, **GIVEN, variance="fixed_small")
+
+
+def test_rescaled_time_steps_are_those_of_a_thousand(weights):
+    noisy = torch.randn(2, 3, 16, 16)
+    plain = load_adm(weights, **GIVEN)
+    rescaled = load_adm(weights, **GIVEN, steps=4000, rescale_timesteps=True)
+    assert torch.allclose(rescaled.predict(noisy, 1200), plain.predict(noisy, 300), atol=1e-5)
+    assert not torch.allclose(rescaled.predict(noisy, 300), plain.predict(noisy, 300), atol=1e-3)
+
+
 def test_one_time_step_is_that_of_every_image(prior):
     noisy = torch.randn(3, 3, 16, 16)
     each = prior.predict(noisy, torch.tensor([417, 417, 417]))

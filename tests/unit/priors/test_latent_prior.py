@@ -241,6 +241,75 @@ def test_unet_and_scheduler_alone_will_do(pixels):
     assert pretrained_prior(str(pixels)).shape == (3, 8, 8)
 
 
+def configure(folder, part="unet", **options):
+    """Change the configuration of a part of a pipeline."""
+    path = folder / part / ("config.json" if part == "unet" else "scheduler_config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | options))
+
+
+def test_the_side_is_that_of_the_folder_or_given(pixels):
+    configure(pixels, sample_size=[8, 8])
+    assert pretrained_prior(str(pixels)).shape == (3, 8, 8)
+    configure(pixels, sample_size=[8, 16])
+    refused(pixels, "the network's sample_size is 8 x 16; only square images are supported")
+    configure(pixels, sample_size=None)
+    refused(pixels, "the network states no sample_size; set image_size")
+    assert pretrained_prior(str(pixels), image_size=16).shape == (3, 16, 16)
+
+
+def test_a_given_side_of_latents_is_that_of_their_images(folder):
+    prior = pretrained_prior(str(folder), image_size=32)
+    assert (prior.shape[1:], prior.image_shape[1:]) == ((16, 16), (32, 32))
+    with pytest.raises(V4eggError, match="image_size is 31; it must be a multiple of 2, the network's reduction"):
+        pretrained_prior(str(folder), image_size=31)
+
+
+def test_the_folder_s_schedule_is_obeyed_unless_another_is_given(pixels):
+    configure(pixels, "scheduler", beta_schedule="linear", num_train_timesteps=500, beta_start=0.001, beta_end=0.03)
+    configure(pixels, "scheduler", prediction_type="v_prediction")
+    own = pretrained_prior(str(pixels)).schedule
+    assert (own["num_train_timesteps"], own["prediction_type"]) == (500, "v_prediction")
+    assert (own["beta_start"], own["beta_end"]) == (0.001, 0.03)
+    other = pretrained_prior(str(pixels), schedule="cosine", steps=4000, predicts="sample").schedule
+    assert (other["beta_schedule"], other["num_train_timesteps"]) == ("squaredcos_cap_v2", 4000)
+    assert other["prediction_type"] == "sample"
+    betas = pretrained_prior(str(pixels), betas=(0.002, 0.02)).schedule
+    assert (betas["beta_schedule"], betas["num_train_timesteps"], betas["beta_end"]) == ("linear", 500, 0.02)
+    assert betas["prediction_type"] == "v_prediction"
+
+
+def test_trained_betas_are_obeyed(pixels):
+    betas = np.linspace(0.001, 0.2, 20).tolist()
+    configure(pixels, "scheduler", trained_betas=betas, num_train_timesteps=20)
+    kept = pretrained_prior(str(pixels)).scheduler().alphas_cumprod.numpy()
+    assert np.allclose(kept, np.cumprod(1 - np.array(betas)), rtol=1e-5)
+
+
+def test_predicted_noise_where_nothing_else_is_left_is_refused(pixels):
+    configure(pixels, "scheduler", rescale_betas_zero_snr=True)
+    refused(pixels, "the noise schedule ends in noise alone .rescale_betas_zero_snr")
+    assert pretrained_prior(str(pixels), predicts="v").schedule["prediction_type"] == "v_prediction"
+
+
+def test_a_variance_that_is_not_predicted_is_refused(pixels):
+    configure(pixels, "scheduler", variance_type="learned_range")
+    refused(pixels, "variance is 'learned_range', and the network has no channels for a variance")
+
+
+def test_a_revision_is_that_of_the_hub(pixels, monkeypatch):
+    asked = []
+    real = UNet2DModel.from_pretrained
+
+    def from_pretrained(weights, **options):
+        asked.append(options.pop("revision", None))
+        return real(weights, **options)
+
+    monkeypatch.setattr(UNet2DModel, "from_pretrained", from_pretrained)
+    pretrained_prior(str(pixels))
+    pretrained_prior(str(pixels), revision="abc123")
+    assert asked == [None, "abc123"]
+
+
 def test_its_denoiser_is_no_backbone():
     vae = autoencoder("vq")
     prior = LatentPrior(denoiser(3), {"beta_schedule": "linear"}, vae)

@@ -178,6 +178,13 @@ def test_negative_lambda_and_non_finite_energy_are_refused(prior):
         energy_guided(lambda images: images.sum((1, 2, 3)) / 0 * 0, draws, prior, steps=2, constraint=PixelRange())
 
 
+@pytest.mark.parametrize("guidance", ["full", "straight_through"])
+def test_a_denoised_image_that_is_not_finite_is_the_prior_s(prior, guidance, monkeypatch):
+    monkeypatch.setattr(type(prior), "clean", lambda self, noisy, output, timestep: (noisy - output) / 0)
+    with pytest.raises(V4eggError, match="the denoised image 0 is not finite at step 0; the prior is at fault"):
+        guide(prior, [0, 1], guidance=guidance)
+
+
 def test_a_sum_names_all_its_parts_and_an_energy_over_units_its_image():
     total = Excite(Filters(), torch.tensor([2, 1])) + 0.5 * MatchResponse(Filters(), torch.zeros(2, 4))
     assert total.describe(1) == "Excite of image 1 + MatchResponse of image 1"

@@ -65,8 +65,46 @@ class Pretrained(Options):
         description="File of OpenAI ADM weights (.pt, .pth, .safetensors), or folder or hub id of an unconditional "
         "diffusers pipeline over pixels or latents; empty: train one.",
     )
-    image_size: int = Field(256, ge=8, description="Pixels per side of an ADM network.")
+    revision: str = Field(
+        "", description="Commit or tag of a model on the Hugging Face hub; empty: the newest, which may change."
+    )
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        description="Pixels per side of the images; null: 256 for ADM weights, what a folder or the hub states.",
+    )
     num_head_channels: int = Field(64, ge=1, description="Channels of an attention head of an ADM network.")
+    schedule: Literal["linear", "cosine", "scaled_linear"] | None = Field(
+        None,
+        description="Noise schedule of the training; null: linear for a file of ADM weights, what a folder or the hub "
+        "states.",
+    )
+    steps: int | None = Field(
+        None, ge=2, description="Steps of that schedule; null: 1000, or what a folder or the hub states."
+    )
+    betas: Numbers | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="First and last beta of a linear or scaled_linear schedule; null: the published ones.",
+    )
+    predicts: Literal["epsilon", "v", "sample"] | None = Field(
+        None,
+        description="What the network predicts: the noise, the velocity or the image; null: epsilon, or what a folder "
+        "or the hub states.",
+    )
+    variance: Literal["fixed_small", "fixed_large", "learned", "learned_range"] | None = Field(
+        None,
+        description="Variance of a step; null: learned_range for ADM weights with channels for it and fixed_large for "
+        "others, or what a folder or the hub states.",
+    )
+    rescale_timesteps: bool = Field(
+        False, description="Whether an ADM network was trained with time steps scaled to 0 to 1000."
+    )
+    check: bool = Field(
+        True,
+        description="Whether weights are refused that do not take noise away from natural images.",
+    )
     checkpointing: bool = Field(
         False,
         description="Guidance computes the network's activations again on the way back rather than keep them: less "
