@@ -57,14 +57,14 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def put_nan(folder: Path) -> None:
+def put_infinity(folder: Path) -> None:
     path = folder / "V4_compact_models/data_V4_responses/responses_repeat_averaged/responses_190923.npy"
     responses = np.load(path)
-    responses[2, 3] = np.nan
+    responses[2, 3] = np.inf
     np.save(path, responses)
 
 
-@pytest.mark.parametrize(("spoil", "named"), [(truncate, "images_190923.zip"), (put_nan, "responses_190923.npy")])
+@pytest.mark.parametrize(("spoil", "named"), [(truncate, "images_190923.zip"), (put_infinity, "responses_190923.npy")])
 def test_a_bad_file_is_one_line_and_leaves_nothing(folder, spoil, named):
     spoil(folder)
     run = read(folder)
