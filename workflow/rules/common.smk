@@ -6,7 +6,7 @@ import v4egg.recordings.sources as sources
 from v4egg.registry import required_stores
 from v4egg.synthesis.methods import METHODS as KNOWN_METHODS
 from v4egg.workflow.configuration import expanded
-from v4egg.workflow.given_files import check_given_files, folder_digest, given_files
+from v4egg.workflow.given_files import check_given_files, files_digest, folder_digest, given_files
 
 with one_line_errors():
     check_given_files(config)

@@ -56,7 +56,7 @@ rule read_recording:
     params:
         source=lambda wildcards: config["sessions"][wildcards.session],
         path=lambda wildcards: source_path(wildcards.session),
-        folders=lambda wildcards: [folder_digest(folder) for folder in source_folders(wildcards.session)],
+        digests=lambda wildcards: source_digests(wildcards.session),
         looks={key: config["images"][key] for key in ("aspect", "background")},
     script:
         "../scripts/read_recording.py"

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +49,23 @@ def digest_of(path: str | Path) -> str:
         return remembered.digest(path, "")
 
 
+def digests_of(paths: Iterable[str | Path]) -> list[str]:
+    """Digests of many files, see :func:`digest_of`; those of one folder are remembered together.
+
+    Example:
+        >>> digests_of(["nowhere/a.png", "nowhere/b.png"])
+        ['', '']
+    """
+    files = [Path(path) for path in paths]
+    found: dict[Path, str] = {}
+    for folder in sorted({file.parent for file in files if file.is_file()}):
+        with _Remembered(folder, "files") as remembered:
+            for file in files:
+                if file.parent == folder:
+                    found[file] = remembered.digest(file, file.name) if file.is_file() else ""
+    return [found[file] if file in found else digest_of(file) for file in files]
+
+
 def files_below(folder: str | Path) -> Iterator[str]:
     """Paths of all files of a folder and of the folders below it, relative to it, in the order of their names.
 
@@ -69,8 +86,8 @@ def files_below(folder: str | Path) -> Iterator[str]:
 class _Remembered:
     """The digests of the files of one folder, or of one file, that were computed before; saved when it is closed."""
 
-    def __init__(self, root: Path) -> None:
-        name = hashlib.sha256(str(root.absolute()).encode(errors="surrogateescape")).hexdigest()[:32]
+    def __init__(self, root: Path, what: str = "") -> None:
+        name = hashlib.sha256(f"{root.absolute()}\n{what}".encode(errors="surrogateescape")).hexdigest()[:32]
         self.path = _cache_folder() / f"{name}.json"
         self.before: dict[str, list[str | int]] = {}
         self.now: dict[str, list[str | int]] = {}

@@ -51,6 +51,16 @@ def pretrained_prior(
     Raises:
         V4eggError: the weights are missing, damaged, or of another kind of network, such as one that is conditioned on
             text, a class or an image; or the options contradict them.
+
+    Example:
+        >>> import tempfile
+        >>> from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+        >>> blocks = {"down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2}
+        >>> unet = UNet2DModel(8, 1, 1, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4, **blocks)
+        >>> folder = tempfile.mkdtemp()
+        >>> DDPMPipeline(unet, DDPMScheduler()).save_pretrained(folder)
+        >>> pretrained_prior(folder).image_shape
+        (1, 8, 8)
     """
     training: dict[str, Any] = {
         "schedule": schedule,

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from v4egg.errors import V4eggError
 from v4egg.io.files import where_paths_start
 from v4egg.recordings.readers import READERS, reader_options
+from v4egg.recordings.readers.nwb_external import external_files
 from v4egg.registry import entry_of, load
 
 OWN_FILE = "v4egg.recordings.sources:OwnFile"
@@ -50,6 +51,10 @@ class Source(ABC):
 
     def folders(self) -> list[str]:
         """Folders of which all files may be read, too many to name each; the digests of their contents are params."""
+        return []
+
+    def attachments(self) -> list[str]:
+        """Files that may be read too, too many to be inputs each; the digest of their contents is a param."""
         return []
 
     def missing(self) -> list[str]:
@@ -110,6 +115,11 @@ class NwbFile(OwnFile):
         named = (self.options.get("columns") or {}).get("images")
         folder = Path(self.path).parent / named if isinstance(named, str) else None
         return [str(folder)] if folder and folder.is_dir() else []
+
+    def attachments(self) -> list[str]:
+        """The image files that series of images in the file refer to, by their path from its folder."""
+        names = external_files(Path(self.path))
+        return [str(Path(self.path).parent / name.replace("\\", "/")) for name in names]
 
 
 class SimulatedFile(Source):
@@ -172,6 +182,11 @@ def expected_digests(
         judge = _judge(session, entry, public_folder, results)
         found |= judge[1].expected() if judge else {}
     return found
+
+
+def source_attachments(session: str, entry: Mapping[str, Any], public_folder: str, results: str) -> list[str]:
+    """Many files that belong to those of the session's reader."""
+    return source_of(session, entry, public_folder, results).attachments()
 
 
 def missing_public_files(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from v4egg.errors import V4eggError
-from v4egg.io.digests import digest_of, files_below
+from v4egg.io.digests import digest_of, digests_of, files_below
 from v4egg.io.files import where_paths_start
 
 _HUB_ID = re.compile(r"[\w.-]*[\w-]/[\w.-]+")
@@ -74,7 +74,8 @@ def files_digest(paths: Iterable[str | Path], expected: Mapping[str, str] | None
         ('', '60e05bd1b195af2f')
     """
     expected = expected or {}
-    digests = [digest_of(path) or expected.get(str(path), "") for path in paths]
+    paths = list(paths)
+    digests = [digest or expected.get(str(path), "") for path, digest in zip(paths, digests_of(paths), strict=True)]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16] if digests else ""
 
 

@@ -10,6 +10,7 @@ from pynwb.image import GrayscaleImage, ImageSeries
 from nwb_files import NAMES, ORDER, PICTURES, WIDE, Session, assert_shown, counted, named, true_counts
 from pynwb_parts import external_files, named_frames, picture_container, table
 from v4egg.errors import V4eggError
+from v4egg.recordings.sources import NwbFile
 
 COLOURS = np.random.default_rng(1).integers(0, 256, (4, 6, 8, 3), "uint8")  # (image, y, x, channel)
 
@@ -299,3 +300,17 @@ def test_a_table_of_stimuli_without_a_row_for_an_id(tmp_path):
     made = Session().units().images().presentations(ORDER)
     made.nwb.add_scratch(stimuli(stimulus_id=[0, 1, 2, 7], image=list(NAMES)))
     assert "has no row for 3" in refusal(made, tmp_path, stimulus_table="stimuli")
+
+
+def test_external_files_are_known_without_reading_the_session(tmp_path):
+    """They rerun the reading rule when they change."""
+    names = ["pictures/two.png", "pictures/one.png"]
+    made = Session().units().presentations(ORDER)
+    made.nwb.add_stimulus_template(external_files("shown", names))
+    made.nwb.add_acquisition(external_files("eye", ["eye.avi"]))
+    path = made.write(tmp_path)
+    source = NwbFile("s1", {"file": str(path)})
+    assert source.attachments() == [str(tmp_path / name) for name in names]
+    source.check(named=False)
+    path.write_text("no longer a file of HDF5")
+    assert source.attachments() == []

@@ -1,7 +1,5 @@
 """Digests of the files that a user gives, for every rule."""
 
-from v4egg.workflow.given_files import files_digest
-
 EXPECTED = sources.expected_digests(config["sessions"], COWLEY, RESULTS)
 MADE = re.compile(rf"(^|/){re.escape(RESULTS)}/")  # also where the workflow is a module with a prefix
 

@@ -12,6 +12,8 @@ def source_inputs(session):
     return [local(file) for file in files] if sources.is_own(config["sessions"][session]) else files
 
 
-def source_folders(session):
-    """Folders that the session's reader reads beside these files."""
-    return sources.source_folders(session, config["sessions"][session], COWLEY, RESULTS)
+def source_digests(session):
+    """Digests of folders and of many files that the session's reader reads beside these files."""
+    which = (session, config["sessions"][session], COWLEY, RESULTS)
+    folders = [folder_digest(folder) for folder in sources.source_folders(*which)]
+    return [*folders, files_digest(sources.source_attachments(*which))]
