@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from v4egg.evaluation.tables.recording import table as table
 from v4egg.figures import style, tiles
-from v4egg.images.files import IMAGE_FILES
+from v4egg.images.names import IMAGE_FILES
 from v4egg.recordings.presentations import count_presentations, recording_trials
 from v4egg.recordings.recording import Recording, load_recording
 
