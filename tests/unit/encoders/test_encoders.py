@@ -311,7 +311,7 @@ def test_adversarial_training_makes_encoders_harder_to_fool():
     robust, curves = train_member([data], ATTENTION, {**options, "adversarial": 5.0}, seed=2)
     by_plan, by_chance = fooled(plain, data, 3.0)
     assert by_plan > 3 * abs(by_chance)
-    assert fooled(robust, data, 3.0)[0] < 0.85 * by_plan  # 0.5 to 0.8, by the rounding of the processor
+    assert fooled(robust, data, 3.0)[0] < 0.85 * by_plan  # 0.78 on one processor, below 0.7 on another
     assert max(curves["validation"]) > 0.5
 
 
