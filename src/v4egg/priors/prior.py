@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from v4egg.device import to_channels_last
 from v4egg.errors import V4eggError
 from v4egg.io import stores
-from v4egg.priors.schedule import FAINT, check_schedule, last_signal
+from v4egg.priors.schedule import check_schedule
 
-FAINTEST = -5.1  # log signal-to-noise ratio at which DPM-Solver++ begins under a cosine schedule (diffusers)
 MAX_LOG_VARIANCE = 5.0  # of a step, as in EGG; only a learned variance could exceed it
 
 
@@ -95,10 +94,10 @@ class Prior(nn.Module):
         """
         if sampler not in SAMPLERS:
             raise V4eggError(f"unknown sampler '{sampler}'; give one of {', '.join(sorted(SAMPLERS))}")
-        faint = sampler == "dpm_solver" and last_signal(self.schedule) < FAINT
-        epsilon = self.schedule.get("prediction_type", "epsilon") == "epsilon"
-        bound = {"lambda_min_clipped": FAINTEST} if faint and epsilon else {}
-        scheduler = SAMPLERS[sampler].from_config(self.schedule, **bound)
+        clipped = sampler == "dpm_solver" and self.schedule.get("clip_sample")
+        # thresholds from 1 to 1, which is what the other samplers call clip_sample
+        options = {"thresholding": True, "sample_max_value": 1.0} if clipped else {}
+        scheduler = SAMPLERS[sampler].from_config(self.schedule, **options)
         if steps is not None:
             if not 1 <= steps <= scheduler.config.num_train_timesteps:
                 raise V4eggError(f"steps is {steps}; use 1 to {scheduler.config.num_train_timesteps}")

@@ -115,6 +115,21 @@ def test_a_schedule_is_that_of_the_training(weights):
         load_adm(weights, **GIVEN, variance="fixed_small")
 
 
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpm_solver"])
+def test_every_sampler_clips_what_a_cosine_schedule_amplifies(weights, sampler):
+    """Of random weights the first x0_hat is some thousand; unclipped, samples end far from images."""
+    prior = load_adm(weights, **GIVEN, schedule="cosine", steps=4000)
+    scheduler, draws = prior.scheduler(8, sampler), [torch_generator("cosine")]
+    noisy = torch.randn((1, 3, 16, 16), generator=draws[0])
+    options = {"generator": draws} if sampler == "ancestral" else {}
+    with torch.no_grad():
+        for timestep in scheduler.timesteps:
+            output = prior.predict(noisy, timestep)
+            output = output if sampler == "ancestral" else output[:, :3]
+            noisy = scheduler.step(output, timestep, noisy, **options).prev_sample
+    assert noisy.abs().max() < 1.5
+
+
 def test_rescaled_time_steps_are_those_of_a_thousand(weights):
     noisy = torch.randn(2, 3, 16, 16)
     plain = load_adm(weights, **GIVEN)
