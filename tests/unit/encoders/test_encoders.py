@@ -305,14 +305,18 @@ def fooled(trained, data, norm):
 
 
 def test_adversarial_training_makes_encoders_harder_to_fool():
-    data, options = session(), {**OPTIONS, "epochs": 12}
-    # a seed and a norm at which the ratio (.39) is far from the bound below on processors with AMX and AVX-512 alike
-    plain, _ = train_member([data], ATTENTION, options, seed=2)
-    robust, curves = train_member([data], ATTENTION, {**options, "adversarial": 5.0}, seed=2)
-    by_plan, by_chance = fooled(plain, data, 3.0)
-    assert by_plan > 3 * abs(by_chance)
-    assert fooled(robust, data, 3.0)[0] < 0.85 * by_plan  # 0.78 on one processor, below 0.7 on another
-    assert max(curves["validation"]) > 0.5
+    # slow enough, and against changes large enough, that the ratio lies below the bound for each of eight seeds (0.50 to
+    # 0.67), in float32 and in bfloat16; its mean over seeds does not hang on one draw or on a processor's rounding
+    data, options = session(), {**OPTIONS, "epochs": 12, "learning_rate": 0.003}
+    ratios = []
+    for seed in range(3):
+        plain, _ = train_member([data], ATTENTION, options, seed=seed)
+        robust, curves = train_member([data], ATTENTION, {**options, "adversarial": 10.0}, seed=seed)
+        by_plan, by_chance = fooled(plain, data, 3.0)
+        assert by_plan > 3 * abs(by_chance)
+        assert max(curves["validation"]) > 0.5
+        ratios.append(fooled(robust, data, 3.0)[0] / by_plan)
+    assert np.mean(ratios) < 0.7
 
 
 def test_adversarial_training_needs_images():
