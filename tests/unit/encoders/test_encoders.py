@@ -305,8 +305,8 @@ def fooled(trained, data, norm):
 
 
 def test_adversarial_training_makes_encoders_harder_to_fool():
-    # slow enough, and against changes large enough, that the ratio lies below the bound for each of eight seeds (0.50 to
-    # 0.67), in float32 and in bfloat16; its mean over seeds does not hang on one draw or on a processor's rounding
+    # at this rate and norm of changes the ratio lies below the bound for each of eight seeds (0.50 to 0.67), in float32
+    # and in bfloat16; a mean over seeds does not hang on one draw or on a processor's rounding
     data, options = session(), {**OPTIONS, "epochs": 12, "learning_rate": 0.003}
     ratios = []
     for seed in range(3):
