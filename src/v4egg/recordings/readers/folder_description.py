@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from v4egg.errors import V4eggError
 from v4egg.images.files import read_image_file
-from v4egg.images.pixels import UnknownRange
 from v4egg.io.tables import SUFFIXES, read_table
 from v4egg.recordings.readers.column_facts import EXAMPLES, column_facts, few_values
-from v4egg.recordings.readers.description import Answer, Description, ImageSet, Question, Span, Table, Taken, UnitFacts
+from v4egg.recordings.readers.description import Description, ImageSet, Span, Table, Taken, UnitFacts
 from v4egg.recordings.readers.folder import FolderColumns, outline_folder
 from v4egg.recordings.readers.folder_layout import PRESENTATIONS, RESPONSES, Layout, layout_of
 from v4egg.recordings.readers.folder_session import FolderSession, understand
 from v4egg.recordings.readers.image_files import ImageFiles, opened_images
-from v4egg.recordings.readers.notes import Notes, OpenQuestion
+from v4egg.recordings.readers.notes import Notes, refusals_described
 
 _SAMPLE = 20  # images that are looked at
 _ROWS = 200_000  # of a table, beyond which it is not described
@@ -28,7 +26,7 @@ def describe_folder(path: Path) -> Description | None:
         return None
     result = Description("folder", "a plain folder", options={"folder": str(path)})
     columns = FolderColumns().model_dump()
-    try:
+    with refusals_described(result, path):
         layout = layout_of(path, columns)
         result.tables = [table for file in layout.tables for table in _tables(file)]
         result.taken = list(_taken(path, layout))
@@ -39,13 +37,6 @@ def describe_folder(path: Path) -> Description | None:
         _add_facts(result, layout, found)
         result.outline = outline_folder(path, "s", columns)
         result.warnings = notes.warnings
-    except OpenQuestion as error:
-        result.questions = [error.question]
-    except UnknownRange as error:
-        answers = [Answer(list(values), why) for values, why in error.likely()]
-        result.questions = [Question("columns.pixel_range", error.fact, answers)]
-    except V4eggError as error:
-        result.refusal = str(error).removeprefix(f"{path}: ")
     return result
 
 

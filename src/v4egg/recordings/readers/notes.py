@@ -1,12 +1,14 @@
 """What a reader decides while it understands a file, and the questions that the file leaves open."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from v4egg.errors import V4eggError
-from v4egg.recordings.readers.description import Answer, Question, Taken
+from v4egg.images.pixels import UnknownRange
+from v4egg.recordings.readers.description import Answer, Description, Question, Taken
 
 
 class OpenQuestion(V4eggError):
@@ -15,6 +17,32 @@ class OpenQuestion(V4eggError):
     def __init__(self, path: Path, key: str, text: str, answers: Iterable[Answer]):
         self.question = Question(key, text, tuple(answers))
         super().__init__(str(self.question.error(str(path))))
+
+
+@contextmanager
+def refusals_described(result: Description, path: Path) -> Iterator[None]:
+    """Add to a description why what runs inside refuses a file: as a question if a key lifts that, else in its words.
+
+    Args:
+        result: the description, which gets ``questions`` or ``refusal``.
+        path: the file, which begins the words of a refusal.
+
+    Example:
+        >>> result = Description("nwb", "a file")
+        >>> with refusals_described(result, Path("s1.nwb")):
+        ...     raise V4eggError("s1.nwb: no table of presentations; name one in columns.table")
+        >>> result.refusal
+        'no table of presentations; name one in columns.table'
+    """
+    try:
+        yield
+    except OpenQuestion as error:
+        result.questions = [error.question]
+    except UnknownRange as error:
+        answers = [Answer(list(values), why) for values, why in error.likely()]
+        result.questions = [Question("columns.pixel_range", error.fact, answers)]
+    except V4eggError as error:
+        result.refusal = str(error).removeprefix(f"{path}: ")
 
 
 @dataclass

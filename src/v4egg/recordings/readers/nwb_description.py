@@ -9,12 +9,12 @@ import numpy as np
 from pynwb import NWBFile
 
 from v4egg.errors import V4eggError
-from v4egg.images.pixels import UnknownRange, grey_if_equal, range_of, scaled, stacked
+from v4egg.images.pixels import grey_if_equal, range_of, scaled, stacked
 from v4egg.recordings import intervals
 from v4egg.recordings.outline import Outline
 from v4egg.recordings.readers import nwb_contents as contents
 from v4egg.recordings.readers.description import Answer, Column, Description, Question, Span, Taken
-from v4egg.recordings.readers.notes import Notes, OpenQuestion
+from v4egg.recordings.readers.notes import Notes, OpenQuestion, refusals_described
 from v4egg.recordings.readers.nwb_file import opened
 from v4egg.recordings.readers.nwb_images import equal_frames
 from v4egg.recordings.readers.nwb_layout import DEFAULT_COLUMNS, Understanding, understand
@@ -66,16 +66,9 @@ def describe_nwb(path: Path) -> Description | None:
         result.tables = contents.tables_of(nwb)
         result.image_sets = contents.image_sets_of(path, nwb)
         found = _Found(dict(DEFAULT_COLUMNS))
-        try:
+        with refusals_described(result, path):
             _understand(path, nwb, found)
             result.outline = _outline(path, nwb, found.plan, found.names, found.notes) if found.plan else None
-        except OpenQuestion as error:
-            result.questions = [error.question]
-        except UnknownRange as error:
-            answers = [Answer(list(values), why) for values, why in error.likely()]
-            result.questions = [Question("columns.pixel_range", error.fact, answers)]
-        except V4eggError as error:
-            result.refusal = str(error).removeprefix(f"{path}: ")
         _add_units(path, nwb, found, result)
         _add_taken(nwb, found, result)
         result.warnings = [text.removeprefix(f"{path.name}: ") for text in dict.fromkeys(found.notes.warnings)]
