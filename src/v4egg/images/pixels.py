@@ -5,9 +5,9 @@ dark beside a bright one. Which values are black and white follows from the dtyp
 
 - bool: false and true;
 - uint8 with values above 1: 0 and 255;
-- uint16 with values above a quarter of its range: 0 and 65535;
+- uint16 with values above half of its range: 0 and 65535;
 - floats that all lie from 0 to 1: 0 and 1;
-- whole-valued floats up to 255, some of them above a quarter of it: 0 and 255;
+- whole-valued floats up to 255, some of them above half of it: 0 and 255;
 - anything else is refused, unless a range is declared.
 
 Where a range is declared, values outside of it are refused and not clipped. An alpha channel, scaled by its dtype,
@@ -22,7 +22,7 @@ import numpy as np
 from v4egg.errors import V4eggError
 
 Range = tuple[float, float]  # the values that are black and white
-_QUARTER = 0.25  # a source uses a range if its highest value lies above this share of it
+_HALF = 0.5  # a source uses a range if its highest value lies above this share of it: one bit less does not reach it
 _LIKELY = 2  # how many ranges are suggested
 _EXAMPLES = "such as [0, 255] or [0, 4095]"
 
@@ -271,7 +271,7 @@ class _Seen:
     def check_alpha(self) -> None:
         if self.alpha_high is None or self.alpha_dtype is None:
             return
-        least = {"uint8": 1.0, "uint16": _QUARTER * 65535}.get(self.alpha_dtype.name, 0.0)
+        least = {"uint8": 1.0, "uint16": _HALF * 65535}.get(self.alpha_dtype.name, 0.0)
         if self.alpha_high <= least:
             raise V4eggError(
                 f"{self.where}: alpha of all images is at most {self.alpha_high:g} of "
@@ -284,11 +284,11 @@ class _Seen:
         (name,) = self.dtypes
         if name == "uint8" and self.high > 1:
             return 0.0, 255.0
-        if name == "uint16" and self.high > _QUARTER * 65535:
+        if name == "uint16" and self.high > _HALF * 65535:
             return 0.0, 65535.0
         if name.startswith("float") and self.low >= 0 and self.high <= 1:
             return 0.0, 1.0
-        if name.startswith("float") and self.whole and self.low >= 0 and _QUARTER * 255 < self.high <= 255:
+        if name.startswith("float") and self.whole and self.low >= 0 and _HALF * 255 < self.high <= 255:
             return 0.0, 255.0
         raise UnknownRange(self.where, name, self.low, self.high, self.key)
 

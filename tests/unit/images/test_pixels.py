@@ -157,3 +157,11 @@ def test_grey_and_colour_images_of_one_source_are_stacked():
 def test_images_of_several_sizes_are_refused():
     with pytest.raises(V4eggError, match=r"several sizes, such as 4 x 4 and 6 x 4 px"):
         stacked([np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 6), np.uint8)], 2, where="s")
+
+
+@pytest.mark.parametrize(("dtype", "white"), [("uint16", 2**15 - 1), ("float32", 127), ("uint16", 2**14 - 1)])
+def test_values_of_fewer_bits_than_they_are_stored_in_are_not_read_at_half_their_brightness(dtype, white):
+    frames = [np.array([[0, white], [white // 2, 1]], dtype)]
+    with pytest.raises(V4eggError, match="pixel_range"):
+        as_uint8(frames, where="s.nwb")
+    assert as_uint8(frames, where="s.nwb", value_range=(0, white))[0].max() == 255
