@@ -141,6 +141,7 @@ def principal_coordinates(features: np.ndarray, fit: np.ndarray) -> np.ndarray:
         Coordinates (image, axis), float64, with at most as many axes as fit images.
 
     Example:
+        >>> from v4egg.seeding import numpy_generator
         >>> features = numpy_generator(0, "example").normal(size=(20, 1000))
         >>> principal_coordinates(features, np.arange(12)).shape
         (20, 11)

@@ -51,10 +51,15 @@ def code_without_remarks(source: str) -> str:
         >>> code_without_remarks('def f():  # one\\n    "Returns 1."\\n\\n    return 1\\n')
         'def f():\\n    return 1'
     """
+    return _without_remarks(source, ast.walk(ast.parse(source)))
+
+
+def _without_remarks(source: str, nodes: Iterable[ast.AST]) -> str:
+    """See :func:`code_without_remarks`; ``nodes`` are those of the source."""
     lines = source.splitlines(keepends=True)
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     cuts = [(token.start, token.end) for token in tokens if token.type == tokenize.COMMENT]
-    cuts += [_in_characters(node, lines) for node in _docstrings(ast.parse(source))]
+    cuts += [_in_characters(node, lines) for node in _docstrings(nodes)]
     for (first, start), (last, end) in sorted(cuts, reverse=True):
         before, after = lines[first - 1][:start], lines[last - 1][end:]
         lines[first - 1 : last] = [before + after] if first == last else [before, *[""] * (last - first - 1), after]
@@ -67,9 +72,9 @@ def code_without_remarks(source: str) -> str:
     )
 
 
-def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
-    """The docstrings of a module and of its classes and functions."""
-    for node in ast.walk(tree):
+def _docstrings(nodes: Iterable[ast.AST]) -> Iterator[ast.expr]:
+    """The docstrings among the nodes of a module: its own and those of its classes and functions."""
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
             value = first.value if isinstance(first, ast.Expr) else None
@@ -127,13 +132,14 @@ def _chosen_from_registries(files: Iterable[Path]) -> set[str]:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file; each planning of a run looks at those of every module, so they are walked once."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
 
 
 @cache
 def _code_of(path: Path) -> str:
-    return code_without_remarks(path.read_text())
+    return _without_remarks(path.read_text(), _nodes(path))
 
 
 @cache
@@ -141,7 +147,7 @@ def _imports(path: Path) -> frozenset[str]:
     """The v4egg modules that a file imports anywhere, functions included, or names in a string outside a registry."""
     modules = set()
     skipped = _type_checking(path) | _entries(path)
-    for node in ast.walk(_tree(path)):
+    for node in _nodes(path):
         if node in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -163,19 +169,20 @@ def _registered(path: Path) -> frozenset[str]:
 @cache
 def _loads(path: Path) -> bool:
     """Whether a file loads what entries name."""
-    imported = (n for n in ast.walk(_tree(path)) if isinstance(n, ast.ImportFrom) and n.module == REGISTRY)
+    imported = (n for n in _nodes(path) if isinstance(n, ast.ImportFrom) and n.module == REGISTRY)
     return any(alias.name in LOADERS for node in imported for alias in node.names)
 
 
+@cache
 def _entries(path: Path) -> frozenset[ast.AST]:
     """All nodes inside calls of ``Entry``."""
-    calls = (n for n in ast.walk(_tree(path)) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Entry")
+    calls = (n for n in _nodes(path) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Entry")
     return frozenset(node for call in calls for node in ast.walk(call))
 
 
 def _type_checking(path: Path) -> frozenset[ast.AST]:
     """All nodes that only a type checker sees."""
-    tests = (n for n in ast.walk(_tree(path)) if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING")
+    tests = (n for n in _nodes(path) if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING")
     return frozenset(node for test in tests for statement in test.body for node in ast.walk(statement))
 
 
