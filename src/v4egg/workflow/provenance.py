@@ -51,15 +51,10 @@ def code_without_remarks(source: str) -> str:
         >>> code_without_remarks('def f():  # one\\n    "Returns 1."\\n\\n    return 1\\n')
         'def f():\\n    return 1'
     """
-    return _without_remarks(source, ast.walk(ast.parse(source)))
-
-
-def _without_remarks(source: str, nodes: Iterable[ast.AST]) -> str:
-    """See :func:`code_without_remarks`; ``nodes`` are those of the source."""
     lines = source.splitlines(keepends=True)
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     cuts = [(token.start, token.end) for token in tokens if token.type == tokenize.COMMENT]
-    cuts += [_in_characters(node, lines) for node in _docstrings(nodes)]
+    cuts += [_in_characters(node, lines) for node in _docstrings(_nodes(source))]
     for (first, start), (last, end) in sorted(cuts, reverse=True):
         before, after = lines[first - 1][:start], lines[last - 1][end:]
         lines[first - 1 : last] = [before + after] if first == last else [before, *[""] * (last - first - 1), after]
@@ -132,14 +127,14 @@ def _chosen_from_registries(files: Iterable[Path]) -> set[str]:
 
 
 @cache
-def _nodes(path: Path) -> tuple[ast.AST, ...]:
-    """All nodes of a file; each planning of a run looks at those of every module, so they are walked once."""
-    return tuple(ast.walk(ast.parse(path.read_text())))
+def _nodes(source: str) -> tuple[ast.AST, ...]:
+    """All nodes of source code; each planning of a run looks at those of every module, so they are walked once."""
+    return tuple(ast.walk(ast.parse(source)))
 
 
 @cache
 def _code_of(path: Path) -> str:
-    return _without_remarks(path.read_text(), _nodes(path))
+    return code_without_remarks(path.read_text())
 
 
 @cache
@@ -147,7 +142,7 @@ def _imports(path: Path) -> frozenset[str]:
     """The v4egg modules that a file imports anywhere, functions included, or names in a string outside a registry."""
     modules = set()
     skipped = _type_checking(path) | _entries(path)
-    for node in _nodes(path):
+    for node in _nodes(path.read_text()):
         if node in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -169,20 +164,20 @@ def _registered(path: Path) -> frozenset[str]:
 @cache
 def _loads(path: Path) -> bool:
     """Whether a file loads what entries name."""
-    imported = (n for n in _nodes(path) if isinstance(n, ast.ImportFrom) and n.module == REGISTRY)
+    imported = (n for n in _nodes(path.read_text()) if isinstance(n, ast.ImportFrom) and n.module == REGISTRY)
     return any(alias.name in LOADERS for node in imported for alias in node.names)
 
 
-@cache
 def _entries(path: Path) -> frozenset[ast.AST]:
     """All nodes inside calls of ``Entry``."""
-    calls = (n for n in _nodes(path) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Entry")
+    calls = (n for n in _nodes(path.read_text()) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Entry")
     return frozenset(node for call in calls for node in ast.walk(call))
 
 
 def _type_checking(path: Path) -> frozenset[ast.AST]:
     """All nodes that only a type checker sees."""
-    tests = (n for n in _nodes(path) if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING")
+    conditions = (n for n in _nodes(path.read_text()) if isinstance(n, ast.If))
+    tests = (n for n in conditions if getattr(n.test, "id", "") == "TYPE_CHECKING")
     return frozenset(node for test in tests for statement in test.body for node in ast.walk(statement))
 
 
